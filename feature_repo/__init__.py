@@ -1,0 +1,1 @@
+"""What Feast serves: entities, views, services, transformations."""

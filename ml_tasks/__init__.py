@@ -1,0 +1,1 @@
+"""The steps of continuous training; knows nothing of Airflow or Kubernetes."""

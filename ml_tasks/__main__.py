@@ -1,0 +1,143 @@
+"""The command line of every task: the same for each launcher."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import resource
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from ml_tasks import config
+from ml_tasks.context import Context
+from ml_tasks.errors import ConfigError, ExitCode, PerennialError
+from ml_tasks.flow import task_names
+from ml_tasks.result import Failure, Resources, Result, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+log = logging.getLogger("ml_tasks")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one task and write its result in any case; give the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    arguments = _parser().parse_args(argv)
+    started, clock = datetime.now(UTC), time.monotonic()
+    result, failure = None, None
+    try:
+        result = _run(arguments)
+    except PerennialError as fault:
+        failure = Failure(
+            kind=type(fault).__name__, message=str(fault), exit_code=int(fault.exit_code)
+        )
+        log.error("%s: %s", failure.kind, failure.message)
+    except Exception as fault:
+        failure = Failure(
+            kind=type(fault).__name__, message=str(fault), exit_code=int(ExitCode.CRASH)
+        )
+        log.exception("the task crashed")
+    result = result or Result(
+        task=arguments.task,
+        pipeline=arguments.pipeline,
+        run=arguments.run,
+        attempt=arguments.attempt,
+        error=failure,
+    )
+    timed = {
+        "resources": _used(time.monotonic() - clock),
+        "started": started,
+        "ended": datetime.now(UTC),
+    }
+    code = _write(arguments.result, result.model_copy(update=timed))
+    return failure.exit_code if failure else code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m ml_tasks", description="Run one task of a pipeline."
+    )
+    parser.add_argument("task", choices=task_names())
+    parser.add_argument("--pipeline", required=True, help="name of the pipeline's YAML file")
+    parser.add_argument("--run", required=True, help="slug of the run")
+    parser.add_argument("--attempt", type=int, default=1, help="number of this try")
+    parser.add_argument("--window", help="START/END, half-open, in UTC")
+    parser.add_argument("--trigger", help="id of the trigger that the run works for")
+    parser.add_argument(
+        "--input", action="append", default=[], metavar="TASK=URI", help="result of a needed task"
+    )
+    parser.add_argument("--result", required=True, metavar="URI", help="where the result goes")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> Result:
+    context = _context(arguments)
+    pipeline = config.load(context.pipeline, context.environment.pipelines)
+    module = importlib.import_module(f"ml_tasks.{context.task}")
+    result: Result = module.run(pipeline, context)
+    return result
+
+
+def _context(arguments: argparse.Namespace) -> Context:
+    from ml_tasks.io import objects
+
+    try:
+        environment = config.Environment()
+        window = Window.parse(arguments.window) if arguments.window else None
+    except ValidationError as fault:
+        raise ConfigError(config.explain(fault, "environment PERENNIAL_")) from fault
+    except ValueError as fault:
+        raise ConfigError(str(fault)) from fault
+    inputs = {}
+    for pair in arguments.input:
+        task, equals, uri = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"--input: came {pair!r}, wanted TASK=URI")
+        inputs[task] = objects.read_result(uri)
+    return Context(
+        task=arguments.task,
+        pipeline=arguments.pipeline,
+        run=arguments.run,
+        attempt=arguments.attempt,
+        environment=environment,
+        window=window,
+        trigger=arguments.trigger,
+        inputs=inputs,
+    )
+
+
+def _used(wall: float) -> Resources:
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Linux counts kilobytes, macOS bytes.
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+    return Resources(
+        wall_seconds=round(wall, 3),
+        cpu_seconds=round(own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime, 3),
+        peak_memory_mb=round(max(own.ru_maxrss, children.ru_maxrss) / unit, 1),
+    )
+
+
+def _write(uri: str, result: Result) -> int:
+    """Write the result; under torchrun only the first rank speaks."""
+    from ml_tasks.io import objects
+    from ml_tasks.training import ddp
+
+    if not ddp.is_first():
+        return int(ExitCode.OK)
+    try:
+        objects.write_result(uri, result)
+    except PerennialError as fault:
+        log.error("the result cannot be written: %s", fault)
+        return int(fault.exit_code)
+    return int(ExitCode.OK)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

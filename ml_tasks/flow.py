@@ -1,0 +1,103 @@
+"""Which tasks there are and which needs which: the one table behind DAGs and the runner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Dag = Literal["ingestion", "training"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One task's place in a flow."""
+
+    task: str
+    needs: tuple[str, ...] = ()
+    """Tasks of the same flow whose results this one reads."""
+    module: str | None = None
+    """The module to run; `ml_tasks.<task>` when not given."""
+    distributed: bool = False
+    """Start it under torchrun, one process or many."""
+    teardown: bool = False
+    """Run it at the end in any case; it never turns a failed run into a successful one."""
+    retries: int = 2
+    timeout_minutes: int = 30
+    doc: str = ""
+    """One sentence for people: shown in the Airflow UI."""
+
+
+FLOWS: dict[Dag, tuple[Step, ...]] = {
+    "ingestion": (
+        Step(task="ingest", doc="Read the window from its source and stage it apart."),
+        Step(
+            task="validate",
+            needs=("ingest",),
+            doc="Judge the staged rows; publish the good ones, quarantine the bad ones.",
+        ),
+        Step(
+            task="derive",
+            needs=("validate",),
+            doc="Derive the feature tables of the window from the raw tables.",
+        ),
+        Step(
+            task="materialise",
+            needs=("derive",),
+            doc="Bring the newest features online and read a sample back.",
+        ),
+        Step(task="record", teardown=True, doc="Write the run and its tasks to MLflow."),
+    ),
+    "training": (
+        Step(task="claim", retries=0, doc="Claim the trigger, or skip when somebody else has it."),
+        Step(
+            task="assemble",
+            needs=("claim",),
+            doc="Join labels and features as they were known at each moment.",
+        ),
+        Step(
+            task="train",
+            needs=("assemble",),
+            distributed=True,
+            timeout_minutes=240,
+            doc="Train the model under torchrun; resume from the last checkpoint.",
+        ),
+        Step(
+            task="evaluate",
+            needs=("assemble", "train"),
+            doc="Measure candidate, champion and baselines on the test range.",
+        ),
+        Step(
+            task="judge",
+            needs=("evaluate",),
+            doc="Hold the measurements against the gates and write the verdict.",
+        ),
+        Step(
+            task="register",
+            needs=("assemble", "train", "evaluate", "judge"),
+            doc="Register the model version; refuses without a passed verdict.",
+        ),
+        Step(
+            task="promote",
+            needs=("judge", "register"),
+            doc="Make the version champion if the champion is still the one it was judged against.",
+        ),
+        Step(task="record", teardown=True, doc="Write the run and its tasks to MLflow."),
+    ),
+}
+
+
+def step(task: str, dag: Dag | None = None) -> Step:
+    """Give a task's step; `dag` is needed only where two flows share the name.
+
+    Raises:
+        KeyError: No flow has such a task.
+    """
+    flows = [FLOWS[dag]] if dag else list(FLOWS.values())
+    for found in (s for flow in flows for s in flow if s.task == task):
+        return found
+    raise KeyError(task)
+
+
+def task_names() -> tuple[str, ...]:
+    """Give every task's name once, in the order of the flows."""
+    return tuple(dict.fromkeys(s.task for flow in FLOWS.values() for s in flow))

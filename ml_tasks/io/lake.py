@@ -1,0 +1,231 @@
+"""The lake: Iceberg tables whose windows are published under a lease."""
+
+from __future__ import annotations
+
+import logging
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from ml_tasks.errors import BackendError, ConfigError
+from ml_tasks.io.content import content_hash
+from ml_tasks.result import Output, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    import pyarrow as pa
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.expressions import BooleanExpression
+    from pyiceberg.table import Table
+
+    from ml_tasks.config import Environment
+    from ml_tasks.io.control import Lease
+
+log = logging.getLogger(__name__)
+EVENT_TIME = "event_time"
+COMMIT_TRIES = 20
+
+
+class Lake:
+    """Named tables in one catalog."""
+
+    def __init__(self, environment: Environment) -> None:
+        """Remember where the catalog and the warehouse are; nothing is opened yet."""
+        self._environment = environment
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The Iceberg catalog, opened at first use.
+
+        Raises:
+            BackendError: The catalog's database did not answer.
+        """
+        from pyiceberg.catalog.sql import SqlCatalog
+
+        address = self._environment.catalog
+        file = sa.make_url(address).database
+        if address.startswith("sqlite") and file:
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return SqlCatalog("lake", uri=address, warehouse=self._environment.warehouse_root)
+        except sa.exc.OperationalError as fault:
+            raise BackendError(f"lake catalog: cannot be opened: {fault.orig}") from fault
+
+    def tables(self) -> list[str]:
+        """Give every table's name, sorted."""
+        spaces = self.catalog.list_namespaces()
+        return sorted(".".join(name) for s in spaces for name in self.catalog.list_tables(s))
+
+    def exists(self, table: str) -> bool:
+        """Tell whether the lake has the table."""
+        return bool(self.catalog.table_exists(table))
+
+    def read(
+        self,
+        table: str,
+        *,
+        window: Window | None = None,
+        columns: Sequence[str] | None = None,
+        snapshot: int | None = None,
+    ) -> pa.Table:
+        """Read a table's rows in the order in which they are stored.
+
+        Args:
+            table: `namespace.name`.
+            window: Only rows whose `event_time` lies in it.
+            columns: Only these columns.
+            snapshot: As of this snapshot; the newest when not given.
+
+        Raises:
+            ConfigError: The lake has no such table.
+        """
+        from pyiceberg.expressions import AlwaysTrue
+
+        scan = self._load(table).scan(
+            row_filter=AlwaysTrue() if window is None else _within(window),
+            selected_fields=tuple(columns or ("*",)),
+            snapshot_id=snapshot,
+        )
+        return _plain(scan.to_arrow())
+
+    def snapshot(self, table: str) -> int:
+        """Give the table's newest snapshot id.
+
+        Raises:
+            ConfigError: The lake has no such table, or nothing was ever published to it.
+        """
+        current = self._load(table).current_snapshot()
+        if current is None:
+            raise ConfigError(f"lake table {table}: nothing was published yet; ingest a window")
+        return int(current.snapshot_id)
+
+    def latest(self, table: str) -> datetime | None:
+        """Give the newest event time of a table; `None` when it is empty or not there."""
+        import pyarrow.compute as pc
+
+        if not self.exists(table):
+            return None
+        found: datetime | None = pc.max(self.read(table, columns=[EVENT_TIME])[EVENT_TIME]).as_py()
+        return found
+
+    def tag(self, table: str, snapshot: int, name: str) -> None:
+        """Name a snapshot, so that it never expires; the same tag again is no fault."""
+        from pyiceberg.exceptions import CommitFailedException
+
+        for _ in range(COMMIT_TRIES):
+            loaded = self._load(table)
+            if loaded.refs().get(name):
+                return
+            try:
+                loaded.manage_snapshots().create_tag(snapshot, name).commit()
+            except CommitFailedException:
+                continue
+            return
+        raise BackendError(f"lake table {table}: tag {name} was refused {COMMIT_TRIES} times")
+
+    def publish(
+        self,
+        table: str,
+        rows: pa.Table,
+        window: Window,
+        lease: Lease,
+        *,
+        properties: dict[str, str] | None = None,
+    ) -> Output:
+        """Replace one window of a table, whole or not at all.
+
+        The lease is checked after each load and the loaded snapshot is the required parent of the
+        commit, so that who lost the lease publishes nothing. A lease that was taken over moves
+        the table first: otherwise the parent of the holder before would still be valid.
+
+        Args:
+            table: `namespace.name`; made from the rows' schema when it is not there.
+            rows: All rows of the window, with `event_time`; timestamps in us, UTC.
+            window: The half-open range of `event_time` that is replaced.
+            lease: The caller's right to publish it.
+            properties: Written to the snapshot's summary (run, task).
+
+        Raises:
+            LeaseLostError: Another attempt has the lease; nothing was changed.
+            BackendError: Every commit was refused because others published meanwhile.
+        """
+        from pyiceberg.exceptions import CommitFailedException, ValidationException
+
+        self._ensure(table, rows.schema)
+        moved = not lease.took_over
+        for _ in range(COMMIT_TRIES):
+            loaded = self._load(table)
+            lease.check()
+            try:
+                if not moved:
+                    loaded.append(rows.slice(0, 0).cast(loaded.schema().as_arrow()))
+                    moved = True
+                    continue
+                _overwrite(loaded, rows, window, properties or {})
+            except (CommitFailedException, ValidationException) as refused:
+                log.info("%s: commit refused, trying again: %s", table, refused)
+                continue
+            current = self._load(table).current_snapshot()
+            return Output(
+                table=table,
+                snapshot=current.snapshot_id if current else None,
+                content_hash=content_hash(rows),
+                rows=rows.num_rows,
+                window=window,
+            )
+        raise BackendError(f"lake table {table}: {COMMIT_TRIES} commits were refused; try later")
+
+    def _load(self, table: str) -> Table:
+        from pyiceberg.exceptions import NoSuchTableError
+
+        try:
+            return self.catalog.load_table(table)
+        except NoSuchTableError as fault:
+            raise ConfigError(
+                f"lake table {table}: there is none; it has {self.tables()}. Ingest a window first"
+            ) from fault
+
+    def _ensure(self, table: str, schema: pa.Schema) -> None:
+        from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError
+
+        if self.exists(table):
+            return
+        self.catalog.create_namespace_if_not_exists(table.split(".")[0])
+        try:
+            # The library's own retries would rebase a commit without asking for the lease.
+            self.catalog.create_table(
+                table, schema=schema, properties={"commit.retry.num-retries": "0"}
+            )
+        except (TableAlreadyExistsError, CommitFailedException):
+            log.info("%s: made by another task meanwhile", table)
+
+
+def _overwrite(table: Table, rows: pa.Table, window: Window, properties: dict[str, str]) -> None:
+    """Replace the window in one transaction on the loaded snapshot."""
+    table.overwrite(
+        rows.select([f.name for f in table.schema().fields]).cast(table.schema().as_arrow()),
+        overwrite_filter=_within(window),
+        snapshot_properties=properties,
+    )
+
+
+def _within(window: Window) -> BooleanExpression:
+    from pyiceberg.expressions import And, GreaterThanOrEqual, LessThan
+
+    start, end = window.start.isoformat(), window.end.isoformat()
+    return And(GreaterThanOrEqual(EVENT_TIME, start), LessThan(EVENT_TIME, end))
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Give plain string columns: what a scan returns depends on what was written."""
+    import pyarrow as pa
+
+    fields: list[Any] = [
+        pa.field(f.name, pa.string()) if pa.types.is_large_string(f.type) else f
+        for f in table.schema
+    ]
+    return table.cast(pa.schema(fields)).replace_schema_metadata(None)

@@ -1,0 +1,155 @@
+"""Objects at `file://` and `s3://` addresses; each write is seen whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from ml_tasks.errors import BackendError, ConfigError
+from ml_tasks.result import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+    from pyarrow import fs
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """One stored object."""
+
+    uri: str
+    size: int
+    modified: datetime
+
+
+def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
+    """Give the file system of an address and the path within it.
+
+    Raises:
+        ConfigError: The address is neither `file://` nor `s3://`.
+    """
+    from pyarrow import fs
+
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return fs.LocalFileSystem(), unquote(parts.path)
+    if parts.scheme == "s3":
+        store, path = fs.FileSystem.from_uri(uri)
+        return store, path
+    raise ConfigError(f"address {uri!r}: wanted file:///… or s3://bucket/…")
+
+
+def read_bytes(uri: str) -> bytes:
+    """Read an object.
+
+    Raises:
+        FileNotFoundError: There is none.
+        BackendError: The store did not answer.
+    """
+    store, path = filesystem(uri)
+    try:
+        with store.open_input_stream(path) as stream:
+            return bytes(stream.read())
+    except FileNotFoundError:
+        raise
+    except OSError as fault:
+        raise BackendError(f"{uri}: cannot be read: {fault}") from fault
+
+
+def write_bytes(uri: str, data: bytes) -> None:
+    """Write an object; a reader sees the old one or the new one, never a part.
+
+    Raises:
+        BackendError: The store refused: no room, no permission, no answer.
+    """
+    store, path = filesystem(uri)
+    try:
+        if not uri.startswith("file:"):
+            with store.open_output_stream(path) as stream:
+                stream.write(data)
+            return
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        try:
+            draft.write_bytes(data)
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as fault:
+        raise BackendError(f"{uri}: cannot be written: {fault}") from fault
+
+
+def read_text(uri: str) -> str:
+    """Read an object as UTF-8 text."""
+    return read_bytes(uri).decode()
+
+
+def write_text(uri: str, text: str) -> None:
+    """Write UTF-8 text."""
+    write_bytes(uri, text.encode())
+
+
+def exists(uri: str) -> bool:
+    """Tell whether there is an object at the address."""
+    from pyarrow import fs
+
+    store, path = filesystem(uri)
+    return bool(store.get_file_info(path).type == fs.FileType.File)
+
+
+def delete(uri: str) -> None:
+    """Remove an object; one that is gone already is no fault."""
+    if exists(uri):
+        store, path = filesystem(uri)
+        store.delete_file(path)
+
+
+def find(prefix: str) -> list[Object]:
+    """List the objects below a folder address, by address; drafts are left out."""
+    from pyarrow import fs
+
+    store, path = filesystem(prefix)
+    infos = store.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+    scheme = prefix.split("://", 1)[0]
+    return sorted(
+        (
+            Object(f"{scheme}://{i.path}", i.size, (i.mtime or datetime.now(UTC)).astimezone(UTC))
+            for i in infos
+            if i.type == fs.FileType.File and not i.base_name.startswith(".")
+        ),
+        key=lambda found: found.uri,
+    )
+
+
+def read_parquet(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet object as a table; `columns` limits what is read."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(io.BytesIO(read_bytes(uri)), columns=list(columns) if columns else None)
+
+
+def write_parquet(uri: str, table: pa.Table) -> None:
+    """Write a table as a Parquet object, zstd-compressed; equal tables give equal bytes."""
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", coerce_timestamps="us")
+    write_bytes(uri, buffer.getvalue())
+
+
+def read_result(uri: str) -> Result:
+    """Read a task's result."""
+    return Result.model_validate_json(read_bytes(uri))
+
+
+def write_result(uri: str, result: Result) -> None:
+    """Write a task's result."""
+    write_text(uri, result.model_dump_json(indent=2))

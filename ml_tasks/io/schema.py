@@ -1,0 +1,79 @@
+"""The control database's tables."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("resource", sa.String(255), primary_key=True),
+    sa.Column("holder", sa.String(255), nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("token", sa.BigInteger, nullable=False),
+    sa.Column("released", sa.Boolean, nullable=False),
+    sa.Column("expires", sa.Float, nullable=False),
+)
+
+triggers = sa.Table(
+    "triggers",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("pipeline", sa.String(64), nullable=False, index=True),
+    sa.Column("cause", sa.String(64), nullable=False),
+    sa.Column("window", sa.String(64), nullable=False),
+    sa.Column("replay", sa.String(64), nullable=False),
+    sa.Column("who", sa.String(128), nullable=False),
+    sa.Column("evidence", sa.JSON, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("run", sa.String(255)),
+    sa.Column("outcome", sa.String(255)),
+    sa.Column("created", sa.String(32), nullable=False),
+    sa.UniqueConstraint("pipeline", "cause", "window", "replay"),
+)
+
+heads = sa.Table(
+    "heads",
+    metadata,
+    sa.Column("pipeline", sa.String(64), primary_key=True),
+    sa.Column("version", sa.String(64), nullable=False),
+    sa.Column("run", sa.String(255), nullable=False),
+    sa.Column("verdict_uri", sa.Text, nullable=False),
+    sa.Column("since", sa.String(32), nullable=False),
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("pipeline", sa.String(64), nullable=False, index=True),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("who", sa.String(128), nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("detail", sa.JSON, nullable=False),
+    sa.Column("at", sa.String(32), nullable=False),
+    sa.Column("previous", sa.String(64), nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+)
+
+costs = sa.Table(
+    "costs",
+    metadata,
+    sa.Column("run", sa.String(255), primary_key=True),
+    sa.Column("task", sa.String(64), primary_key=True),
+    sa.Column("attempt", sa.Integer, primary_key=True),
+    sa.Column("pipeline", sa.String(64), nullable=False, index=True),
+    sa.Column("wall_seconds", sa.Float, nullable=False),
+    sa.Column("cpu_seconds", sa.Float, nullable=False),
+    sa.Column("gpu_seconds", sa.Float, nullable=False),
+    sa.Column("amount", sa.Float),
+    sa.Column("currency", sa.String(3)),
+)

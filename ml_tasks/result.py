@@ -1,0 +1,110 @@
+"""What a task hands back: one small, versioned JSON document."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Window(_Frozen):
+    """A half-open range of event time, `[start, end)`, in UTC."""
+
+    start: AwareDatetime
+    end: AwareDatetime
+
+    @classmethod
+    def parse(cls, text: str) -> Window:
+        """Read `2013-01-01/2013-01-08` (dates or ISO 8601 times; no zone means UTC).
+
+        Raises:
+            ValueError: The text is not two times with a slash between, in order.
+        """
+        start, slash, end = text.partition("/")
+        if not slash:
+            raise ValueError(
+                f"window {text!r}: wanted START/END, for example 2013-01-01/2013-01-08"
+            )
+        window = cls(start=_utc(start), end=_utc(end))
+        if window.start >= window.end:
+            raise ValueError(f"window {text!r}: the start must come before the end")
+        return window
+
+    def __str__(self) -> str:
+        """Give `START/END`, dates where both are midnights."""
+        return f"{_short(self.start)}/{_short(self.end)}"
+
+    @property
+    def slug(self) -> str:
+        """A form that is safe in paths and labels."""
+        return str(self).replace("/", "_").replace(":", "").replace("+", "")
+
+
+def _utc(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _short(time: datetime) -> str:
+    plain = time.astimezone(UTC)
+    midnight = plain.hour == plain.minute == plain.second == plain.microsecond == 0
+    return f"{plain:%Y-%m-%d}" if midnight else f"{plain:%Y-%m-%dT%H:%M:%SZ}"
+
+
+class Output(_Frozen):
+    """One thing that a task made visible: an object or a table's window."""
+
+    uri: str | None = None
+    """Where the object lies; `None` for a table."""
+    table: str | None = None
+    """The lake table's name, `namespace.table`; `None` for an object."""
+    snapshot: int | None = None
+    """The table's snapshot id after the publication."""
+    content_hash: str
+    """SHA-256 of the logical content; equal content gives equal hashes everywhere."""
+    rows: int | None = None
+    window: Window | None = None
+
+
+class Resources(_Frozen):
+    """What a task used."""
+
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    gpu_seconds: float = 0.0
+
+
+class Failure(_Frozen):
+    """Why a task did not finish."""
+
+    kind: str
+    """The error class's name."""
+    message: str
+    exit_code: int
+
+
+class Result(_Frozen):
+    """The outcome of one attempt of one task.
+
+    `values` holds small facts by name (decisions, metrics, counts): what a reader of the
+    result branches on or shows. Data never travels here, only the pointers in `outputs`.
+    """
+
+    schema_version: Literal[1] = 1
+    task: str
+    pipeline: str
+    run: str
+    attempt: int = 1
+    window: Window | None = None
+    outputs: dict[str, Output] = Field(default_factory=dict)
+    values: dict[str, Any] = Field(default_factory=dict)
+    resources: Resources = Resources()
+    error: Failure | None = None
+    started: AwareDatetime | None = None
+    ended: AwareDatetime | None = None

@@ -1,0 +1,1 @@
+"""The command for people: imports all, nothing imports it."""

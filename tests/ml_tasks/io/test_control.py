@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from ml_tasks.errors import (
+    BackendError,
+    LeaseHeldError,
+    LeaseLostError,
+    NothingToDo,
+    PromotionLostError,
+)
+from ml_tasks.io import schema
+from ml_tasks.io.control import Control
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def control(tmp_path: Path) -> Control:
+    made = Control(f"sqlite:///{tmp_path}/control.db")
+    made.migrate()
+    return made
+
+
+def promote(control: Control, version: str, expected: str | None, run: str = "r") -> str:
+    head = control.promote(
+        "p", version, expected=expected, run=run, verdict_uri="u", who="me", why="better"
+    )
+    return head.version
+
+
+def test_migrations_make_the_declared_tables_and_may_run_at_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/c.db"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: Control(url).migrate(), range(8)))
+    found = sa.inspect(sa.create_engine(url))
+    for table in schema.metadata.sorted_tables:
+        assert {c["name"] for c in found.get_columns(table.name)} == set(table.columns.keys())
+
+
+class TestLease:
+    def test_another_run_is_told(self, control: Control) -> None:
+        with (
+            control.lease("x", holder="a/t", attempt=1),
+            pytest.raises(LeaseHeldError, match="x: a/t, attempt 1 is publishing it now"),
+            control.lease("x", holder="b/t", attempt=1),
+        ):
+            pass
+        with control.lease("x", holder="b/t", attempt=1) as lease:
+            assert not lease.took_over
+
+    def test_a_retry_takes_over_and_the_old_attempt_is_told(self, control: Control) -> None:
+        old = control.lease("x", holder="a/t", attempt=1)
+        first = old.__enter__()
+        first.check()
+        with control.lease("x", holder="a/t", attempt=2) as second:
+            assert second.took_over
+            with pytest.raises(LeaseLostError, match="x is with a/t, attempt 2"):
+                first.check()
+            old.__exit__(None, None, None)
+            second.check()
+        with (
+            pytest.raises(LeaseLostError, match="attempt 1 changes nothing"),
+            control.lease("x", holder="a/t", attempt=1),
+        ):
+            pass
+
+    def test_an_expired_lease_goes_to_whoever_asks(self, control: Control) -> None:
+        kept = control.lease("x", holder="a/t", attempt=1, seconds=-1)
+        kept.__enter__()
+        with control.lease("x", holder="b/t", attempt=1) as lease:
+            assert lease.took_over
+
+    def test_a_returned_lease_does_not_check(self, control: Control) -> None:
+        with control.lease("x", holder="a/t", attempt=1) as lease:
+            pass
+        with pytest.raises(LeaseLostError):
+            lease.check()
+
+    def test_one_of_many_holds_it_and_the_others_wait(self, control: Control) -> None:
+        inside: list[str] = []
+
+        def work(name: str) -> None:
+            with control.lease("x", holder=name, attempt=1, wait=30):
+                inside.append(name)
+                assert len(inside) == 1
+                inside.remove(name)
+
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(work, "abcdef"))
+        assert inside == []
+
+
+class TestTriggers:
+    def test_the_same_wish_is_one_trigger(self, control: Control) -> None:
+        def ask(_: int) -> tuple[str, bool]:
+            trigger, new = control.ask("p", "drift", "w", who="me", evidence={"psi": 0.4})
+            return trigger.id, new
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(ask, range(16)))
+        assert len({identity for identity, _ in answers}) == 1
+        assert sum(new for _, new in answers) == 1
+        replayed, new = control.ask("p", "drift", "w", who="me", evidence={}, replay="again")
+        assert new
+        assert [t.id for t in control.triggers("p")] == [answers[0][0], replayed.id]
+
+    def test_one_run_claims_it(self, control: Control) -> None:
+        trigger, _ = control.ask("p", "drift", "w", who="me", evidence={})
+        assert control.claim(trigger.id, "r1").state == "claimed"
+        assert control.claim(trigger.id, "r1").run == "r1"
+        with pytest.raises(NothingToDo, match="run r1 has it"):
+            control.claim(trigger.id, "r2")
+        control.finish(trigger.id, "promoted 1")
+        assert control.trigger(trigger.id).outcome == "promoted 1"
+        with pytest.raises(NothingToDo, match="done"):
+            control.claim(trigger.id, "r1")
+
+    @pytest.mark.parametrize("call", ["trigger", "claim"])
+    def test_an_unknown_id(self, control: Control, call: str) -> None:
+        arguments = ("nope",) if call == "trigger" else ("nope", "r")
+        with pytest.raises(NothingToDo, match="the ledger has none of that id"):
+            getattr(control, call)(*arguments)
+
+
+class TestPromotion:
+    def test_compare_and_set(self, control: Control) -> None:
+        assert control.champion("p") is None
+        assert promote(control, "1", None) == "1"
+        assert promote(control, "1", None) == "1"
+        assert promote(control, "2", "1", "r2") == "2"
+        with pytest.raises(PromotionLostError, match=r"version 3 .* champion 1, but 2 is champion"):
+            promote(control, "3", "1", "r3")
+        assert [e.detail["version"] for e in control.audit("p")] == ["1", "2"]
+        head = control.champion("p")
+        assert head is not None
+        assert head.version == "2"
+
+    def test_one_of_many_wins(self, control: Control) -> None:
+        def race(version: int) -> bool:
+            try:
+                promote(control, str(version), None, f"r{version}")
+            except PromotionLostError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(race, range(16))) == 1
+        assert len(control.audit()) == 1
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "UPDATE audit SET why = 'other' WHERE number = 2",
+            "DELETE FROM audit WHERE number = 2",
+            "UPDATE audit SET previous = hash WHERE number = 2",
+        ],
+    )
+    def test_a_changed_log_is_found(self, control: Control, change: str) -> None:
+        for version, before in (("1", None), ("2", "1"), ("3", "2")):
+            promote(control, version, before, f"r{version}")
+        assert control.verify_audit() is None
+        with control.transaction() as tx:
+            tx.execute(sa.text(change))
+        assert control.verify_audit() in (2, 3)
+
+
+def test_a_database_that_is_away() -> None:
+    with pytest.raises(BackendError, match="control database: /proc/nowhere cannot be made"):
+        Control("sqlite:////proc/nowhere/x.db").champion("p")

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+
+from ml_tasks.errors import ConfigError, LeaseLostError
+from ml_tasks.io.control import Control
+from ml_tasks.io.lake import Lake
+from ml_tasks.result import Output, Window
+
+if TYPE_CHECKING:
+    from ml_tasks.config import Environment
+    from ml_tasks.io.control import Lease
+
+FIRST, SECOND = (Window.parse(w) for w in ("2013-01-01/2013-01-08", "2013-01-08/2013-01-15"))
+
+
+def rows(*values: int, day: int = 1) -> pa.Table:
+    times = pa.array([datetime(2013, 1, day, tzinfo=UTC)] * len(values), pa.timestamp("us", "UTC"))
+    return pa.table(
+        {"value": pa.array(values, pa.int64()), "event_time": times, "name": ["x"] * len(values)}
+    )
+
+
+def values(lake: Lake, **scan: object) -> list[int]:
+    return sorted(lake.read("raw.t", **scan)["value"].to_pylist())  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def control(environment: Environment) -> Control:
+    made = Control(environment.control)
+    made.migrate()
+    return made
+
+
+@pytest.fixture
+def lake(environment: Environment) -> Lake:
+    return Lake(environment)
+
+
+def publish(lake: Lake, control: Control, table: pa.Table, window: Window) -> Output:
+    with control.lease("raw.t", holder="r/t", attempt=1) as lease:
+        return lake.publish("raw.t", table, window, lease)
+
+
+def test_a_window_is_replaced_and_no_other(lake: Lake, control: Control) -> None:
+    first = publish(lake, control, rows(1, 2), FIRST)
+    publish(lake, control, rows(3, day=9), SECOND)
+    again = publish(lake, control, rows(2, 1), FIRST)
+    assert first.content_hash == again.content_hash
+    publish(lake, control, rows(4), FIRST)
+    assert values(lake) == [3, 4]
+    assert values(lake, window=FIRST) == [4]
+    assert values(lake, snapshot=first.snapshot) == [1, 2]
+    assert lake.read("raw.t", columns=["value"]).column_names == ["value"]
+    assert lake.read("raw.t").schema.field("name").type == pa.string()
+    assert lake.latest("raw.t") == datetime(2013, 1, 9, tzinfo=UTC)
+    assert lake.tables() == ["raw.t"]
+
+
+def test_an_old_attempt_changes_nothing(lake: Lake, control: Control) -> None:
+    publish(lake, control, rows(1), FIRST)
+    kept = control.lease("raw.t", holder="r/t", attempt=1)
+    zombie = kept.__enter__()
+    with control.lease("raw.t", holder="r/t", attempt=2) as lease:
+        lake.publish("raw.t", rows(2), FIRST, lease)
+    with pytest.raises(LeaseLostError):
+        lake.publish("raw.t", rows(3), FIRST, zombie)
+    assert values(lake) == [2]
+
+
+def test_a_zombie_between_check_and_commit_is_refused(
+    lake: Lake, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The retry takes over after the old attempt's check and has nothing to change itself."""
+    publish(lake, control, rows(1), FIRST)
+    kept = control.lease("raw.t", holder="r/t", attempt=1)
+    zombie = kept.__enter__()
+    real_check = type(zombie).check
+    retried = False
+
+    def check(lease: Lease) -> None:
+        nonlocal retried
+        real_check(lease)
+        if lease is zombie and not retried:
+            retried = True
+            with control.lease("raw.t", holder="r/t", attempt=2) as retry:
+                lake.publish("raw.t", rows(1), FIRST, retry)
+
+    monkeypatch.setattr(type(zombie), "check", check)
+    with pytest.raises(LeaseLostError):
+        lake.publish("raw.t", rows(9), FIRST, zombie)
+    assert values(lake) == [1]
+
+
+def test_tags_keep_a_snapshot_by_name(lake: Lake, control: Control) -> None:
+    publish(lake, control, rows(1), FIRST)
+    snapshot = lake.snapshot("raw.t")
+    lake.tag("raw.t", snapshot, "set-a")
+    lake.tag("raw.t", snapshot, "set-a")
+    publish(lake, control, rows(2), FIRST)
+    loaded = lake.catalog.load_table("raw.t")
+    assert loaded.refs()["set-a"].snapshot_id == snapshot
+
+
+def test_what_is_not_there(lake: Lake) -> None:
+    assert not lake.exists("raw.nope")
+    assert lake.latest("raw.nope") is None
+    for call in (lake.read, lake.snapshot):
+        with pytest.raises(ConfigError, match=r"lake table raw.nope: there is none; .*Ingest"):
+            call("raw.nope")

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from ml_tasks import config
+from ml_tasks.config import ROOT, Environment
+from ml_tasks.errors import ConfigError
+
+FLIGHTS = ROOT / "ml_tasks" / "pipelines" / "flight_delays.yaml"
+
+
+def test_the_example_reads() -> None:
+    pipeline = config.load("flight_delays", FLIGHTS.parent)
+    assert pipeline.label.source == "flights"
+    assert pipeline.resources_of("train").cpus == 2
+    assert pipeline.resources_of("ingest").cpus == 1
+    assert [p.name for p in config.load_all(FLIGHTS.parent)] == ["flight_delays"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("training", "epoch"), 3, "training.epoch: came an unknown key, wanted a key of"),
+        (("training", "epochs"), "many", "training.epochs: came 'many', wanted"),
+        (("training", "epochs"), 0, "training.epochs: came 0, wanted .*greater than 0"),
+        (("evaluation", "gates"), [], "evaluation.gates: came .*, wanted .*at least 1 item"),
+        (("label", "source"), "trains", r"came .*, wanted .*label.source is 'trains', wanted"),
+        (("validation", "expectations"), {"x": []}, r"validation.expectations name \['x'\]"),
+        (("name",), "other", "name: came 'other', wanted the file's name"),
+        (("name",), "No Slug", "name: came 'No Slug', wanted"),
+        (("sources", "weather", "event_time"), "nope", r"name \['nope'\], wanted declared"),
+        (("sources", "weather", "event_time"), "temp", "'temp' is float64\\?, wanted timestamp"),
+    ],
+)
+def test_faults_name_file_key_came_wanted(
+    path: tuple[str, ...], value: object, message: str
+) -> None:
+    content = yaml.safe_load(FLIGHTS.read_text())
+    section = content
+    for key in path[:-1]:
+        section = section[key]
+    section[path[-1]] = value
+    with pytest.raises(ConfigError, match=message) as caught:
+        config.parse(yaml.safe_dump(content), FLIGHTS)
+    assert str(caught.value).startswith(str(FLIGHTS))
+
+
+def test_a_missing_key_is_named() -> None:
+    content = yaml.safe_load(FLIGHTS.read_text())
+    del content["label"]
+    with pytest.raises(ConfigError, match="label: came nothing, wanted a value"):
+        config.parse(yaml.safe_dump(content), FLIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [", "not YAML"), ("- 1", "came list, wanted a mapping")]
+)
+def test_what_is_no_mapping(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config.parse(text, Path("x.yaml"))
+
+
+def test_an_unknown_pipeline_names_those_there_are(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("")
+    with pytest.raises(ConfigError, match=r"pipeline 'b': no file .*wanted one of \['a'\]"):
+        config.load("b", tmp_path)
+
+
+def test_embedded_addresses_lie_under_home(tmp_path: Path) -> None:
+    environment = Environment(home=tmp_path)
+    assert environment.control == f"sqlite:///{tmp_path}/control.db"
+    assert environment.catalog == f"sqlite:///{tmp_path}/catalog.db"
+    for root in (environment.objects_root, environment.warehouse_root, environment.landing_root):
+        assert root.startswith(tmp_path.as_uri())
+
+
+def test_pods_want_servers() -> None:
+    with pytest.raises(ConfigError, match="pods reach neither SQLite nor file"):
+        Environment(launcher="kubernetes")
+    with pytest.raises(ConfigError, match="servers wants PERENNIAL_OBJECTS"):
+        Environment(profile="servers")
+
+
+def test_a_wrong_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_PROFILE", "cloud")
+    with pytest.raises(ValidationError, match="profile"):
+        Environment()

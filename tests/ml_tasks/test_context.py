@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ml_tasks.context import Context
+from ml_tasks.errors import ConfigError
+from ml_tasks.result import Output, Result, Window
+
+if TYPE_CHECKING:
+    from ml_tasks.config import Environment
+
+
+def test_where_and_who(environment: Environment) -> None:
+    context = Context(task="derive", pipeline="p", run="r", attempt=2, environment=environment)
+    assert context.holder == "r/derive"
+    assert context.folder == f"{environment.objects_root}/runs/p/r/derive/2"
+    with pytest.raises(ConfigError, match="derive: came no window, wanted --window"):
+        context.required_window()
+
+
+def test_inputs(environment: Environment) -> None:
+    output = Output(uri="file:///x", content_hash="0")
+    staged = Result(task="ingest", pipeline="p", run="r", outputs={"staged": output})
+    window = Window.parse("2013-01-01/2013-01-08")
+    context = Context(
+        task="validate",
+        pipeline="p",
+        run="r",
+        attempt=1,
+        environment=environment,
+        window=window,
+        inputs={"ingest": staged},
+    )
+    assert context.required_window() == window
+    assert context.output("ingest", "staged") == output
+    for task, name in (("ingest", "other"), ("derive", "staged")):
+        with pytest.raises(ConfigError, match=rf"wanted output '{name}' of '{task}'"):
+            context.output(task, name)

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from ml_tasks.flow import FLOWS, Step, step, task_names
+
+
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS.keys())
+def test_needs_come_before(flow: tuple[Step, ...]) -> None:
+    seen: set[str] = set()
+    for one in flow:
+        assert set(one.needs) <= seen, one.task
+        seen.add(one.task)
+        assert one.doc
+
+
+def test_each_flow_ends_with_its_record() -> None:
+    assert [flow[-1].task for flow in FLOWS.values() if flow[-1].teardown] == ["record", "record"]
+
+
+def test_step_by_name() -> None:
+    assert step("train").distributed
+    assert "record" in task_names()
+    with pytest.raises(KeyError):
+        step("fly")

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ml_tasks.__main__ import main
+from ml_tasks.io import objects
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ml_tasks.result import Result
+
+
+def run(tmp_path: Path, *more: str, pipeline: str = "flight_delays") -> tuple[int, Result]:
+    uri = (tmp_path / "result.json").as_uri()
+    code = main(["ingest", "--pipeline", pipeline, "--run", "r", "--result", uri, *more])
+    return code, objects.read_result(uri)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--window", "2013-01-08/2013-01-01"], "start must come before the end"),
+        (["--input", "nonsense"], "came 'nonsense', wanted TASK=URI"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_in_the_result(
+    tmp_path: Path, more: list[str], message: str
+) -> None:
+    code, result = run(tmp_path, *more)
+    assert code == 78
+    assert result.error is not None
+    assert message in result.error.message
+    assert result.error.kind == "ConfigError"
+    assert result.started is not None
+    assert result.resources.peak_memory_mb > 0
+
+
+def test_an_unknown_pipeline(tmp_path: Path) -> None:
+    code, result = run(tmp_path, pipeline="trains")
+    assert code == 78
+    assert result.error is not None
+    assert "no file" in result.error.message
+
+
+def test_a_wrong_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_LAUNCHER", "rocket")
+    code, result = run(tmp_path)
+    assert code == 78
+    assert result.error is not None
+    assert "launcher: came 'rocket'" in result.error.message
+
+
+def test_a_result_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    uri = (tmp_path / "file" / "result.json").as_uri()
+    assert main(["ingest", "--pipeline", "trains", "--run", "r", "--result", uri]) == 78
+
+
+def test_only_the_first_rank_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    uri = (tmp_path / "result.json").as_uri()
+    assert main(["ingest", "--pipeline", "trains", "--run", "r", "--result", uri]) == 78
+    assert not objects.exists(uri)
+
+
+def test_an_unknown_task(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fly", "--pipeline", "p", "--run", "r", "--result", "file:///x"])
+    assert "invalid choice: 'fly'" in capsys.readouterr().err

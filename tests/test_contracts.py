@@ -1,0 +1,90 @@
+"""Each contract of the tree is broken on purpose once, and must say so."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOLS = Path(sys.executable).parent
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("ml_tasks", "perennial", "feature_repo", "plugins", "dags"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def imports(tree: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [TOOLS / "lint-imports", "--no-cache"],
+        cwd=tree,
+        env={"PYTHONPATH": f"{tree}:{tree / 'plugins'}", "PATH": str(TOOLS)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_tree_keeps_its_contracts(tree: Path) -> None:
+    done = imports(tree)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "contract"),
+    [
+        ("ml_tasks/config.py", "import ml_tasks.io.lake", "Layers of ml_tasks"),
+        ("ml_tasks/io/lake.py", "import ml_tasks.training.ddp", "Layers of ml_tasks"),
+        ("ml_tasks/io/lake.py", "import kubernetes", "Tasks know nothing of Airflow"),
+        ("ml_tasks/flow.py", "import airflow", "Tasks know nothing of Airflow"),
+        ("ml_tasks/flow.py", "import perennial", "Tasks know nothing of Airflow"),
+        ("plugins/ml_launch/__init__.py", "import ml_tasks.io.lake", "The launcher reads only"),
+        ("feature_repo/__init__.py", "import ml_tasks.config", "The feature repository"),
+        ("feature_repo/__init__.py", "import os", "The feature repository"),
+    ],
+)
+def test_a_planted_import_breaks_its_contract(
+    tree: Path, file: str, line: str, contract: str
+) -> None:
+    with (tree / file).open("a") as stream:
+        stream.write(f"\n{line}\n")
+    done = imports(tree)
+    assert done.returncode == 1, done.stdout
+    assert f"{contract}" in done.stdout.split("Broken contracts")[1]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "rule"),
+    [
+        ("dags/planted.py", "import torch\n", "TID253"),
+        ("plugins/planted.py", "import kubernetes\n", "TID253"),
+        ("ml_tasks/planted.py", "import os\n\nHOME = os.environ['HOME']\n", "TID251"),
+        ("dags/planted.py", "import os\n\nHOME = os.getenv('HOME')\n", "TID251"),
+        ("ml_tasks/planted.py", "print(1)\n", "T201"),
+        ("ml_tasks/planted.py", "try:\n    X = 1\nexcept Exception:\n    X = 2\n", "BLE001"),
+        ("ml_tasks/planted.py", "def f() -> None: ...\n", "D103"),
+        (
+            "dags/planted.py",
+            "from airflow.sdk import DAG, Variable\n\nX = Variable.get('x')\n",
+            "AIR003",
+        ),
+    ],
+)
+def test_a_planted_line_breaks_its_rule(tree: Path, file: str, text: str, rule: str) -> None:
+    (tree / file).write_text(text)
+    done = subprocess.run(
+        [TOOLS / "ruff", "check", "--no-cache", "--output-format=json", file],
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f'"code": "{rule}"' in done.stdout
