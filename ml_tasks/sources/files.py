@@ -1,0 +1,134 @@
+"""Dated globs of files: which files may hold a window, and when each landed."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from ml_tasks.io import objects
+from ml_tasks.result import Window
+from ml_tasks.sources.delivery import Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pyarrow as pa
+
+    from ml_tasks.config import Environment
+    from ml_tasks.sources.delivery import BrokenRow
+
+    Decode = Callable[[bytes], tuple[tuple[pa.RecordBatch, ...], tuple[BrokenRow, ...]]]
+
+_FIELDS = {"date": "%Y-%m-%d", "year": "%Y", "month": "%m", "day": "%d", "hour": "%H"}
+_LANDED = re.compile(
+    r"landed=(\d{4}-\d{2}-\d{2}(?:T\d{2}:?\d{2}(?::?\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?)"
+)
+
+
+class FileParams(BaseModel):
+    """Where a source's files lie."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    path: str
+    """`file://` or `s3://` glob, or one below the landing zone. `{date}`, `{year}`, `{month}`,
+    `{day}` and `{hour}` are filled from the window in UTC; `*` stays in a folder, `**` does not."""
+
+    @field_validator("path")
+    @classmethod
+    def _known_fields(cls, path: str) -> str:
+        if unknown := sorted(set(re.findall(r"{(.*?)}", path)) - set(_FIELDS)):
+            raise ValueError(f"path with only {sorted(_FIELDS)} in braces, not {unknown}")
+        if "://" in path and not path.startswith(("file://", "s3://")):
+            raise ValueError("path of file:// or s3://")
+        return path
+
+
+def read(path: str, window: Window, environment: Environment, decode: Decode) -> Iterator[Delivery]:
+    """Give the files of a dated glob that may hold the window, by landing time."""
+    glob = path if "://" in path else f"{environment.landing_root}/{path}"
+    if glob.startswith("file:"):
+        glob = unquote(glob)
+    found: dict[str, tuple[datetime, Window | None]] = {}
+    for pattern, covers in expand(glob, window):
+        matches = _translate(pattern)
+        for item in objects.find(_folder(pattern)):
+            if matches.fullmatch(item.uri):
+                found[item.uri] = (landed_at(item.uri) or item.modified, covers)
+    for uri, (landed, covers) in sorted(found.items(), key=lambda f: (f[1][0], f[0])):
+        yield _open(uri, landed, covers, decode)
+
+
+def expand(glob: str, window: Window) -> list[tuple[str, Window | None]]:
+    """Fill a glob's date fields: each pattern with the range it stands for."""
+    fields = set(re.findall(r"{(.*?)}", glob))
+    if not fields:
+        return [(glob, None)]
+    patterns: list[tuple[str, Window | None]] = []
+    moment = _floor(window.start, fields)
+    while moment < window.end:
+        following = _next(moment, fields)
+        filled = {name: moment.strftime(form) for name, form in _FIELDS.items()}
+        text = re.sub(r"{(.*?)}", partial(_fill, filled), glob)
+        patterns.append((text, Window(start=moment, end=following)))
+        moment = following
+    return patterns
+
+
+def landed_at(uri: str) -> datetime | None:
+    """Read the landing time out of an address; `None` when it has none."""
+    match = _LANDED.search(uri)
+    if match is None:
+        return None
+    time = datetime.fromisoformat(match[1])
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _fill(values: dict[str, str], match: re.Match[str]) -> str:
+    return values[match[1]]
+
+
+def _floor(moment: datetime, fields: set[str]) -> datetime:
+    moment = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    if "hour" in fields:
+        return moment
+    moment = moment.replace(hour=0)
+    if fields & {"date", "day"}:
+        return moment
+    return moment.replace(day=1) if "month" in fields else moment.replace(month=1, day=1)
+
+
+def _next(moment: datetime, fields: set[str]) -> datetime:
+    if "hour" in fields:
+        return moment + timedelta(hours=1)
+    if fields & {"date", "day"}:
+        return moment + timedelta(days=1)
+    return _floor(moment + timedelta(days=32 if "month" in fields else 366), fields)
+
+
+def _folder(pattern: str) -> str:
+    """Give the deepest folder of a pattern that holds no wildcard."""
+    fixed = re.split(r"[*?]", pattern, maxsplit=1)[0]
+    return fixed.rsplit("/", 1)[0]
+
+
+def _translate(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
+    wild = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return re.compile("".join(wild.get(p) or re.escape(p) for p in parts))
+
+
+def _open(uri: str, landed: datetime, covers: Window | None, decode: Decode) -> Delivery:
+    import pyarrow as pa
+
+    try:
+        batches, broken = decode(objects.read_bytes(uri))
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as fault:
+        why = " ".join(str(fault).split())[:300]
+        return Delivery(uri, landed, covers=covers, fault=why)
+    return Delivery(uri, landed, batches, covers, broken)

@@ -1,0 +1,38 @@
+"""Parquet files under a dated glob."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from ml_tasks.sources import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from ml_tasks.config import Environment, Source
+    from ml_tasks.result import Window
+    from ml_tasks.sources.delivery import BrokenRow, Delivery
+
+
+class Params(files.FileParams):
+    """Where the Parquet files lie."""
+
+
+def read(
+    source: Source,  # noqa: ARG001 - all readers share one signature
+    params: Params,
+    window: Window,
+    environment: Environment,
+) -> Iterator[Delivery]:
+    """Give the files that may hold rows of the window."""
+    return files.read(params.path, window, environment, decode)
+
+
+def decode(data: bytes) -> tuple[tuple[pa.RecordBatch, ...], tuple[BrokenRow, ...]]:
+    """Read one Parquet file's rows."""
+    import pyarrow.parquet as pq
+
+    return tuple(pq.read_table(io.BytesIO(data)).to_batches()), ()

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+
+from ml_tasks.config import Source
+from ml_tasks.errors import ConfigError
+from ml_tasks.io import objects
+from ml_tasks.result import Window
+from ml_tasks.sources import files, params_of, read, reader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ml_tasks.config import Environment
+    from ml_tasks.sources.delivery import Delivery
+
+WEEK = Window.parse("2013-01-01/2013-01-08")
+
+
+def source(kind: str, **params: object) -> Source:
+    return Source(
+        kind=kind,
+        params=params,
+        key=("id",),
+        event_time="at",
+        known_at=("at",),
+        columns={"id": "int64", "at": "timestamp"},
+    )
+
+
+def deliveries(environment: Environment, kind: str, **params: object) -> list[Delivery]:
+    return list(read("s", source(kind, **params), WEEK, environment))
+
+
+def test_an_unknown_kind_and_wrong_params() -> None:
+    with pytest.raises(ConfigError, match="source kind 'xml': wanted one of"):
+        reader("xml")
+    with pytest.raises(ConfigError, match=r"sources.s.params: path: came nothing"):
+        params_of("s", source("csv"))
+    with pytest.raises(ConfigError, match=r"path with only .* not \['week'\]"):
+        params_of("s", source("csv", path="{week}.csv"))
+    with pytest.raises(ConfigError, match="path of file:// or s3://"):
+        params_of("s", source("csv", path="ftp://x"))
+
+
+@pytest.mark.parametrize(
+    ("glob", "first", "count"),
+    [
+        ("file:///a/{date}.csv", "file:///a/2013-01-01.csv", 7),
+        ("file:///a/{year}/{month}/*.csv", "file:///a/2013/01/*.csv", 1),
+        ("file:///a/{year}/x", "file:///a/2013/x", 1),
+        ("file:///a/{date}T{hour}", "file:///a/2013-01-01T00", 168),
+        ("file:///a/*.csv", "file:///a/*.csv", 1),
+    ],
+)
+def test_dates_are_filled_from_the_window(glob: str, first: str, count: int) -> None:
+    patterns = files.expand(glob, WEEK)
+    assert patterns[0][0] == first
+    assert len(patterns) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "landed"),
+    [
+        ("landed=2013-01-02T06:00:00Z.csv", datetime(2013, 1, 2, 6, tzinfo=UTC)),
+        ("landed=2013-01-02/x.csv", datetime(2013, 1, 2, tzinfo=UTC)),
+        ("landed=2013-01-02T06:00:00-05:00.csv", datetime(2013, 1, 2, 11, tzinfo=UTC)),
+        ("x.csv", None),
+    ],
+)
+def test_landing_time_stands_in_the_name(name: str, landed: datetime | None) -> None:
+    assert files.landed_at(f"file:///a/{name}") == landed
+
+
+def test_csv_comes_as_text_by_landing_time(environment: Environment, tmp_path: Path) -> None:
+    for day, landed, text in (
+        ("2013-01-02", "2013-01-05", "id,at\n3,c\n"),
+        ("2013-01-02", "2013-01-03", "at,id\nb,2\nbroken\n,4\n"),
+        ("2013-01-09", "2013-01-10", "id,at\n9,out\n"),
+    ):
+        objects.write_text((tmp_path / day / f"landed={landed}.csv").as_uri(), text)
+    found = deliveries(environment, "csv", path=f"{tmp_path.as_uri()}/{{date}}/*.csv")
+    assert [d.landed_at.day for d in found] == [3, 5]
+    first = pa.Table.from_batches(found[0].batches)
+    assert first.to_pydict() == {"at": ["b", None], "id": ["2", "4"]}
+    assert [b.text for b in found[0].broken] == ["broken"]
+    assert "1 values, wanted 2" in found[0].broken[0].reason
+    assert found[0].covers == Window.parse("2013-01-02/2013-01-03")
+
+
+def test_garbage_is_a_fault_of_its_file_alone(environment: Environment, tmp_path: Path) -> None:
+    objects.write_bytes((tmp_path / "a.parquet").as_uri(), b"garbage")
+    objects.write_parquet((tmp_path / "b.parquet").as_uri(), pa.table({"id": [1]}))
+    objects.write_bytes((tmp_path / "c.txt").as_uri(), b"not asked for")
+    found = {
+        d.uri.rsplit("/", 1)[1]: d
+        for d in deliveries(environment, "parquet", path=f"{tmp_path.as_uri()}/*.parquet")
+    }
+    assert sorted(found) == ["a.parquet", "b.parquet"]
+    fault = found["a.parquet"].fault
+    assert fault is not None
+    assert "arquet" in fault
+    assert found["b.parquet"].batches[0].num_rows == 1
+
+
+def test_stars_and_the_landing_zone(environment: Environment) -> None:
+    for name in ("x/1.csv", "x/y/2.csv", "x/y/z/3.csv"):
+        objects.write_text(f"{environment.landing_root}/{name}", "id\n1\n")
+    assert len(deliveries(environment, "csv", path="x/*.csv")) == 1
+    assert len(deliveries(environment, "csv", path="x/**/*.csv")) == 3
+    assert len(deliveries(environment, "csv", path="x/y/?.csv")) == 1
+    assert deliveries(environment, "csv", path="nowhere/*.csv") == []
