@@ -1,0 +1,170 @@
+"""Reads a window from its sources and stages what is new, apart from the lake."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ml_tasks import sources
+from ml_tasks.errors import SourceError
+from ml_tasks.io import objects
+from ml_tasks.io.content import content_hash
+from ml_tasks.io.lake import Lake
+from ml_tasks.result import Output, Result
+from ml_tasks.sources.schema import Rejected, arrow_type, enforce
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+    from ml_tasks.config import Pipeline, Source
+    from ml_tasks.context import Context
+    from ml_tasks.result import Window
+    from ml_tasks.sources.delivery import Delivery
+
+log = logging.getLogger(__name__)
+TIMES = ("event_time", "known_at", "corrected_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What one source has to add to a window."""
+
+    rows: pa.Table
+    """New rows and corrections: the declared columns, then event_time, known_at, corrected_at."""
+    rejected: list[Rejected] = field(default_factory=list)
+    read: int = 0
+    """Rows that fit the schema, whether or not the lake had them."""
+
+
+def stage(
+    source: Source, deliveries: list[Delivery], window: Window, published: pa.Table | None
+) -> Staged:
+    """Compare a window's deliveries, in the order they landed, with what is published.
+
+    A row whose key is not known yet is new. A row that differs from the newest version of its
+    key is a correction: it became known when its delivery landed. Any other row is no news.
+
+    Args:
+        source: What the rows should look like.
+        deliveries: Files or answers, by landing time.
+        window: The half-open range of event time.
+        published: The window's rows in the lake; `None` when there are none.
+    """
+    import polars as pl
+
+    schema = raw_schema(source)
+    known = _newest(source, published if published is not None else schema.empty_table())
+    added, rejected, read = [], [], 0
+    for delivery in deliveries:
+        rows, bad = enforce(source, delivery, window)
+        rejected += bad
+        read += rows.height
+        news = _news(source, rows, known, delivery)
+        added.append(news)
+        known = _newest(source, pl.concat([known, news]).to_arrow())
+    frame = pl.concat([known.clear(), *added]).sort("event_time", *source.key, "known_at")
+    return Staged(frame.to_arrow().cast(schema), rejected, read)
+
+
+def raw_schema(source: Source) -> pa.Schema:
+    """Give the schema of a source's raw table."""
+    import pyarrow as pa
+
+    declared = [pa.field(name, arrow_type(kind)) for name, kind in source.columns.items()]
+    return pa.schema(declared + [pa.field(name, pa.timestamp("us", "UTC")) for name in TIMES])
+
+
+def run(pipeline: Pipeline, context: Context) -> Result:
+    """Stage every source's window as Parquet objects.
+
+    Raises:
+        SourceError: A source delivered files of which none could be read.
+    """
+    window = context.required_window()
+    lake = Lake(context.environment)
+    outputs: dict[str, Output] = {}
+    values: dict[str, Any] = {"unchanged": True}
+    for name, source in pipeline.sources.items():
+        deliveries = list(sources.read(name, source, window, context.environment))
+        if deliveries and all(d.fault is not None for d in deliveries):
+            raise SourceError(
+                f"source {name}: none of {len(deliveries)} files can be read; the first, "
+                f"{deliveries[0].uri}: {deliveries[0].fault}; deliver them again"
+            )
+        table = f"raw.{name}"
+        published = lake.read(table, window=window) if lake.exists(table) else None
+        staged = stage(source, deliveries, window, published)
+        outputs[f"staged_{name}"] = _write(context, f"staged_{name}", staged.rows)
+        outputs[f"rejected_{name}"] = _write(context, f"rejected_{name}", _table(staged.rejected))
+        values[name] = _summary(staged, len(deliveries))
+        values["unchanged"] &= staged.rows.num_rows == 0 and not staged.rejected
+        log.info("%s %s: %s", name, window, values[name])
+    return Result(
+        task=context.task,
+        pipeline=context.pipeline,
+        run=context.run,
+        attempt=context.attempt,
+        window=window,
+        outputs=outputs,
+        values=values,
+    )
+
+
+def _newest(source: Source, rows: pa.Table) -> pl.DataFrame:
+    import polars as pl
+
+    frame = pl.DataFrame(pl.from_arrow(rows)).sort("known_at", maintain_order=True)
+    return frame.unique(list(source.key), keep="last", maintain_order=True)
+
+
+def _news(
+    source: Source, rows: pl.DataFrame, known: pl.DataFrame, delivery: Delivery
+) -> pl.DataFrame:
+    import polars as pl
+
+    columns, key = list(source.columns), list(source.key)
+    fresh = rows.join(known.select(columns), on=columns, how="anti", nulls_equal=True)
+    before = known.select(*key, pl.lit(value=True).alias("_before"))
+    landed = pl.lit(delivery.landed_at).cast(pl.Datetime("us", "UTC"))
+    corrected = pl.when(pl.col("_before").is_not_null()).then(landed)
+    return (
+        fresh.join(before, on=key, how="left", nulls_equal=True)
+        .with_columns(
+            pl.col(source.event_time).alias("event_time"), corrected.alias("corrected_at")
+        )
+        .with_columns(pl.max_horizontal(*source.known_at, "corrected_at").alias("known_at"))
+        .select(known.columns)
+    )
+
+
+def _table(rejected: list[Rejected]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table(
+        {
+            name: pa.array([getattr(one, name) for one in rejected], pa.string())
+            for name in ("uri", "reason", "row")
+        }
+    )
+
+
+def _write(context: Context, name: str, table: pa.Table) -> Output:
+    uri = f"{context.folder}/{name}.parquet"
+    objects.write_parquet(uri, table)
+    return Output(uri=uri, content_hash=content_hash(table), rows=table.num_rows)
+
+
+def _summary(staged: Staged, deliveries: int) -> dict[str, Any]:
+    corrections = staged.rows.num_rows - staged.rows["corrected_at"].null_count
+    reasons = Counter(one.reason for one in staged.rejected)
+    return {
+        "deliveries": deliveries,
+        "read": staged.read,
+        "new": staged.rows.num_rows - corrections,
+        "corrections": corrections,
+        "rejected": len(staged.rejected),
+        "reasons": dict(reasons.most_common(5)),
+    }

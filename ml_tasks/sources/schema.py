@@ -1,0 +1,156 @@
+"""Holds what a source delivered against the schema that it promised."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+    from ml_tasks.config import Source
+    from ml_tasks.result import Window
+    from ml_tasks.sources.delivery import Delivery
+
+_REASON = "_reason"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One thing that does not fit: a row, a line, a column or a whole file."""
+
+    uri: str
+    reason: str
+    row: str
+    """The thing as JSON or as the text that came."""
+
+
+def arrow_type(column_type: str) -> pa.DataType:
+    """Give the Arrow type of a declared column type."""
+    import pyarrow as pa
+
+    return {
+        "string": pa.string(),
+        "int64": pa.int64(),
+        "float64": pa.float64(),
+        "timestamp": pa.timestamp("us", "UTC"),
+        "bool": pa.bool_(),
+    }[column_type.removesuffix("?")]
+
+
+def enforce(
+    source: Source, delivery: Delivery, window: Window
+) -> tuple[pl.DataFrame, list[Rejected]]:
+    """Split a delivery into typed rows of the window and what does not fit.
+
+    Rows of other windows are neither, unless the delivery's address promises a range that they
+    lie outside of.
+
+    Returns:
+        Rows with the declared columns, and the rejected things with their reasons.
+    """
+    import polars as pl
+    import pyarrow as pa
+
+    rejected = [Rejected(delivery.uri, b.reason, b.text) for b in delivery.broken]
+    if delivery.fault is not None:
+        rejected.append(Rejected(delivery.uri, f"file cannot be read: {delivery.fault}", ""))
+    if not delivery.batches:
+        return _empty(source), rejected
+    raw = pl.DataFrame(pl.from_arrow(pa.Table.from_batches(delivery.batches)))
+    for name in raw.columns:
+        if name not in source.columns:
+            sample = json.dumps(raw[name].head(5).to_list(), default=str)
+            rejected.append(Rejected(delivery.uri, f"column {name!r} is not declared", sample))
+    missing = [n for n in source.columns if n not in raw.columns]
+    raw = raw.with_columns(pl.lit(None).alias(name) for name in missing)
+    typed = raw.select(_typed(raw, name, kind) for name, kind in source.columns.items())
+    reason = pl.coalesce(
+        [_fault(name, kind) for name, kind in source.columns.items()]
+        + [_outside(source, delivery), _repeated(source)]
+    )
+    both = pl.concat(
+        [typed, raw.select(pl.all().name.prefix("raw "))], how="horizontal"
+    ).with_columns(reason.alias(_REASON))
+    bad = both.filter(pl.col(_REASON).is_not_null())
+    for row in bad.iter_rows(named=True):
+        came = {k.removeprefix("raw "): v for k, v in row.items() if k.startswith("raw ")}
+        rejected.append(Rejected(delivery.uri, row[_REASON], json.dumps(came, default=str)))
+    time = pl.col(source.event_time)
+    good = both.filter(
+        pl.col(_REASON).is_null() & (time >= window.start) & (time < window.end)
+    ).select(list(source.columns))
+    return good, rejected
+
+
+def _empty(source: Source) -> pl.DataFrame:
+    import polars as pl
+    import pyarrow as pa
+
+    fields = [pa.field(n, arrow_type(t)) for n, t in source.columns.items()]
+    return pl.DataFrame(pl.from_arrow(pa.schema(fields).empty_table()))
+
+
+def _typed(raw: pl.DataFrame, name: str, kind: str) -> pl.Expr:
+    """Read a column as its declared type; null where that fails."""
+    import polars as pl
+
+    came, wanted = raw.schema[name], kind.removesuffix("?")
+    column = pl.col(name)
+    if wanted == "string":
+        return column.cast(pl.String, strict=False)
+    if wanted == "float64":
+        number = column.cast(pl.Float64, strict=False)
+        return pl.when(number.is_finite()).then(number).alias(name)
+    if wanted == "int64":
+        number = column.cast(pl.Int64, strict=False)
+        if came.is_float():
+            return pl.when(number.cast(pl.Float64) == column).then(number).alias(name)
+        return number
+    if wanted == "bool":
+        if came == pl.String:
+            return column.str.to_lowercase().replace_strict(
+                {"true": True, "false": False}, default=None, return_dtype=pl.Boolean
+            )
+        return column.cast(pl.Boolean, strict=False)
+    if came == pl.String:
+        return column.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
+    time = column.cast(pl.Datetime("us", getattr(came, "time_zone", None)), strict=False)
+    if getattr(came, "time_zone", None) is None:
+        return time.dt.replace_time_zone("UTC")
+    return time.dt.convert_time_zone("UTC")
+
+
+def _fault(name: str, kind: str) -> pl.Expr:
+    import polars as pl
+
+    raw, typed = pl.col(f"raw {name}"), pl.col(name)
+    shown = raw.cast(pl.String, strict=False).fill_null("?").str.slice(0, 60)
+    unread = pl.when(raw.is_not_null() & typed.is_null()).then(
+        pl.format("column '{}': came '{}', wanted {}", pl.lit(name), shown, pl.lit(kind))
+    )
+    if kind.endswith("?"):
+        return unread
+    return unread.when(typed.is_null()).then(
+        pl.lit(f"column '{name}': came nothing, wanted {kind}")
+    )
+
+
+def _outside(source: Source, delivery: Delivery) -> pl.Expr:
+    import polars as pl
+
+    if delivery.covers is None:
+        return pl.lit(None, pl.String)
+    time = pl.col(source.event_time)
+    within = (time >= delivery.covers.start) & (time < delivery.covers.end)
+    reason = f"column '{source.event_time}': outside {delivery.covers}, which the address promises"
+    return pl.when(~within).then(pl.lit(reason))
+
+
+def _repeated(source: Source) -> pl.Expr:
+    import polars as pl
+
+    reason = f"key {list(source.key)} came before in the same file"
+    return pl.when(pl.struct(source.key).is_first_distinct().not_()).then(pl.lit(reason))

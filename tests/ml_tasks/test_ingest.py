@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ml_tasks import config, ingest
+from ml_tasks.config import ROOT, Pipeline, Source
+from ml_tasks.context import Context
+from ml_tasks.errors import SourceError
+from ml_tasks.io import objects
+from ml_tasks.io.control import Control
+from ml_tasks.io.lake import Lake
+from ml_tasks.result import Result, Window
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ml_tasks.config import Environment
+
+FLIGHTS = config.load("flight_delays", ROOT / "ml_tasks" / "pipelines")
+WEEK = Window.parse("2013-01-01/2013-01-08")
+HEAD = "id,at,value,note\n"
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Pipeline:
+    source = Source(
+        kind="csv",
+        params={"path": f"{tmp_path.as_uri()}/in/{{date}}/*.csv"},
+        key=("id",),
+        event_time="at",
+        known_at=("at",),
+        columns={"id": "int64", "at": "timestamp", "value": "float64?", "note": "string?"},
+    )
+    return FLIGHTS.model_copy(update={"sources": {"s": source}})
+
+
+def deliver(tmp_path: Path, text: str, *, day: int = 2, landed: int = 3) -> None:
+    name = f"in/2013-01-{day:02}/landed=2013-01-{landed:02}.csv"
+    objects.write_text((tmp_path / name).as_uri(), HEAD + text)
+
+
+def run(pipeline: Pipeline, environment: Environment, attempt: int = 1) -> Result:
+    context = Context(
+        task="ingest",
+        pipeline="p",
+        run="r",
+        attempt=attempt,
+        environment=environment,
+        window=WEEK,
+    )
+    return ingest.run(pipeline, context)
+
+
+def staged(result: Result, kind: str = "staged") -> list[dict[str, object]]:
+    uri = result.outputs[f"{kind}_s"].uri
+    assert uri is not None
+    return list(objects.read_parquet(uri).to_pylist())
+
+
+def publish(environment: Environment, result: Result) -> None:
+    control = Control(environment.control)
+    control.migrate()
+    uri = result.outputs["staged_s"].uri
+    assert uri is not None
+    with control.lease("raw.s", holder="r/validate", attempt=1) as lease:
+        Lake(environment).publish("raw.s", objects.read_parquet(uri), WEEK, lease)
+
+
+def test_new_unchanged_corrected(
+    pipeline: Pipeline, environment: Environment, tmp_path: Path
+) -> None:
+    deliver(tmp_path, "1,2013-01-02T10:00:00Z,0.5,a\n2,2013-01-02T11:00:00Z,,\n")
+    first = run(pipeline, environment)
+    assert first.values["s"] == {
+        "deliveries": 1, "read": 2, "new": 2, "corrections": 0, "rejected": 0, "reasons": {},
+    }  # fmt: skip
+    assert all(r["known_at"] == r["event_time"] == r["at"] for r in staged(first))
+    publish(environment, first)
+    assert run(pipeline, environment, 2).values["unchanged"] is True
+
+    deliver(tmp_path, "2,2013-01-02T11:00:00Z,7,\n1,2013-01-02T10:00:00Z,0.5,a\n", landed=6)
+    again = run(pipeline, environment, 3)
+    (row,) = staged(again)
+    assert (row["id"], row["value"]) == (2, 7.0)
+    assert row["known_at"] == row["corrected_at"] == WEEK.start.replace(day=6)
+    assert again.values["unchanged"] is False
+
+
+def test_a_correction_within_one_window_keeps_both_versions(
+    pipeline: Pipeline, environment: Environment, tmp_path: Path
+) -> None:
+    deliver(tmp_path, "1,2013-01-02T10:00:00Z,1,\n", landed=3)
+    deliver(tmp_path, "1,2013-01-02T10:00:00Z,2,\n", landed=5)
+    result = run(pipeline, environment)
+    assert [r["value"] for r in staged(result)] == [1.0, 2.0]
+    assert result.values["s"]["corrections"] == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("x,2013-01-02T10:00:00Z,1,\n", "column 'id': came 'x', wanted int64"),
+        (",2013-01-02T10:00:00Z,1,\n", "column 'id': came nothing, wanted int64"),
+        ("1,yesterday,1,\n", "column 'at': came 'yesterday', wanted timestamp"),
+        ("1,2013-01-02T10:00:00Z,inf,\n", "column 'value': came 'inf', wanted float64?"),
+        ("1,2013-01-05T10:00:00Z,1,\n", "outside 2013-01-02/2013-01-03"),
+        ("9,2013-01-02T10:00:00Z,2,\n", "key ['id'] came before in the same file"),
+        ("too,few\n", "line has 2 values, wanted 4"),
+    ],
+)
+def test_what_does_not_fit_is_kept_with_its_reason(
+    pipeline: Pipeline, environment: Environment, tmp_path: Path, line: str, reason: str
+) -> None:
+    deliver(tmp_path, "9,2013-01-02T09:00:00Z,1,\n" + line)
+    result = run(pipeline, environment)
+    assert [r["id"] for r in staged(result)] == [9]
+    (bad,) = staged(result, "rejected")
+    assert reason in str(bad["reason"])
+    assert str(bad["row"])
+    assert result.values["unchanged"] is False
+
+
+def test_columns_that_are_new_shuffled_or_gone(
+    pipeline: Pipeline, environment: Environment, tmp_path: Path
+) -> None:
+    uri = (tmp_path / "in/2013-01-02/landed=2013-01-03.csv").as_uri()
+    objects.write_text(uri, "extra,at,id\nz,2013-01-02T10:00:00Z,1\n")
+    result = run(pipeline, environment)
+    (row,) = staged(result)
+    assert (row["id"], row["value"]) == (1, None)
+    (bad,) = staged(result, "rejected")
+    assert bad["reason"] == "column 'extra' is not declared"
+    assert bad["row"] == '["z"]'
+
+
+def test_garbage_among_files_and_alone(
+    pipeline: Pipeline, environment: Environment, tmp_path: Path
+) -> None:
+    garbage = (tmp_path / "in/2013-01-03/x.csv").as_uri()
+    objects.write_bytes(garbage, b"\xff\xfe\x00garbage\x00\n\x80")
+    with pytest.raises(SourceError, match="source s: none of 1 files can be read"):
+        run(pipeline, environment)
+    deliver(tmp_path, "1,2013-01-02T10:00:00Z,1,\n")
+    result = run(pipeline, environment)
+    assert [r["id"] for r in staged(result)] == [1]
+    assert "file cannot be read" in str(staged(result, "rejected")[0]["reason"])
+
+
+def test_an_empty_window_says_so(pipeline: Pipeline, environment: Environment) -> None:
+    result = run(pipeline, environment)
+    assert result.values["unchanged"] is True
+    assert result.values["s"]["deliveries"] == 0
+    assert result.outputs["staged_s"].rows == 0
+
+
+def test_a_week_of_flights_twice_gives_the_same_hashes(environment: Environment) -> None:
+    one, two = run(FLIGHTS, environment), run(FLIGHTS, environment, 2)
+    assert one.values["flights"]["new"] > 5_000
+    assert one.values["weather"]["rejected"] == one.values["flights"]["rejected"] == 0
+    hashes = [{k: o.content_hash for k, o in r.outputs.items()} for r in (one, two)]
+    assert hashes[0] == hashes[1]
