@@ -1,0 +1,167 @@
+"""Judges staged rows: good ones are published, bad ones go to quarantine with the reason."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from ml_tasks.errors import RejectedError
+from ml_tasks.io import objects
+from ml_tasks.io.control import Control
+from ml_tasks.io.expectations import Fault, check
+from ml_tasks.io.lake import Lake
+from ml_tasks.result import Output, Result, Window
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ml_tasks.config import Pipeline
+    from ml_tasks.context import Context
+
+log = logging.getLogger(__name__)
+REASONS = ("source", "reason", "column", "value", "row", "uri", "window", "run")
+
+
+def split(
+    rows: pa.Table, rejected: pa.Table, faults: list[Fault], origin: dict[str, str]
+) -> tuple[pa.Table, list[dict[str, str]]]:
+    """Part good rows from bad ones.
+
+    Args:
+        rows: Staged rows.
+        rejected: What did not fit the schema: `uri`, `reason`, `row`.
+        faults: What the expectations found in `rows`.
+        origin: `source`, `window` and `run`, for the quarantine.
+
+    Returns:
+        The good rows, and one quarantine entry for each rejected thing and each fault.
+    """
+    import pyarrow as pa
+
+    bad = {fault.row for fault in faults if fault.row is not None}
+    entries = [{**one, "column": "", "value": "", **origin} for one in rejected.to_pylist()]
+    for fault in faults:
+        whole = fault.row is None
+        row = "" if whole else json.dumps(rows.slice(fault.row, 1).to_pylist()[0], default=str)
+        entries.append(
+            {
+                "reason": fault.expectation,
+                "column": fault.column,
+                "value": fault.value,
+                "row": row,
+                "uri": "",
+                **origin,
+            }
+        )
+    keep = pa.array([number not in bad for number in range(rows.num_rows)], pa.bool_())
+    return rows.filter(keep), entries
+
+
+def verdict(entries: list[dict[str, str]], staged: int, tolerated: float) -> str | None:
+    """Say why a source's window is refused; `None` when it is not.
+
+    Args:
+        entries: Its quarantine entries.
+        staged: How many rows were staged for it.
+        tolerated: Largest share of bad rows that passes.
+    """
+    whole = [e for e in entries if not e["row"] and not e["uri"]]
+    if whole:
+        return f"{whole[0]['reason']} on {whole[0]['column']!r}: came {whole[0]['value']}"
+    schema_faults = sum(bool(e["uri"]) for e in entries)
+    bad = schema_faults + len({e["row"] for e in entries if not e["uri"]})
+    total = staged + schema_faults
+    if not total or bad / total <= tolerated:
+        return None
+    worst = Counter(e["reason"] for e in entries).most_common(3)
+    return (
+        f"{bad} of {total} rows are bad ({bad / total:.1%}), tolerated are {tolerated:.1%}; "
+        f"most often {worst}"
+    )
+
+
+def run(pipeline: Pipeline, context: Context) -> Result:
+    """Publish each source's good rows and quarantine the bad ones.
+
+    Raises:
+        RejectedError: Too many rows of a source are bad; no source's main has moved.
+    """
+    window, lake = context.required_window(), Lake(context.environment)
+    control = Control(context.environment.control)
+    control.migrate()
+    outputs: dict[str, Output] = {}
+    values: dict[str, Any] = {"unchanged": True}
+    accepted: dict[str, pa.Table] = {}
+    refusals = []
+    for name in pipeline.sources:
+        rows = _staged(context, f"staged_{name}")
+        rejected = _staged(context, f"rejected_{name}")
+        faults = check(rows, pipeline.validation.expectations.get(name, ()), name)
+        origin = {"source": name, "window": str(window), "run": context.run}
+        good, entries = split(rows, rejected, faults, origin)
+        if entries:
+            outputs[f"quarantine_{name}"] = _quarantine(lake, control, context, name, entries)
+        if why := verdict(entries, rows.num_rows, pipeline.validation.tolerated_bad_share):
+            refusals.append(f"source {name}, window {window}: {why}")
+        values[name] = {"published": good.num_rows, "quarantined": len(entries)}
+        accepted[name] = good
+    if refusals:
+        raise RejectedError(
+            "; ".join(refusals) + "; nothing was published, the bad rows are in quarantine"
+        )
+    for name, good in accepted.items():
+        if good.num_rows:
+            outputs[f"raw_{name}"] = _publish(lake, control, context, f"raw.{name}", good)
+            values["unchanged"] = False
+    log.info("%s: %s", window, values)
+    return Result(
+        task=context.task,
+        pipeline=context.pipeline,
+        run=context.run,
+        attempt=context.attempt,
+        window=window,
+        outputs=outputs,
+        values=values,
+    )
+
+
+def _staged(context: Context, name: str) -> pa.Table:
+    uri = context.output("ingest", name).uri
+    if uri is None:
+        raise RejectedError(f"ingest's output {name} is no object; run ingest again")
+    return objects.read_parquet(uri)
+
+
+def _publish(lake: Lake, control: Control, context: Context, table: str, added: pa.Table) -> Output:
+    """Publish the window with what it had and what is added, each row once."""
+    window = context.required_window()
+    with control.lease(
+        f"{table}/{window}", holder=context.holder, attempt=context.attempt
+    ) as lease:
+        rows = _united(lake, table, window, added)
+        return lake.publish(table, rows, window, lease, properties={"run": context.run})
+
+
+def _united(lake: Lake, table: str, window: Window, added: pa.Table) -> pa.Table:
+    import polars as pl
+    import pyarrow as pa
+
+    if not lake.exists(table):
+        return added
+    had = lake.read(table, window=window)
+    both = pl.DataFrame(pl.from_arrow(pa.concat_tables([had, added.cast(had.schema)])))
+    return both.unique(maintain_order=True).to_arrow().cast(had.schema)
+
+
+def _quarantine(
+    lake: Lake, control: Control, context: Context, name: str, entries: list[dict[str, str]]
+) -> Output:
+    import pyarrow as pa
+
+    start = context.required_window().start
+    columns = {n: pa.array([e[n] for e in entries], pa.string()) for n in REASONS}
+    times = pa.array([start] * len(entries), pa.timestamp("us", "UTC"))
+    table = pa.table({"event_time": times, **columns})
+    return _publish(lake, control, context, f"quarantine.{name}", table)
