@@ -27,7 +27,8 @@ log = logging.getLogger("ml_tasks")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one task and write its result in any case; give the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    log.setLevel(logging.INFO)
     arguments = _parser().parse_args(argv)
     started, clock = datetime.now(UTC), time.monotonic()
     result, failure = None, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -206,11 +207,14 @@ class Lake:
 
 def _overwrite(table: Table, rows: pa.Table, window: Window, properties: dict[str, str]) -> None:
     """Replace the window in one transaction on the loaded snapshot."""
-    table.overwrite(
-        rows.select([f.name for f in table.schema().fields]).cast(table.schema().as_arrow()),
-        overwrite_filter=_within(window),
-        snapshot_properties=properties,
-    )
+    with warnings.catch_warnings():
+        # The first write of a window has nothing to replace.
+        warnings.filterwarnings("ignore", "Delete operation did not match any records")
+        table.overwrite(
+            rows.select([f.name for f in table.schema().fields]).cast(table.schema().as_arrow()),
+            overwrite_filter=_within(window),
+            snapshot_properties=properties,
+        )
 
 
 def _within(window: Window) -> BooleanExpression:
