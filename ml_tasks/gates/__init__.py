@@ -1,0 +1,52 @@
+"""Conditions of a promotion: a gate is a file here and one line in `GATES`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import ValidationError
+
+from ml_tasks.config import explain
+from ml_tasks.errors import ConfigError
+from ml_tasks.gates import beats_baseline, beats_champion, floor, worst_segment
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from ml_tasks.config import Gate
+    from ml_tasks.gates.verdict import Judgement, Measured
+
+
+class _GateModule(Protocol):
+    @property
+    def Params(self) -> type[BaseModel]: ...  # noqa: N802 - the name of a class
+
+    def judge(self, measured: Measured, params: Any) -> Judgement: ...
+
+
+GATES: dict[str, _GateModule] = {
+    "floor": floor,
+    "beats_baseline": beats_baseline,
+    "beats_champion": beats_champion,
+    "worst_segment": worst_segment,
+}
+
+
+def params_of(gate: Gate) -> BaseModel:
+    """Hold a gate's parameters against its model.
+
+    Raises:
+        ConfigError: There is no such gate, or its parameters do not fit.
+    """
+    if gate.name not in GATES:
+        raise ConfigError(f"gate {gate.name!r}: wanted one of {sorted(GATES)}")
+    try:
+        return GATES[gate.name].Params.model_validate(gate.params)
+    except ValidationError as fault:
+        raise ConfigError(explain(fault, f"evaluation.gates {gate.name}")) from fault
+
+
+def judge(gate: Gate, measured: Measured) -> Judgement:
+    """Give one gate's judgement."""
+    params = params_of(gate)
+    return GATES[gate.name].judge(measured, params)

@@ -1,0 +1,64 @@
+"""What was measured, and what the gates say to it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Frozen(BaseModel):
+    # What could not be measured is NaN, which plain JSON lacks.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class Interval(_Frozen):
+    """A value with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Segment(_Frozen):
+    """The candidate on one part of the test rows."""
+
+    name: str
+    """Segment and its value, such as `carrier=UA`."""
+    rows: int
+    metrics: dict[str, Interval]
+
+
+class Measured(_Frozen):
+    """Candidate, champion and baselines on the same test rows."""
+
+    candidate: str
+    """Hash of the candidate's weights."""
+    champion: str | None
+    """Version of the champion that it was compared with; `None` where there is none."""
+    metrics: dict[str, Interval]
+    over_champion: dict[str, Interval] = {}
+    """By metric: how much better than the champion, paired; positive is better."""
+    over_baseline: dict[str, dict[str, Interval]] = {}
+    """By baseline and metric: how much better, paired; positive is better."""
+    segments: tuple[Segment, ...] = ()
+
+
+class Judgement(_Frozen):
+    """What one gate says."""
+
+    gate: str
+    passed: bool
+    measured: float | None
+    threshold: str
+    interval: tuple[float, float] | None = None
+    evidence: str
+
+
+class Verdict(_Frozen):
+    """All gates' judgements on one candidate; it passes only if each of them does."""
+
+    pipeline: str
+    run: str
+    candidate: str
+    champion: str | None
+    passed: bool
+    judgements: tuple[Judgement, ...]

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ml_tasks import config, judge
+from ml_tasks.config import ROOT, Gate
+from ml_tasks.context import Context
+from ml_tasks.errors import ConfigError
+from ml_tasks.gates.verdict import Interval, Measured, Segment, Verdict
+from ml_tasks.io import objects
+from ml_tasks.result import Output, Result
+
+if TYPE_CHECKING:
+    from ml_tasks.config import Environment
+
+
+def around(value: float, half: float = 0.01) -> Interval:
+    return Interval(value=value, low=value - half, high=value + half)
+
+
+NAN = around(math.nan)
+MEASURED = Measured(
+    candidate="h",
+    champion="3",
+    metrics={"roc_auc": around(0.75), "ece": around(0.02), "f1": NAN},
+    over_champion={"roc_auc": around(0.02), "ece": around(0.005), "f1": NAN},
+    over_baseline={"majority": {"roc_auc": around(0.25)}},
+    segments=(
+        Segment(name="a=1", rows=500, metrics={"roc_auc": around(0.7), "f1": NAN}),
+        Segment(name="a=2", rows=500, metrics={"roc_auc": around(0.6), "f1": NAN}),
+        Segment(name="a=3", rows=10, metrics={"roc_auc": around(0.1)}),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "passed", "evidence"),
+    [
+        ("floor", {"metric": "roc_auc", "minimum": 0.75}, True, "roc_auc is 0.7500"),
+        ("floor", {"metric": "roc_auc", "minimum": 0.7501}, False, "roc_auc is 0.7500"),
+        ("floor", {"metric": "ece", "maximum": 0.02}, True, "ece is 0.0200"),
+        ("floor", {"metric": "ece", "maximum": 0.0199}, False, "ece is 0.0200"),
+        ("floor", {"metric": "ece", "minimum": 0.01, "maximum": 0.03}, True, "ece is"),
+        ("floor", {"metric": "brier", "minimum": 0}, False, "brier was not measured"),
+        ("floor", {"metric": "f1", "minimum": 0}, False, "f1 was not measured"),
+        ("beats_champion", {"metric": "roc_auc"}, True, "better than champion 3 by +0.0200"),
+        ("beats_champion", {"metric": "ece"}, False, "+0.0050 [-0.0050, +0.0150]"),
+        ("beats_champion", {"metric": "brier"}, False, "was not compared with champion 3"),
+        ("beats_champion", {"metric": "f1"}, False, "was not compared with champion 3"),
+        ("beats_baseline", {"metric": "roc_auc", "baseline": "majority"}, True, "majority"),
+        ("beats_baseline", {"metric": "roc_auc", "baseline": "x"}, False, "not compared with x"),
+        (
+            "worst_segment",
+            {"metric": "roc_auc", "minimum": 0.6},
+            True,
+            "of 2 segments is a=2",
+        ),
+        ("worst_segment", {"metric": "roc_auc", "minimum": 0.61}, False, "a=2 with 0.6000"),
+        (
+            "worst_segment",
+            {"metric": "roc_auc", "minimum": 0.5, "min_rows": 10},
+            False,
+            "a=3 with 0.1000",
+        ),
+        (
+            "worst_segment",
+            {"metric": "roc_auc", "minimum": 0, "min_rows": 900},
+            False,
+            "no segment counts",
+        ),
+        ("worst_segment", {"metric": "f1", "minimum": 0}, False, "f1 was not measured on"),
+        ("worst_segment", {"metric": "brier", "minimum": 0}, False, "brier was not measured on"),
+    ],
+)
+def test_gates(name: str, params: dict[str, object], passed: bool, evidence: str) -> None:
+    verdict = judge.judge(MEASURED, [Gate(name=name, params=params)], pipeline="p", run="r")
+    assert verdict.passed is passed
+    assert evidence in verdict.judgements[0].evidence
+
+
+def test_the_first_champion_has_no_rival() -> None:
+    first = MEASURED.model_copy(update={"champion": None, "over_champion": {}})
+    gate = Gate(name="beats_champion", params={"metric": "roc_auc"})
+    assert judge.judge(first, [gate], pipeline="p", run="r").passed
+
+
+def test_one_gate_that_fails_is_enough() -> None:
+    wanted = [
+        Gate(name="floor", params={"metric": "roc_auc", "minimum": low}) for low in (0.5, 0.9)
+    ]
+    assert not judge.judge(MEASURED, wanted, pipeline="p", run="r").passed
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ([], "a model without gates never passes"),
+        ([Gate(name="hope")], "gate 'hope': wanted one of"),
+        ([Gate(name="floor", params={"metric": "x"})], "without a threshold nothing passes"),
+        ([Gate(name="beats_champion", params={"metrik": "x"})], "metrik: came an unknown key"),
+    ],
+)
+def test_what_is_no_gate(wanted: list[Gate], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        judge.judge(MEASURED, wanted, pipeline="p", run="r")
+
+
+def test_the_verdict_is_written(environment: Environment) -> None:
+    uri = f"{environment.objects_root}/evaluation.json"
+    objects.write_text(uri, MEASURED.model_dump_json())
+    outputs = {"evaluation": Output(uri=uri, content_hash="0")}
+    context = Context(
+        task="judge",
+        pipeline="flight_delays",
+        run="r",
+        attempt=1,
+        environment=environment,
+        inputs={"evaluate": Result(task="evaluate", pipeline="p", run="r", outputs=outputs)},
+    )
+    result = judge.run(config.load("flight_delays", ROOT / "ml_tasks" / "pipelines"), context)
+    assert result.values["passed"] is False
+    written = result.outputs["verdict"].uri
+    assert written is not None
+    verdict = Verdict.model_validate_json(objects.read_bytes(written))
+    assert [j.passed for j in verdict.judgements] == [True, True, False, True, True]
+    assert (verdict.candidate, verdict.champion) == ("h", "3")
