@@ -1,0 +1,40 @@
+"""What a feature table is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    import ibis
+
+    Build = Callable[[Mapping[str, ibis.Table], datetime, datetime], ibis.Table]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureTable:
+    """One derived table: `build(raw, start, end)` gives keys, `event_time` and features.
+
+    `raw` holds the newest version of each row by source; the expression may look back as far as
+    `lookback`, and gives the rows whose `event_time` lies in `[start - lead, end - lead)`.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    sources: tuple[str, ...]
+    build: Build
+    lookback: timedelta
+    """How far before a row's event time its inputs may lie."""
+    ttl: timedelta
+    """How long a row is good for."""
+    lead: timedelta = timedelta(0)
+    """How long before its event time a raw row was known: a schedule is, a landing is not."""
+
+
+def late(delay: ibis.IntegerValue) -> ibis.IntegerValue:
+    """Give 1 where a delay in minutes counts as late, else 0: more than a quarter of an hour."""
+    return (delay > 15).cast("int64")

@@ -1,0 +1,127 @@
+"""Derives the feature tables of a window from the raw tables, as each fact became known."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ml_tasks.io.control import Control
+from ml_tasks.io.engine import compute
+from ml_tasks.io.lake import Lake
+from ml_tasks.result import Output, Result, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    import polars as pl
+    import pyarrow as pa
+
+    from feature_repo.transformations import FeatureTable
+    from ml_tasks.config import Pipeline
+    from ml_tasks.context import Context
+
+log = logging.getLogger(__name__)
+MOMENT = timedelta(microseconds=1)
+
+
+def derive(
+    table: FeatureTable,
+    raw: Mapping[str, pa.Table],
+    keys: Mapping[str, tuple[str, ...]],
+    window: Window,
+) -> pa.Table:
+    """Give a feature table's rows of a window, each with when it was known.
+
+    The table is computed once from the rows as they first came, and again for each moment at
+    which corrections landed; a row counts as known from the first computation that gave it. So a
+    table that is derived anew is the same as one that grew correction by correction.
+
+    Args:
+        table: What to derive.
+        raw: Raw tables by source, reaching back far enough, in all their versions.
+        keys: Each source's key columns.
+        window: The raw rows' range; the table's own range lies `lead` before it.
+    """
+    import polars as pl
+
+    frames = {name: pl.DataFrame(pl.from_arrow(raw[name])) for name in table.sources}
+    cuts = sorted({c for f in frames.values() for c in f["corrected_at"].drop_nulls().unique()})
+    last: pl.DataFrame | None = None
+    kept: list[pl.DataFrame] = []
+    for cut in (None, *cuts):
+        seen = {n: _as_known(f, keys[n], cut) for n, f in frames.items()}
+        rows = pl.DataFrame(pl.from_arrow(compute(table.build, seen, window)))
+        rows = rows.with_columns(pl.col("event_time").cast(pl.Datetime("us", "UTC")))
+        news, known = rows, pl.col("event_time")
+        if last is not None:
+            news = rows.join(last, on=rows.columns, how="anti", nulls_equal=True)
+            known = pl.max_horizontal("event_time", pl.lit(cut))
+        kept.append(news.with_columns(known.cast(pl.Datetime("us", "UTC")).alias("known_at")))
+        last = rows
+    return pl.concat(kept).sort(*table.keys, "event_time", "known_at").to_arrow()
+
+
+def run(pipeline: Pipeline, context: Context) -> Result:
+    """Overwrite the window in each feature table whose sources the pipeline has."""
+    from feature_repo.transformations import TABLES
+
+    lake, control = Lake(context.environment), Control(context.environment.control)
+    control.migrate()
+    keys = {name: source.key for name, source in pipeline.sources.items()}
+    outputs: dict[str, Output] = {}
+    values: dict[str, Any] = {}
+    for table in TABLES.values():
+        if not set(table.sources) <= set(pipeline.sources):
+            continue
+        window = _reach(lake, table, context.required_window())
+        before = Window(start=window.start - table.lookback, end=window.end)
+        raw = {name: lake.read(f"raw.{name}", window=before) for name in table.sources}
+        rows = derive(table, raw, keys, window)
+        outputs[table.name] = _publish(lake, control, context, table, rows, window)
+        values[table.name] = rows.num_rows
+    log.info("%s: rows derived %s", context.window, values)
+    return Result(
+        task=context.task,
+        pipeline=context.pipeline,
+        run=context.run,
+        attempt=context.attempt,
+        window=context.window,
+        outputs=outputs,
+        values=values,
+    )
+
+
+def _as_known(frame: pl.DataFrame, key: tuple[str, ...], cut: datetime | None) -> pa.Table:
+    """Give each key's newest version among those known at a cut; first versions without one."""
+    import polars as pl
+
+    first = pl.col("corrected_at").is_null()
+    known = frame.filter(first if cut is None else first | (pl.col("corrected_at") <= cut))
+    newest = known.sort("known_at", maintain_order=True).unique(list(key), keep="last")
+    return newest.sort(*key).to_arrow()
+
+
+def _reach(lake: Lake, table: FeatureTable, window: Window) -> Window:
+    """Stretch a window over what was derived from it before: it came again, perhaps changed."""
+    latest = lake.latest(f"features.{table.name}")
+    if latest is None or latest + table.lead < window.end:
+        return window
+    return Window(
+        start=window.start, end=min(window.end + table.lookback, latest + table.lead + MOMENT)
+    )
+
+
+def _publish(
+    lake: Lake,
+    control: Control,
+    context: Context,
+    table: FeatureTable,
+    rows: pa.Table,
+    window: Window,
+) -> Output:
+    own = Window(start=window.start - table.lead, end=window.end - table.lead)
+    name = f"features.{table.name}"
+    with control.lease(name, holder=context.holder, attempt=context.attempt, wait=60) as lease:
+        return lake.publish(name, rows, own, lease, properties={"run": context.run})

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from feature_repo.transformations import TABLES
+from ml_tasks import config, derive
+from ml_tasks.config import ROOT, Environment
+from ml_tasks.context import Context
+from ml_tasks.ingest import raw_schema
+from ml_tasks.io.content import content_hash
+from ml_tasks.io.control import Control
+from ml_tasks.io.lake import Lake
+from ml_tasks.result import Window
+
+PIPELINE = config.load("flight_delays", ROOT / "ml_tasks" / "pipelines")
+KEYS = {name: source.key for name, source in PIPELINE.sources.items()}
+DAY = Window.parse("2013-01-09/2013-01-10")
+ORIGIN = TABLES["origin_traffic"]
+Row = dict[str, Any]
+
+
+def flight(number: int, hour: float, delay: int, **more: Any) -> Row:
+    """A flight planned so many hours after the day's start, two hours long, late by `delay`."""
+    planned = DAY.start + timedelta(hours=hour)
+    left = planned + timedelta(minutes=delay)
+    row = {
+        "carrier": "UA", "flight": number, "tailnum": f"N{number % 3}", "origin": "EWR",
+        "dest": "IAH", "distance": 1400, "scheduled_departure": planned,
+        "scheduled_arrival": planned + timedelta(hours=2), "departed_at": left,
+        "landed_at": left + timedelta(hours=2), "departure_delay": delay,
+        "arrival_delay": delay, "air_time": 120, "event_time": planned,
+        "known_at": left + timedelta(hours=2), "corrected_at": None,
+    }  # fmt: skip
+    return {**row, **more}
+
+
+def corrected(row: Row, delay: int, at: datetime) -> Row:
+    fresh = flight(row["flight"], (row["event_time"] - DAY.start) / timedelta(hours=1), delay)
+    return {**fresh, "corrected_at": at, "known_at": max(fresh["known_at"], at)}
+
+
+def raw(rows: list[Row]) -> dict[str, pa.Table]:
+    return {"flights": pa.Table.from_pylist(rows, raw_schema(PIPELINE.sources["flights"]))}
+
+
+def derived(table: str, rows: list[Row], window: Window = DAY) -> list[Row]:
+    found: list[Row] = derive.derive(TABLES[table], raw(rows), KEYS, window).to_pylist()
+    return found
+
+
+def test_traffic_equals_a_count_by_hand() -> None:
+    """Every tick and span against a plain loop over the flights."""
+    dice = random.Random(3)  # noqa: S311 - a test's data
+    flights = [
+        flight(i, dice.uniform(-40, 24), dice.choice([-5, 0, 15, 16, 90])) for i in range(120)
+    ]
+    rows = derived("origin_traffic", flights)
+    assert len(rows) == 48
+    for row in rows:
+        for span, hours in (("1h", 1), ("3h", 3), ("6h", 6), ("24h", 24)):
+            for what, time in (("landed", "landed_at"), ("left", "departed_at")):
+                since = row["event_time"] - timedelta(hours=hours)
+                own = [f["arrival_delay"] for f in flights if since <= f[time] <= row["event_time"]]
+                name = f"origin_{what}_{span}"
+                assert row[f"{name}_count"] == len(own)
+                if own:
+                    assert row[f"{name}_mean_delay"] == sum(own) / len(own)
+                    assert row[f"{name}_late_share"] == sum(d > 15 for d in own) / len(own)
+                else:
+                    assert row[f"{name}_mean_delay"] is None
+        assert row["known_at"] == row["event_time"]
+
+
+def test_no_row_knows_what_comes_after_it() -> None:
+    past = [flight(i, -i, 20) for i in range(1, 20)]
+    future = [flight(100 + i, i, 500) for i in range(1, 12)]
+    for name in ("origin_traffic", "aircraft"):
+        with_future = {(r["event_time"], r.get("tailnum")): r for r in derived(name, past + future)}
+        for row in derived(name, past):
+            if row["event_time"] < DAY.start + timedelta(hours=1):
+                assert with_future[(row["event_time"], row.get("tailnum"))] == row
+
+
+def test_corrections_are_known_when_they_land() -> None:
+    first = flight(1, 2, 10)
+    landing = DAY.start + timedelta(days=3)
+    rows = derived("origin_traffic", [first, corrected(first, 60, landing)])
+    at_six = [r for r in rows if r["event_time"] == DAY.start + timedelta(hours=6)]
+    assert [(r["known_at"], r["origin_left_6h_mean_delay"]) for r in at_six] == [
+        (DAY.start + timedelta(hours=6), 10.0),
+        (landing, 60.0),
+    ]
+    untouched = [r for r in rows if r["event_time"] == DAY.start + timedelta(hours=1)]
+    assert len(untouched) <= 1
+
+
+def test_two_corrections_make_three_versions() -> None:
+    first = flight(1, 2, 10)
+    cuts = [DAY.start + timedelta(days=d) for d in (3, 5)]
+    versions = [first, corrected(first, 60, cuts[0]), corrected(first, 30, cuts[1])]
+    rows = [
+        r
+        for r in derived("origin_traffic", versions[::-1])
+        if r["event_time"] == DAY.start + timedelta(hours=6)
+    ]
+    assert [r["origin_left_6h_mean_delay"] for r in rows] == [10.0, 60.0, 30.0]
+
+
+def test_the_aircrafts_last_event() -> None:
+    rows = derived("aircraft", [flight(3, -1, 20), flight(0, 4, 5)])
+    assert [(r["tailnum"], r["aircraft_last_delay"], r["aircraft_last_landed"]) for r in rows] == [
+        ("N0", 20, 1),
+        ("N0", 5, 0),
+        ("N0", 5, 1),
+    ]
+    assert [r["aircraft_24h_departures"] for r in rows] == [1, 2, 2]
+    assert rows[0]["aircraft_24h_worst_delay"] == 20
+
+
+def test_a_schedule_is_known_a_day_before() -> None:
+    rows = derived("schedule", [flight(i, 5 + i / 10, 0) for i in range(4)] + [flight(9, 6, 0)])
+    assert [(r["slot"], r["schedule_planned_1h"], r["schedule_planned_3h"]) for r in rows] == [
+        ("2013-01-09T05", 4, 4),
+        ("2013-01-09T06", 1, 5),
+    ]
+    assert rows[0]["event_time"] == DAY.start - timedelta(hours=19)
+
+
+def test_the_order_of_rows_does_not_count() -> None:
+    flights = [flight(i, i / 7 - 10, i % 50) for i in range(150)]
+    one = derive.derive(ORIGIN, raw(flights), KEYS, DAY)
+    two = derive.derive(ORIGIN, raw(flights[::-1]), KEYS, DAY)
+    assert one.equals(two)
+
+
+class TestRun:
+    WEEKS = tuple(Window.parse(w) for w in ("2013-01-01/2013-01-08", "2013-01-08/2013-01-15"))
+
+    def publish(self, environment: Environment, rows: list[Row], window: Window) -> None:
+        control = Control(environment.control)
+        control.migrate()
+        with control.lease("raw", holder="r/validate", attempt=1) as lease:
+            Lake(environment).publish("raw.flights", raw(rows)["flights"], window, lease)
+
+    def derive(self, environment: Environment, window: Window) -> dict[str, str]:
+        context = Context(
+            task="derive",
+            pipeline="p",
+            run="r",
+            attempt=1,
+            environment=environment,
+            window=window,
+        )
+        sources = {"flights": PIPELINE.sources["flights"]}
+        result = derive.run(PIPELINE.model_copy(update={"sources": sources}), context)
+        assert "weather" not in result.outputs
+        lake = Lake(environment)
+        return {name: content_hash(lake.read(f"features.{name}")) for name in result.outputs}
+
+    @pytest.fixture
+    def weeks(self) -> tuple[list[Row], list[Row]]:
+        flights = [flight(i, i / 2 - 8 * 24 + 1, i % 70) for i in range(640)]
+        first = [f for f in flights if f["event_time"] < self.WEEKS[1].start]
+        second = [f for f in flights if self.WEEKS[1].start <= f["event_time"]]
+        return first, [f for f in second if f["event_time"] < self.WEEKS[1].end]
+
+    def test_a_correction_reaches_the_windows_after_it(
+        self, environment: Environment, weeks: tuple[list[Row], list[Row]]
+    ) -> None:
+        """Grown week by week with a late correction, or derived anew: the same tables."""
+        first, second = weeks
+        late = corrected(first[-1], 300, self.WEEKS[1].end + timedelta(days=4))
+        for rows, window in zip((first, second), self.WEEKS, strict=True):
+            self.publish(environment, rows, window)
+            before = self.derive(environment, window)
+        self.publish(environment, [*first, late], self.WEEKS[0])
+        grown = self.derive(environment, self.WEEKS[0])
+        assert grown["route_traffic"] != before["route_traffic"]
+
+        anew = Environment(home=environment.home / "anew")
+        for rows, window in zip(([*first, late], second), self.WEEKS, strict=True):
+            self.publish(anew, rows, window)
+        for window in self.WEEKS:
+            rebuilt = self.derive(anew, window)
+        assert rebuilt == grown
