@@ -77,6 +77,10 @@ class Features(_Section):
 
     service: str
     """Name of the Feast feature service."""
+    columns: tuple[str, ...] = ()
+    """Columns of the label's source that are known when the question is asked."""
+    keys: dict[str, str] = {}
+    """Entity keys that are no columns of the label's source: name and SQL expression over them."""
 
 
 class Label(_Section):
@@ -133,7 +137,8 @@ class Evaluation(_Section):
 
     metric: str
     baselines: tuple[str, ...] = ()
-    segments: tuple[str, ...] = ()
+    segments: dict[str, str] = {}
+    """Parts that are measured by themselves: name and SQL expression over the source's columns."""
     bootstrap_samples: int = Field(gt=0, default=500)
     gates: tuple[Gate, ...] = Field(min_length=1)
 
@@ -167,6 +172,13 @@ class Pipeline(_Section):
     def _references(self) -> Pipeline:
         if self.label.source not in self.sources:
             raise ValueError(f"label.source is {self.label.source!r}, wanted {list(self.sources)}")
+        columns = self.sources[self.label.source].columns
+        if unknown := sorted(set(self.features.columns) - set(columns)):
+            raise ValueError(f"features.columns name {unknown}, wanted some of {sorted(columns)}")
+        if columns.get(self.label.known_at, "").removesuffix("?") != "timestamp":
+            raise ValueError(
+                f"label.known_at is {self.label.known_at!r}, wanted a timestamp column"
+            )
         if unknown := sorted(set(self.validation.expectations) - set(self.sources)):
             raise ValueError(f"validation.expectations name {unknown}, wanted {list(self.sources)}")
         return self

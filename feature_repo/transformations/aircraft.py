@@ -54,6 +54,12 @@ def aircraft(raw: Mapping[str, ibis.Table], start: datetime, end: datetime) -> i
 AIRCRAFT = FeatureTable(
     name="aircraft",
     keys=("tailnum",),
+    features=(
+        "aircraft_last_delay",
+        "aircraft_last_landed",
+        "aircraft_24h_departures",
+        "aircraft_24h_worst_delay",
+    ),
     sources=("flights",),
     build=aircraft,
     lookback=timedelta(days=3),

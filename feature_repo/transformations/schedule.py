@@ -42,6 +42,7 @@ def schedule(raw: Mapping[str, ibis.Table], start: datetime, end: datetime) -> i
 SCHEDULE = FeatureTable(
     name="schedule",
     keys=("origin", "slot"),
+    features=("schedule_planned_1h", "schedule_planned_3h"),
     sources=("flights",),
     build=schedule,
     lookback=timedelta(hours=2),

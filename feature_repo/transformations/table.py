@@ -25,6 +25,7 @@ class FeatureTable:
 
     name: str
     keys: tuple[str, ...]
+    features: tuple[str, ...]
     sources: tuple[str, ...]
     build: Build
     lookback: timedelta

@@ -107,6 +107,12 @@ def _table(name: str, keys: tuple[str, ...], spans: tuple[str, ...], tick: int) 
     return FeatureTable(
         name=f"{name}_traffic",
         keys=keys,
+        features=tuple(
+            f"{name}_{what}_{span}_{measure}"
+            for span in spans
+            for what in EVENTS
+            for measure in ("count", "mean_delay", "late_share")
+        ),
         sources=("flights",),
         build=partial(traffic, prefix=name, keys=keys, spans=spans, tick=tick),
         # A landing may lie a day and a half after the departure that its raw row is filed under.

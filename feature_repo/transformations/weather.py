@@ -32,6 +32,7 @@ def weather(raw: Mapping[str, ibis.Table], start: datetime, end: datetime) -> ib
 WEATHER = FeatureTable(
     name="weather",
     keys=("origin",),
+    features=tuple(f"weather_{name}" for name in FIELDS),
     sources=("weather",),
     build=weather,
     lookback=timedelta(0),

@@ -1,8 +1,10 @@
-"""Runs ibis expressions on DuckDB."""
+"""Runs ibis expressions and the SQL expressions of a pipeline on DuckDB."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from ml_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,3 +34,33 @@ def compute(
         return engine.to_pyarrow(build(tables, window.start, window.end))
     finally:
         engine.disconnect()
+
+
+def evaluate(rows: pa.Table, expressions: Mapping[str, str]) -> pa.Table:
+    """Evaluate SQL expressions row by row.
+
+    Args:
+        rows: What the expressions may name the columns of.
+        expressions: Name of a result column and its expression.
+
+    Returns:
+        A table with one column an expression and the rows in their order.
+
+    Raises:
+        ConfigError: An expression is wrong; names it and what DuckDB says.
+    """
+    import duckdb
+    import pyarrow as pa
+
+    with duckdb.connect(config={"threads": THREADS}) as engine:
+        engine.execute("SET TimeZone = 'UTC'")
+        engine.register("rows", rows)
+        columns = {}
+        for name, expression in expressions.items():
+            try:
+                found = engine.sql(f"SELECT ({expression}) AS value FROM rows").to_arrow_table()  # noqa: S608 - the expression is the pipeline's own
+            except duckdb.Error as fault:
+                why = str(fault).splitlines()[0]
+                raise ConfigError(f"expression {name}: came {expression!r}: {why}") from fault
+            columns[name] = found["value"]
+    return pa.table(columns)

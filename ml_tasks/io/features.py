@@ -1,0 +1,147 @@
+"""Features through Feast: definitions, history, and what serves them online."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ml_tasks.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    import pandas as pd
+    import pyarrow as pa
+    from feast import FeatureService, FeatureStore
+
+    from ml_tasks.config import Environment
+    from ml_tasks.result import Window
+
+
+def store(environment: Environment, snapshots: Mapping[str, int] | None = None) -> FeatureStore:
+    """Open the feature store; `snapshots` pins lake tables to snapshot ids."""
+    from feast import FeatureStore, RepoConfig
+
+    folder = environment.home / "feast"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FeatureStore(
+        config=RepoConfig(
+            project="perennial",
+            provider="local",
+            registry=str(folder / "registry.db"),
+            offline_store={
+                "type": "feature_repo.offline_store.LakeOfflineStore",
+                "catalog": environment.catalog,
+                "warehouse": environment.warehouse_root,
+                "snapshots": dict(snapshots or {}),
+            },
+            online_store={"type": "sqlite", "path": str(folder / "online.db")},
+            entity_key_serialization_version=3,
+            repo_path=str(folder),
+        )
+    )
+
+
+def apply(opened: FeatureStore) -> None:
+    """Write the definitions of `feature_repo` to the registry; the same again changes nothing."""
+    from feature_repo.entities import ENTITIES
+    from feature_repo.services import SERVICES
+    from feature_repo.views import VIEWS, calendar
+
+    opened.apply([*ENTITIES.values(), *VIEWS.values(), calendar, *SERVICES.values()])
+
+
+def service(name: str) -> FeatureService:
+    """Give a feature service as `feature_repo` defines it.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
+    from feature_repo.services import SERVICES
+
+    if name not in SERVICES:
+        raise ConfigError(f"features.service: came {name!r}, wanted one of {sorted(SERVICES)}")
+    return SERVICES[name]
+
+
+def feature_names(name: str) -> tuple[str, ...]:
+    """Give the names of a service's features, in its order."""
+    return tuple(
+        feature.name for view in service(name).feature_view_projections for feature in view.features
+    )
+
+
+def inputs(name: str) -> tuple[str, ...]:
+    """Give what a service has to be told of each row: entity keys and request columns."""
+    from feature_repo.transformations import TABLES
+    from feature_repo.views import FLIGHT
+
+    keys = [key for view in views(name) for key in TABLES[view].keys]
+    return tuple(dict.fromkeys([*keys, *(field.name for field in FLIGHT.schema)]))
+
+
+def views(name: str) -> list[str]:
+    """Give the views of a service that stand on lake tables, `features.<view>`."""
+    from feature_repo.views import VIEWS
+
+    named = {view.name for view in service(name).feature_view_projections}
+    return [view for view in VIEWS if view in named]
+
+
+def historical(opened: FeatureStore, name: str, entities: pd.DataFrame) -> pa.Table:
+    """Join entity rows with a service's features, as known at each row's `asked_at`."""
+    job = opened.get_historical_features(entity_df=entities, features=service(name))
+    return job.to_arrow()
+
+
+def shape(view: str) -> tuple[tuple[str, ...], tuple[str, ...], timedelta]:
+    """Give a view's keys, features, and how long a row is good for."""
+    from feature_repo.transformations import TABLES
+
+    table = TABLES[view]
+    return table.keys, table.features, table.ttl
+
+
+def newest(opened: FeatureStore, view: str, window: Window) -> pa.Table:
+    """Give each key's newest row of a window, as materialisation writes it."""
+    from feature_repo.offline_store import LakeOfflineStore
+    from feature_repo.views import VIEWS
+
+    keys, names, _ttl = shape(view)
+    job = LakeOfflineStore.pull_latest_from_table_or_query(
+        opened.config, VIEWS[view].batch_source, list(keys), list(names),
+        "event_time", "known_at", window.start, window.end,
+    )  # fmt: skip
+    return job.to_arrow()
+
+
+def online(
+    opened: FeatureStore,
+    view: str,
+    features: Sequence[str],
+    entities: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> list[dict[str, Any]]:
+    """Read a view's features online; what is older than the view's TTL at `now` is null.
+
+    Feast itself gives out values of any age.
+    """
+    from feature_repo.views import VIEWS
+
+    answer = opened.get_online_features(
+        features=[f"{view}:{feature}" for feature in features],
+        entity_rows=[dict(entity) for entity in entities],
+    )
+    proto = answer.proto
+    names = list(proto.metadata.feature_names.val)
+    values = answer.to_dict()
+    oldest = now.timestamp() - VIEWS[view].ttl.total_seconds()
+    rows = []
+    for position in range(len(entities)):
+        fresh = {
+            name
+            for name, result in zip(names, proto.results, strict=True)
+            if result.event_timestamps[position].seconds >= oldest
+        }
+        rows.append({f: values[f][position] if f in fresh else None for f in features})
+    return rows

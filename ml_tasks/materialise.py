@@ -1,0 +1,116 @@
+"""Brings a window's newest features online and reads a sample back."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import math
+from typing import TYPE_CHECKING, Any
+
+from ml_tasks.errors import RejectedError
+from ml_tasks.io import features
+from ml_tasks.io.content import content_hash
+from ml_tasks.io.control import Control
+from ml_tasks.io.lake import Lake
+from ml_tasks.result import Output, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    import pyarrow as pa
+    from feast import FeatureStore
+
+    from ml_tasks.config import Pipeline
+    from ml_tasks.context import Context
+
+log = logging.getLogger(__name__)
+SAMPLE = 20
+
+
+def differences(
+    offline: Sequence[Mapping[str, Any]], online: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Name each feature whose online value is not the offline one; not-a-number counts as null."""
+    return [
+        f"row {number}, {name}: offline {row[name]!r}, online {other[name]!r}"
+        for number, (row, other) in enumerate(zip(offline, online, strict=True))
+        for name in other
+        if _plain(row[name]) != _plain(other[name])
+    ]
+
+
+def run(pipeline: Pipeline, context: Context) -> Result:
+    """Materialise the views of the pipeline's service.
+
+    Raises:
+        RejectedError: What is read online is not what was written; names view, key and values.
+    """
+    window = context.required_window()
+    opened, lake = features.store(context.environment), Lake(context.environment)
+    control = Control(context.environment.control)
+    control.migrate()
+    outputs: dict[str, Output] = {}
+    values: dict[str, Any] = {}
+    with control.lease(
+        "features online", holder=context.holder, attempt=context.attempt, wait=120
+    ) as lease:
+        features.apply(opened)
+        names = features.views(pipeline.features.service)
+        lease.check()
+        with contextlib.redirect_stdout(io.StringIO()):  # Feast prints in colours
+            opened.materialize(window.start, window.end, feature_views=names)
+        for name in names:
+            newest = features.newest(opened, name, window)
+            read_back(opened, name, newest, window.end)
+            outputs[name] = Output(
+                table=f"features.{name}",
+                snapshot=lake.snapshot(f"features.{name}"),
+                content_hash=content_hash(newest),
+                rows=newest.num_rows,
+                window=window,
+            )
+            values[name] = {"rows": newest.num_rows, "freshness": _freshness(newest)}
+    log.info("%s: online %s", window, {n: v["rows"] for n, v in values.items()})
+    return Result(
+        task=context.task,
+        pipeline=context.pipeline,
+        run=context.run,
+        attempt=context.attempt,
+        window=window,
+        outputs=outputs,
+        values=values,
+    )
+
+
+def read_back(opened: FeatureStore, view: str, newest: pa.Table, now: datetime) -> None:
+    """Compare a spread sample of keys, as far as their events are not too old to be given out.
+
+    Raises:
+        RejectedError: The online store gives other values.
+    """
+    step = max(1, newest.num_rows // SAMPLE)
+    rows = newest.take(list(range(0, newest.num_rows, step))).to_pylist()
+    keys, names, ttl = features.shape(view)
+    fresh = [row for row in rows if row["event_time"] >= now - ttl]
+    if not fresh:
+        return
+    entities = [{key: row[key] for key in keys} for row in fresh]
+    found = features.online(opened, view, names, entities, now)
+    if wrong := differences(fresh, found):
+        raise RejectedError(
+            f"view {view}: online is not offline in {len(wrong)} values of {len(fresh)} keys; "
+            f"the first: {wrong[0]} for {entities[0]}; materialise the window again"
+        )
+
+
+def _freshness(newest: pa.Table) -> str | None:
+    import pyarrow.compute as pc
+
+    latest = pc.max(newest["event_time"]).as_py()
+    return None if latest is None else latest.isoformat()
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value

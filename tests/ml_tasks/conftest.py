@@ -1,0 +1,56 @@
+"""Three real weeks of flights, brought to the online store once for all tests that need them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ml_tasks import config, derive, ingest, materialise, validate
+from ml_tasks.config import ROOT, Environment, Pipeline
+from ml_tasks.context import Context
+from ml_tasks.result import Result, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Task = Callable[[Pipeline, Context], Result]
+
+WEEKS = tuple(
+    Window.parse(w)
+    for w in ("2013-01-01/2013-01-08", "2013-01-08/2013-01-15", "2013-01-15/2013-01-22")
+)
+CHAIN = {
+    "ingest": (ingest.run, ()),
+    "validate": (validate.run, ("ingest",)),
+    "derive": (derive.run, ()),
+    "materialise": (materialise.run, ()),
+}
+
+
+@pytest.fixture(scope="session")
+def flights() -> Pipeline:
+    """The example product, with parts that fit into three weeks."""
+    pipeline = config.load("flight_delays", ROOT / "ml_tasks" / "pipelines")
+    split = pipeline.split.model_copy(update={"validation_days": 3, "test_days": 4})
+    return pipeline.model_copy(update={"split": split})
+
+
+@pytest.fixture(scope="session")
+def lake_of_weeks(tmp_path_factory: pytest.TempPathFactory, flights: Pipeline) -> Environment:
+    """An environment whose lake and online store hold the weeks."""
+    environment = Environment(home=tmp_path_factory.mktemp("weeks"))
+    for number, window in enumerate(WEEKS):
+        done: dict[str, Result] = {}
+        for task, (run, needs) in CHAIN.items():
+            context = Context(
+                task=task,
+                pipeline=flights.name,
+                run=f"week{number}",
+                attempt=1,
+                environment=environment,
+                window=window,
+                inputs={need: done[need] for need in needs},
+            )
+            done[task] = run(flights, context)
+    return environment

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import polars as pl
+import pytest
+
+from ml_tasks import assemble
+from ml_tasks.config import Environment, Label, Pipeline, Split
+from ml_tasks.context import Context
+from ml_tasks.errors import ConfigError, RejectedError
+from ml_tasks.io import objects
+from ml_tasks.io.engine import evaluate
+from ml_tasks.io.lake import Lake
+from ml_tasks.result import Result, Window
+
+WEEKS = Window.parse("2013-01-01/2013-01-22")
+
+
+def run(pipeline: Pipeline, environment: Environment, window: Window = WEEKS) -> Result:
+    context = Context(
+        task="assemble",
+        pipeline=pipeline.name,
+        run="train",
+        attempt=1,
+        environment=environment,
+        window=window,
+    )
+    return assemble.run(pipeline, context)
+
+
+@pytest.fixture(scope="module")
+def made(lake_of_weeks: Environment, flights: Pipeline) -> Result:
+    return run(flights, lake_of_weeks)
+
+
+@pytest.fixture(scope="module")
+def rows(made: Result) -> pl.DataFrame:
+    uri = made.outputs["set"].uri
+    assert uri is not None
+    return pl.DataFrame(pl.from_arrow(objects.read_parquet(uri)))
+
+
+def test_the_parts_follow_each_other(rows: pl.DataFrame, flights: Pipeline) -> None:
+    parts = rows.group_by("split").agg(
+        first=pl.col("event_time").min(),
+        last=pl.col("event_time").max(),
+        known=pl.col("label_known_at").max(),
+    )
+    by = {row["split"]: row for row in parts.iter_rows(named=True)}
+    assert by["train"]["known"] < by["validation"]["first"] - timedelta(hours=12)
+    assert by["validation"]["known"] < by["test"]["first"]
+    assert by["test"]["last"] < WEEKS.end
+    assert by["test"]["first"] >= WEEKS.end - timedelta(days=flights.split.test_days)
+
+
+def test_each_flight_that_landed_is_there_once(
+    rows: pl.DataFrame, lake_of_weeks: Environment, flights: Pipeline
+) -> None:
+    raw = pl.DataFrame(pl.from_arrow(Lake(lake_of_weeks).read("raw.flights")))
+    landed = raw.filter(pl.col("landed_at") <= WEEKS.end)
+    assert rows.height == landed.height
+    key = list(flights.sources["flights"].key)
+    both = rows.join(landed, on=key, validate="1:1")
+    assert (both["label"] == (both["arrival_delay"] > 15).cast(pl.Float64)).all()
+    assert (both["asked_at"] == both["event_time"] - timedelta(hours=1)).all()
+
+
+def test_features_were_known_when_asked(rows: pl.DataFrame, lake_of_weeks: Environment) -> None:
+    """The weather and the last landing, against a plain look-up in the lake."""
+    lake = Lake(lake_of_weeks)
+    weather = pl.DataFrame(pl.from_arrow(lake.read("features.weather"))).rows(named=True)
+    aircraft = pl.DataFrame(pl.from_arrow(lake.read("features.aircraft"))).rows(named=True)
+    for row in rows.sample(25, seed=1).iter_rows(named=True):
+        seen = [
+            w
+            for w in weather
+            if w["origin"] == row["origin"]
+            and row["asked_at"] - timedelta(hours=6) <= w["event_time"] <= row["asked_at"]
+        ]
+        newest = max(seen, key=lambda w: w["event_time"], default={"weather_temp": None})
+        assert row["weather_temp"] == newest["weather_temp"]
+        own = [
+            a
+            for a in aircraft
+            if a["tailnum"] == row["tailnum"]
+            and row["asked_at"] - timedelta(days=3) <= a["event_time"] <= row["asked_at"]
+        ]
+        last = max(own, key=lambda a: a["event_time"], default={"aircraft_last_delay": None})
+        assert row["aircraft_last_delay"] == last["aircraft_last_delay"]
+
+
+def test_nothing_of_the_flight_itself_is_a_feature(made: Result) -> None:
+    uri = made.outputs["description"].uri
+    assert uri is not None
+    description = json.loads(objects.read_text(uri))
+    names = {*description["numeric"], *description["categorical"]}
+    assert not names & {"departure_delay", "arrival_delay", "air_time", "landed_at", "departed_at"}
+    assert description["categorical"] == ["carrier", "origin", "dest"]
+    assert len(description["numeric"]) > 90
+    assert description["rows"] == made.values["rows"]
+
+
+def test_the_same_snapshots_give_the_same_set_and_are_tagged(
+    made: Result, lake_of_weeks: Environment, flights: Pipeline
+) -> None:
+    again = run(flights, lake_of_weeks)
+    for name in ("set", "description"):
+        assert again.outputs[name].content_hash == made.outputs[name].content_hash
+    one, two = (r.outputs["set"].uri for r in (made, again))
+    assert one is not None
+    assert two is not None
+    assert objects.read_bytes(one) == objects.read_bytes(two)
+    lake = Lake(lake_of_weeks)
+    tag = f"set-{made.values['set'][:12]}"
+    for table, snapshot in made.values["snapshots"].items():
+        assert lake.catalog.load_table(table).refs()[tag].snapshot_id == snapshot
+
+
+def test_too_short_a_window(lake_of_weeks: Environment, flights: Pipeline) -> None:
+    with pytest.raises(RejectedError, match="nothing is left to train on; ingest more"):
+        run(flights, lake_of_weeks, Window.parse("2013-01-15/2013-01-22"))
+
+
+def test_labels_that_are_all_the_same(lake_of_weeks: Environment, flights: Pipeline) -> None:
+    label = Label.model_validate({**flights.label.model_dump(), "expression": "1"})
+    with pytest.raises(RejectedError, match=r"part 'train' .* 1 different labels \(1\), wanted"):
+        run(flights.model_copy(update={"label": label}), lake_of_weeks)
+
+
+def test_an_expression_that_is_wrong() -> None:
+    table = pl.DataFrame({"a": [1]}).to_arrow()
+    with pytest.raises(ConfigError, match=r"expression label: came 'b > 1': Binder Error"):
+        evaluate(table, {"label": "b > 1"})
+    assert evaluate(table, {"x": "a + 1"}).to_pydict() == {"x": [2]}
+
+
+def test_ranges() -> None:
+    split = Split(validation_days=3, test_days=4, gap_days=1)
+    parts = assemble.ranges(Window.parse("2013-01-01/2013-01-22"), split)
+    assert {name: str(part) for name, part in parts.items()} == {
+        "train": "2013-01-01/2013-01-13",
+        "validation": "2013-01-14/2013-01-17",
+        "test": "2013-01-18/2013-01-22",
+    }

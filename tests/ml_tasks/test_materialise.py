@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ml_tasks import materialise
+from ml_tasks.context import Context
+from ml_tasks.errors import ConfigError, RejectedError
+from ml_tasks.io import features
+from ml_tasks.result import Window
+
+if TYPE_CHECKING:
+    from ml_tasks.config import Environment, Pipeline
+
+LAST = Window.parse("2013-01-15/2013-01-22")
+
+
+def context(environment: Environment) -> Context:
+    return Context(
+        task="materialise",
+        pipeline="flight_delays",
+        run="again",
+        attempt=1,
+        environment=environment,
+        window=LAST,
+    )
+
+
+@pytest.mark.parametrize(
+    ("offline", "online", "count"),
+    [
+        ([{"x": 1, "y": 2}], [{"x": 1, "y": 2}], 0),
+        ([{"x": math.nan}], [{"x": None}], 0),
+        ([{"x": 1}], [{"x": None}], 1),
+        ([{"x": 1.0}, {"x": 2.0}], [{"x": 1.0}, {"x": 2.5}], 1),
+    ],
+)
+def test_differences(
+    offline: list[dict[str, object]], online: list[dict[str, object]], count: int
+) -> None:
+    assert len(materialise.differences(offline, online)) == count
+
+
+def test_again_is_the_same(lake_of_weeks: Environment, flights: Pipeline) -> None:
+    one, two = (materialise.run(flights, context(lake_of_weeks)) for _ in range(2))
+    assert one.values == two.values
+    assert one.outputs == two.outputs
+    assert one.values["origin_traffic"]["rows"] == 3
+    assert one.values["origin_traffic"]["freshness"] == "2013-01-21T23:30:00+00:00"
+
+
+def test_what_is_too_old_is_not_given_out(lake_of_weeks: Environment) -> None:
+    opened = features.store(lake_of_weeks)
+    names = features.shape("weather")[1]
+    entity = [{"origin": "EWR"}]
+    (fresh,) = features.online(opened, "weather", names, entity, LAST.end)
+    assert fresh["weather_temp"] is not None
+    (stale,) = features.online(opened, "weather", names, entity, LAST.end + timedelta(hours=7))
+    assert set(stale.values()) == {None}
+
+
+def test_a_store_that_does_not_keep_what_was_written_is_refused(
+    lake_of_weeks: Environment, flights: Pipeline
+) -> None:
+    opened = features.store(lake_of_weeks)
+    newest = features.newest(opened, "weather", LAST)
+    temp = newest.column_names.index("weather_temp")
+    other = newest.set_column(temp, "weather_temp", [[500.0] * newest.num_rows])
+    with pytest.raises(RejectedError, match="view weather: online is not offline in 3 values"):
+        materialise.read_back(opened, "weather", other, LAST.end)
+
+
+def test_an_unknown_service() -> None:
+    with pytest.raises(ConfigError, match=r"features.service: came 'x', wanted one of"):
+        features.service("x")
+
+
+def test_every_feature_is_documented(lake_of_weeks: Environment) -> None:
+    opened = features.store(lake_of_weeks)
+    views = opened.list_batch_feature_views()
+    assert len(views) == 8
+    for view in views:
+        assert view.description
+        assert view.owner
+        for feature in view.features:
+            assert feature.description, feature.name
+            assert feature.tags["unit"]
+    (calendar,) = opened.list_on_demand_feature_views()
+    assert all(calendar.tags[feature.name] for feature in calendar.features)
