@@ -67,12 +67,16 @@ def test_each_flight_that_landed_is_there_once(
     assert (both["asked_at"] == both["event_time"] - timedelta(hours=1)).all()
 
 
-def test_features_were_known_when_asked(rows: pl.DataFrame, lake_of_weeks: Environment) -> None:
+def test_features_were_known_when_asked(
+    rows: pl.DataFrame, lake_of_weeks: Environment, flights: Pipeline
+) -> None:
     """The weather and the last landing, against a plain look-up in the lake."""
     lake = Lake(lake_of_weeks)
     weather = pl.DataFrame(pl.from_arrow(lake.read("features.weather"))).rows(named=True)
     aircraft = pl.DataFrame(pl.from_arrow(lake.read("features.aircraft"))).rows(named=True)
-    for row in rows.sample(25, seed=1).iter_rows(named=True):
+    key = list(flights.sources["flights"].key)
+    raw = pl.DataFrame(pl.from_arrow(lake.read("raw.flights"))).select(*key, "tailnum")
+    for row in rows.sample(25, seed=1).join(raw, on=key).iter_rows(named=True):
         seen = [
             w
             for w in weather
