@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +34,22 @@ def place() -> Place:
 def is_first() -> bool:
     """Tell whether this process writes what all of them made."""
     return place().rank == 0
+
+
+@contextmanager
+def group(own: Place) -> Iterator[torch.device]:
+    """Join the other processes for a block: NCCL on GPUs, gloo on CPUs; give this one's device."""
+    import torch
+    import torch.distributed as dist
+
+    gpu = torch.cuda.is_available()
+    device = torch.device("cuda", own.local_rank) if gpu else torch.device("cpu")
+    if gpu:
+        torch.cuda.set_device(device)
+    if own.world_size > 1:
+        dist.init_process_group("nccl" if gpu else "gloo")
+    try:
+        yield device
+    finally:
+        if own.world_size > 1:
+            dist.destroy_process_group()

@@ -1,0 +1,61 @@
+"""A multilayer perceptron with embeddings for categories."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from ml_tasks.models.spec import Spec
+
+LIMIT = 8.0
+"""Scaled inputs are cut off here: an outlier says no more than that it is one."""
+
+
+class Params(BaseModel):
+    """The network's shape."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hidden: tuple[int, ...] = (128, 64)
+    dropout: float = Field(ge=0, lt=1, default=0.0)
+    embedding_dim: int = Field(gt=0, default=8)
+
+
+class Mlp(nn.Module):
+    """Scales numbers, marks the missing ones, embeds codes; gives one raw output a row."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, params: Params, spec: Spec) -> None:
+        """Make the layers; scales and vocabularies come from the training part."""
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(spec.mean, dtype=torch.float32))
+        self.register_buffer("scale", torch.tensor(spec.scale, dtype=torch.float32))
+        self.embeddings = nn.ModuleList(
+            nn.Embedding(len(words) + 1, params.embedding_dim) for words in spec.vocabularies
+        )
+        width = 2 * len(spec.numeric) + params.embedding_dim * len(spec.categorical)
+        layers: list[nn.Module] = []
+        for size in params.hidden:
+            layers += [nn.Linear(width, size), nn.ReLU(), nn.Dropout(params.dropout)]
+            width = size
+        self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
+
+    def forward(self, x: Tensor, codes: Tensor) -> Tensor:
+        """Give the raw output `[n]` for numbers `[n, k]` (NaN: missing) and codes `[n, m]`."""
+        missing = torch.isnan(x)
+        scaled = (torch.where(missing, self.mean, x) - self.mean) / self.scale
+        parts = [scaled.clamp(-LIMIT, LIMIT), missing.to(x.dtype)]
+        parts += [table(codes[:, i]) for i, table in enumerate(self.embeddings)]
+        out: Tensor = self.layers(torch.cat(parts, dim=1)).squeeze(1)
+        return out
+
+
+def build(params: Params, spec: Spec) -> nn.Module:
+    """Make the network with PyTorch's usual initial weights."""
+    return Mlp(params, spec)

@@ -1,0 +1,43 @@
+"""Predictions from an exported model; needs ONNX Runtime and no PyTorch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ml_tasks.models.spec import numbers
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from ml_tasks.models.spec import Spec
+
+THREADS = 2
+NO_TEXT = "\x00"
+"""Stands for null: no category is written so, and an unknown one has a code."""
+
+
+class OnnxModel:
+    """An exported model, loaded once."""
+
+    def __init__(self, graph: bytes, spec: Spec) -> None:
+        """Load the graph; `spec` tells the order of its inputs."""
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = THREADS
+        self.spec = spec
+        self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+    def predict(self, rows: pl.DataFrame) -> NDArray[np.float64]:
+        """Give predictions `[n]` for rows that hold the model's inputs as raw columns."""
+        import numpy as np
+        import polars as pl
+
+        feed: dict[str, NDArray[np.generic]] = {"numeric": numbers(rows, self.spec.numeric)}
+        if self.spec.categorical:
+            texts = rows.select(pl.col(self.spec.categorical).cast(pl.String).fill_null(NO_TEXT))
+            feed["categorical"] = texts.to_numpy().astype(object)
+        (found,) = self._session.run(["prediction"], feed)
+        return np.asarray(found, dtype=np.float64)

@@ -1,0 +1,188 @@
+"""Fits the model under torchrun, one process or many, and resumes from the last checkpoint."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ml_tasks import models
+from ml_tasks.errors import ConfigError
+from ml_tasks.io import objects
+from ml_tasks.io.content import bytes_hash
+from ml_tasks.models import spec as specs
+from ml_tasks.result import Output, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import polars as pl
+    import torch
+
+    from ml_tasks.config import Pipeline
+    from ml_tasks.context import Context
+    from ml_tasks.models.spec import Spec
+    from ml_tasks.training.loop import Trainer
+
+log = logging.getLogger(__name__)
+
+
+def run(pipeline: Pipeline, context: Context) -> Result:
+    """Train on the assembled set; the first process writes the model.
+
+    Raises:
+        BackendError: SIGTERM came; the next attempt goes on from the checkpoint.
+    """
+    import torch
+
+    from ml_tasks.training import ddp
+    from ml_tasks.training.watchdog import Watchdog
+
+    settings, place = pipeline.training, ddp.place()
+    torch.set_num_threads(settings.threads)
+    torch.use_deterministic_algorithms(mode=True)
+    frames, spec, digest = _read(context)
+    with (
+        ddp.group(place) as device,
+        Watchdog(place.rank, settings.watchdog_seconds) as watchdog,
+        _bar(show=place.rank == 0) as bar,
+    ):
+        trainer = _trainer(pipeline, context, spec, digest, device)
+
+        def on_step(epoch: int, step: int, steps: int) -> None:
+            watchdog.beat(f"epoch {epoch}, step {step} of {steps}")
+            bar(epoch, step, steps)
+
+        began, resumed = time.monotonic(), trainer.resume()
+        _fit(trainer, frames, spec, device, on_step)
+        seconds = time.monotonic() - began
+    values = {
+        "epochs": len(trainer.history),
+        "resumed_at_epoch": resumed,
+        "fit_seconds": round(seconds, 3),
+        "processes": place.world_size,
+        "device": str(device),
+    }
+    if device.type == "cuda":
+        values["gpu_peak_memory_mb"] = torch.cuda.max_memory_allocated(device) / 2**20
+    return _result(pipeline, context, trainer, values) if place.rank == 0 else _silent(context)
+
+
+def _read(context: Context) -> tuple[dict[str, pl.DataFrame], Spec, str]:
+    """Give the parts to learn from and to stop by, the fitted preprocessing, and the set's hash."""
+    import polars as pl
+
+    made, about = context.output("assemble", "set"), context.output("assemble", "description")
+    if made.uri is None or about.uri is None:
+        raise ConfigError("assemble's outputs are no objects; run assemble again")
+    description = json.loads(objects.read_text(about.uri))
+    rows = pl.DataFrame(pl.from_arrow(objects.read_parquet(made.uri)))
+    frames = {name: rows.filter(pl.col("split") == name) for name in ("train", "validation")}
+    spec = specs.fit(
+        frames["train"],
+        task=description["task"],
+        numeric=tuple(description["numeric"]),
+        categorical=tuple(description["categorical"]),
+        label=description["label"],
+    )
+    return frames, spec, made.content_hash
+
+
+def _trainer(
+    pipeline: Pipeline, context: Context, spec: Spec, digest: str, device: torch.device
+) -> Trainer:
+    import torch
+
+    from ml_tasks.training import ddp
+    from ml_tasks.training.checkpoint import Checkpoints
+    from ml_tasks.training.loop import Trainer
+
+    settings, place = pipeline.training, ddp.place()
+    torch.manual_seed(settings.seed)
+    model = models.module(settings.model).build(models.params_of(settings), spec).to(device)
+    fixed = [settings.model_dump_json(exclude={"watchdog_seconds"}), digest, str(place.world_size)]
+    folder = (
+        f"{context.environment.objects_root}/runs/{context.pipeline}/{context.run}"
+        "/train/checkpoints"
+    )
+    checkpoints = Checkpoints(folder, bytes_hash("\n".join(fixed).encode()))
+    return Trainer(model, spec, settings, place, checkpoints)
+
+
+def _fit(
+    trainer: Trainer,
+    frames: dict[str, pl.DataFrame],
+    spec: Spec,
+    device: torch.device,
+    on_step: Callable[[int, int, int], None],
+) -> None:
+    from ml_tasks.training.data import part
+
+    train, validation = (part(frames[n], spec, "label", device) for n in ("train", "validation"))
+    trainer.fit(train, validation, on_step)
+
+
+def _result(
+    pipeline: Pipeline, context: Context, trainer: Trainer, values: dict[str, Any]
+) -> Result:
+    """Write weights, graph, description, history and curves."""
+    from ml_tasks.training import curves, export
+
+    spec, best = trainer.spec, trainer.progress.best_epoch
+    digest = export.weights_hash(trainer.best_weights)
+    description = {
+        "model": pipeline.training.model,
+        "params": models.params_of(pipeline.training).model_dump(mode="json"),
+        "spec": spec.model_dump(mode="json"),
+        "weights_hash": digest,
+    }
+    written = {
+        "model": ("model.pt", export.torch_bytes(trainer.model, description)),
+        "onnx": ("model.onnx", export.onnx_bytes(trainer.model, spec)),
+        "description": ("model.json", json.dumps(description, indent=2).encode()),
+        "history": ("history.json", json.dumps(trainer.history, indent=2).encode()),
+        "curves": ("curves.png", curves.png(trainer.history, spec.task, best)),
+    }
+    outputs = {}
+    for name, (file, data) in written.items():
+        uri = f"{context.folder}/{file}"
+        objects.write_bytes(uri, data)
+        content = digest if name == "model" else bytes_hash(data)
+        outputs[name] = Output(uri=uri, content_hash=content)
+    metrics = {k: v for k, v in trainer.history[best].items() if k != "epoch"}
+    log.info("best epoch %s of %s: %s", best, len(trainer.history), metrics)
+    return Result(
+        task=context.task,
+        pipeline=context.pipeline,
+        run=context.run,
+        attempt=context.attempt,
+        window=context.window,
+        outputs=outputs,
+        values={**values, "best_epoch": best, "weights_hash": digest, "validation": metrics},
+    )
+
+
+def _silent(context: Context) -> Result:
+    """Give what the other processes hand back; nobody reads it."""
+    return Result(
+        task=context.task, pipeline=context.pipeline, run=context.run, attempt=context.attempt
+    )
+
+
+@contextmanager
+def _bar(*, show: bool) -> Iterator[Callable[[int, int, int], None]]:
+    """Show progress to a person at a terminal, and to nobody else."""
+    from tqdm import tqdm
+
+    with tqdm(disable=not (show and sys.stderr.isatty()), unit="step") as bar:
+
+        def update(epoch: int, step: int, steps: int) -> None:
+            bar.total = steps
+            bar.n = step
+            bar.set_description(f"epoch {epoch}", refresh=False)
+            bar.refresh()
+
+        yield update

@@ -1,0 +1,24 @@
+"""A training set as tensors on the device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from ml_tasks.models import spec as specs
+from ml_tasks.training.loop import Part
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ml_tasks.models.spec import Spec
+
+
+def part(rows: pl.DataFrame, spec: Spec, label: str, device: torch.device) -> Part:
+    """Put rows on the device as whole columns: numbers, codes, labels."""
+    return Part(
+        x=torch.from_numpy(specs.numbers(rows, spec.numeric)).to(device),
+        codes=torch.from_numpy(specs.codes(rows, spec)).to(device),
+        y=torch.from_numpy(rows[label].cast(float).to_numpy().astype("float32")).to(device),
+    )

@@ -1,0 +1,263 @@
+"""The training loop: the same for one process and many."""
+
+from __future__ import annotations
+
+import math
+import signal
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+
+from ml_tasks.errors import BackendError
+from ml_tasks.training.metrics import measure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ml_tasks.config import Training
+    from ml_tasks.models.spec import Spec
+    from ml_tasks.training.checkpoint import Checkpoints
+    from ml_tasks.training.ddp import Place
+
+PREDICT_ROWS = 65_536
+Epoch = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of one part on the device: numbers `[n, k]`, codes `[n, m]`, labels `[n]`."""
+
+    x: Tensor
+    codes: Tensor
+    y: Tensor
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a training stands, beside the weights."""
+
+    epoch: int = 0
+    step: int = 0
+    best: float = math.inf
+    best_epoch: int = -1
+    waited: int = 0
+    """Epochs since the best one."""
+    loss: float = 0.0
+    """Sum of the epoch's losses so far."""
+
+
+class Trainer:
+    """Fits one model.
+
+    Random numbers are drawn anew from seed, epoch, step and rank: a training that resumes needs
+    no generator's state, and its order of rows is that of one that never stopped.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        spec: Spec,
+        settings: Training,
+        place: Place,
+        checkpoints: Checkpoints,
+    ) -> None:
+        """Make optimiser and schedule; nothing runs yet."""
+        self.model, self.spec, self.settings, self.place = model, spec, settings, place
+        self.checkpoints = checkpoints
+        self.optimiser = torch.optim.AdamW(
+            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.progress = Progress()
+        self.history: list[Epoch] = []
+        self.best_weights = _copy(model)
+        self._stop = False
+
+    def fit(
+        self, train: Part, validation: Part, on_step: Callable[[int, int, int], None]
+    ) -> list[Epoch]:
+        """Train until the epochs are done or validation stays behind; restore the best epoch.
+
+        Args:
+            train: Rows to learn from.
+            validation: Rows that decide when to stop.
+            on_step: Told epoch, step and number of steps after each step.
+
+        Returns:
+            One dictionary of metrics an epoch.
+
+        Raises:
+            BackendError: SIGTERM came; a checkpoint of the last step was written.
+        """
+        many = self.place.world_size > 1
+        runner = DistributedDataParallel(self.model) if many else self.model
+        weights = self._class_weights(train.y)
+        steps = math.ceil(len(train.y) / self.settings.batch_size)
+        with _on_term(self._ask_to_stop):
+            while self._goes_on():
+                self._epoch(runner, train, weights, steps, on_step)
+                self._close_epoch(validation, steps)
+        self.model.load_state_dict(self.best_weights)
+        return self.history
+
+    def _goes_on(self) -> bool:
+        progress, settings = self.progress, self.settings
+        return progress.epoch < settings.epochs and progress.waited < settings.patience
+
+    def _epoch(
+        self,
+        runner: nn.Module,
+        train: Part,
+        weights: Tensor | None,
+        steps: int,
+        on_step: Callable[[int, int, int], None],
+    ) -> None:
+        progress = self.progress
+        order = torch.randperm(
+            len(train.y), generator=_generator(self.settings.seed, progress.epoch)
+        )
+        order = order.to(train.y.device)
+        self.model.train()
+        while progress.step < steps:
+            size = self.settings.batch_size
+            rows = order[progress.step * size : (progress.step + 1) * size]
+            progress.loss += self._step(runner, train, rows, weights, steps)
+            progress.step += 1
+            on_step(progress.epoch, progress.step, steps)
+            if self._stop:
+                self._save()
+                raise BackendError(
+                    f"SIGTERM at epoch {progress.epoch}, step {progress.step}: a checkpoint is "
+                    "written; the next attempt goes on from there"
+                )
+
+    def _step(
+        self, runner: nn.Module, train: Part, rows: Tensor, weights: Tensor | None, steps: int
+    ) -> float:
+        """Learn from one batch; each process takes its share, in as many pieces as configured.
+
+        Losses are summed and divided by the whole batch's size, so that neither the number of
+        processes nor that of pieces changes the gradient.
+        """
+        settings, place, progress = self.settings, self.place, self.progress
+        torch.manual_seed(_seed(settings.seed, progress.epoch, progress.step, place.rank))
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._rate(progress.epoch * steps + progress.step, steps)
+        share = rows.tensor_split(place.world_size)[place.rank]
+        pieces = share.tensor_split(settings.accumulation)
+        total = 0.0
+        for number, piece in enumerate(pieces, start=1):
+            last = number == len(pieces)
+            quiet = isinstance(runner, DistributedDataParallel) and not last
+            with runner.no_sync() if quiet else nullcontext():  # type: ignore[operator]
+                raw = runner(train.x[piece], train.codes[piece])
+                loss = self._loss(raw, train.y[piece], weights) / len(rows)
+                torch.autograd.backward(loss * place.world_size)
+                total += loss.detach().item() * place.world_size
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return total
+
+    def _loss(self, raw: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
+        """Give the sum of the rows' losses."""
+        if self.spec.task == "regression":
+            wanted = (y - self.spec.target_mean) / self.spec.target_scale
+            return functional.mse_loss(raw, wanted, reduction="sum")
+        weight = None if weights is None else weights[y.long()]
+        return functional.binary_cross_entropy_with_logits(raw, y, weight, reduction="sum")
+
+    def _class_weights(self, y: Tensor) -> Tensor | None:
+        """Weigh classes so that each counts alike and the mean weight is 1."""
+        if not self.settings.class_weights or self.spec.task != "classification":
+            return None
+        counts = torch.stack([(y == 0).sum(), (y == 1).sum()]).to(y.dtype)
+        return len(y) / (2 * counts.clamp(min=1))
+
+    def _rate(self, step: int, steps: int) -> float:
+        """Give the learning rate: half a cosine from its start to 0."""
+        turn = step / (steps * self.settings.epochs)
+        return self.settings.learning_rate * 0.5 * (1 + math.cos(math.pi * turn))
+
+    def _close_epoch(self, validation: Part, steps: int) -> None:
+        progress = self.progress
+        said = predict(self.model, validation, self.spec)
+        metrics = measure(self.spec.task, validation.y.cpu().numpy().astype(float), said)
+        watched = metrics["log_loss" if self.spec.task == "classification" else "rmse"]
+        loss = progress.loss / steps
+        self.history.append({"epoch": progress.epoch, "train_loss": loss, **metrics})
+        if watched < progress.best:
+            progress.best, progress.best_epoch, progress.waited = watched, progress.epoch, 0
+            self.best_weights = _copy(self.model)
+        else:
+            progress.waited += 1
+        progress.epoch, progress.step, progress.loss = progress.epoch + 1, 0, 0.0
+        self._save()
+
+    def _save(self) -> None:
+        if self.place.rank == 0:
+            self.checkpoints.save(self._state())
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            **asdict(self.progress),
+            "model": _copy(self.model),
+            "best_weights": self.best_weights,
+            "optimiser": self.optimiser.state_dict(),
+            "history": self.history,
+        }
+
+    def resume(self) -> int | None:
+        """Go on from the newest checkpoint; give its epoch, or `None` where there is none."""
+        state = self.checkpoints.newest()
+        if state is None:
+            return None
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.best_weights, self.history = state["best_weights"], state["history"]
+        self.progress = Progress(**{field.name: state[field.name] for field in fields(Progress)})
+        return self.progress.epoch
+
+    def _ask_to_stop(self) -> None:
+        self._stop = True
+
+
+@torch.no_grad()
+def predict(model: nn.Module, part: Part, spec: Spec) -> NDArray[np.float64]:
+    """Give predictions `[n]`: probabilities, or values in the label's unit."""
+    model.eval()
+    slices = [slice(start, start + PREDICT_ROWS) for start in range(0, len(part.y), PREDICT_ROWS)]
+    raw = torch.cat([model(part.x[rows], part.codes[rows]) for rows in slices]).double()
+    if spec.task == "classification":
+        return raw.sigmoid().cpu().numpy()
+    return (raw * spec.target_scale + spec.target_mean).cpu().numpy()
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+
+
+def _seed(*parts: int) -> int:
+    mixed = 0
+    for part in parts:
+        mixed = (mixed * 1_000_003 + part + 1) % 2**63
+    return mixed
+
+
+def _generator(*parts: int) -> torch.Generator:
+    return torch.Generator().manual_seed(_seed(*parts))
+
+
+@contextmanager
+def _on_term(act: Callable[[], None]) -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: act())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,77 @@
+"""What a model's predictions are worth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BINS = 15
+EDGE = 1e-7
+"""Probabilities are kept this far from 0 and 1 where a logarithm is taken."""
+
+
+def measure(
+    task: Literal["classification", "regression"], y: NDArray[np.float64], p: NDArray[np.float64]
+) -> dict[str, float]:
+    """Give all metrics of a task.
+
+    Args:
+        task: What the label is.
+        y: Labels `[n]`; 0 or 1 for a classification.
+        p: Predictions `[n]`; probabilities of 1, or values in the label's unit.
+    """
+    return classification(y, p) if task == "classification" else regression(y, p)
+
+
+def classification(y: NDArray[np.float64], p: NDArray[np.float64]) -> dict[str, float]:
+    """Give accuracy, precision, recall and F1 at one half, rank and calibration metrics.
+
+    ROC AUC and PR AUC are NaN where the labels are all the same.
+    """
+    import numpy as np
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    said = p >= 0.5
+    hit = float(np.sum(said & (y == 1)))
+    precision = hit / said.sum() if said.any() else 0.0
+    recall = hit / y.sum() if y.any() else 0.0
+    both = len(np.unique(y)) > 1
+    inside = np.clip(p, EDGE, 1 - EDGE)
+    return {
+        "accuracy": float(np.mean(said == (y == 1))),
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": float(2 * precision * recall / (precision + recall)) if hit else 0.0,
+        "roc_auc": float(roc_auc_score(y, p)) if both else float("nan"),
+        "pr_auc": float(average_precision_score(y, p)) if both else float("nan"),
+        "log_loss": float(-np.mean(y * np.log(inside) + (1 - y) * np.log(1 - inside))),
+        "brier": float(np.mean((p - y) ** 2)),
+        "ece": calibration_error(y, p),
+    }
+
+
+def calibration_error(y: NDArray[np.float64], p: NDArray[np.float64]) -> float:
+    """Give the expected calibration error over equal-width bins.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, equation 3.
+    """
+    import numpy as np
+
+    bins = np.minimum((p * BINS).astype(int), BINS - 1)
+    gaps = np.abs(np.bincount(bins, weights=p - y, minlength=BINS))
+    return float(gaps.sum() / len(y))
+
+
+def regression(y: NDArray[np.float64], p: NDArray[np.float64]) -> dict[str, float]:
+    """Give mean absolute error, root mean squared error and the explained share of variance."""
+    import numpy as np
+
+    error, spread = float(np.sum((p - y) ** 2)), float(np.sum((y - y.mean()) ** 2))
+    return {
+        "mae": float(np.mean(np.abs(p - y))),
+        "rmse": float(np.sqrt(error / len(y))),
+        "r2": 1 - error / spread if spread else float("nan"),
+    }
