@@ -13,7 +13,7 @@ from ml_tasks.io import features
 from ml_tasks.io.content import content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
-from ml_tasks.result import Output, Result
+from ml_tasks.result import Output, Result, Window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,11 +58,12 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     ) as lease:
         features.apply(opened)
         names = features.views(pipeline.features.service)
+        reach = _reach(lake, names, window)
         lease.check()
         with contextlib.redirect_stdout(io.StringIO()):  # Feast prints in colours
-            opened.materialize(window.start, window.end, feature_views=names)
+            opened.materialize(reach.start, reach.end, feature_views=names)
         for name in names:
-            newest = features.newest(opened, name, window)
+            newest = features.newest(opened, name, reach)
             read_back(opened, name, newest, window.end)
             outputs[name] = Output(
                 table=f"features.{name}",
@@ -82,6 +83,18 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         outputs=outputs,
         values=values,
     )
+
+
+def _reach(lake: Lake, names: Sequence[str], window: Window) -> Window:
+    """Stretch a window to what its derivation could touch.
+
+    Before it by the longest lead: a schedule's rows lie before their window. After it to the
+    newest row: Feast overwrites whatever is online, so an old window that comes again would take
+    its keys back to old values if only its own rows were written.
+    """
+    lead = max(features.lead(name) for name in names)
+    latest = [found for name in names if (found := lake.latest(f"features.{name}")) is not None]
+    return Window(start=window.start - lead, end=max([window.end, *latest]))
 
 
 def read_back(opened: FeatureStore, view: str, newest: pa.Table, now: datetime) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import ibis
 
-from feature_repo.transformations.table import FeatureTable
+from feature_repo.transformations.table import FeatureTable, happened_at
 from feature_repo.transformations.traffic import EVENTS
 
 if TYPE_CHECKING:
@@ -22,15 +22,14 @@ def aircraft(raw: Mapping[str, ibis.Table], start: datetime, end: datetime) -> i
     flights = raw["flights"].filter(ibis._.tailnum.notnull())
     events = ibis.union(
         *(
-            flights.filter(
-                flights[time].notnull(), flights[time] >= since, flights[time] < until
-            ).select(
+            flights.filter(at.notnull(), at >= since, at < until).select(
                 "tailnum",
-                event_time=flights[time],
+                event_time=at,
                 delay=flights[delay],
                 landed=ibis.literal(int(what == "landed"), "int64"),
             )
-            for what, (time, delay) in EVENTS.items()
+            for what, (column, delay) in EVENTS.items()
+            for at in [happened_at(flights, column)]
         ),
         distinct=False,
     )

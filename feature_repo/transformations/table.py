@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import ibis
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
-
-    import ibis
 
     Build = Callable[[Mapping[str, ibis.Table], datetime, datetime], ibis.Table]
 
@@ -39,3 +39,13 @@ class FeatureTable:
 def late(delay: ibis.IntegerValue) -> ibis.IntegerValue:
     """Give 1 where a delay in minutes counts as late, else 0: more than a quarter of an hour."""
     return (delay > 15).cast("int64")
+
+
+def happened_at(flights: ibis.Table, column: str) -> ibis.TimestampValue:
+    """Give when an event counts: not before its flight's scheduled departure.
+
+    A raw row is filed under that time. A flight that left early across a window's end would
+    otherwise be missing from the window when it is derived first, and there when derived anew.
+    """
+    own, planned = flights[column], flights.scheduled_departure
+    return ibis.ifelse(own < planned, planned, own)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import ibis
 
-from feature_repo.transformations.table import FeatureTable, late
+from feature_repo.transformations.table import FeatureTable, happened_at, late
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,16 +74,18 @@ def _events(
     since: ibis.TimestampScalar,
     until: ibis.TimestampScalar,
 ) -> ibis.Table:
-    time, delay = EVENTS[what]
-    zero = ibis.literal(0, "int64")
-    own = flights.filter(flights[time].notnull(), flights[time] >= since, flights[time] < until)
+    column, delay = EVENTS[what]
+    zero, time = ibis.literal(0, "int64"), happened_at(flights, column)
+    own = flights.filter(time.notnull(), time >= since, time < until)
     parts = {f"{other}_{p}": zero for other in EVENTS for p in ("count", "delay", "late")}
     parts |= {
         f"{what}_count": ibis.literal(1, "int64"),
         f"{what}_delay": own[delay].coalesce(zero),
         f"{what}_late": late(own[delay].coalesce(zero)),
     }
-    return own.select(*keys, event_time=own[time], tick=ibis.literal(value=False), **parts)
+    return own.select(
+        *keys, event_time=happened_at(own, column), tick=ibis.literal(value=False), **parts
+    )
 
 
 def _ticks(

@@ -102,6 +102,13 @@ def shape(view: str) -> tuple[tuple[str, ...], tuple[str, ...], timedelta]:
     return table.keys, table.features, table.ttl
 
 
+def lead(view: str) -> timedelta:
+    """Give how long before its raw rows' window a view's rows lie."""
+    from feature_repo.transformations import TABLES
+
+    return TABLES[view].lead
+
+
 def newest(opened: FeatureStore, view: str, window: Window) -> pa.Table:
     """Give each key's newest row of a window, as materialisation writes it."""
     from feature_repo.offline_store import LakeOfflineStore

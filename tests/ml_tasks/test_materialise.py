@@ -10,22 +10,24 @@ from ml_tasks import materialise
 from ml_tasks.context import Context
 from ml_tasks.errors import ConfigError, RejectedError
 from ml_tasks.io import features
+from ml_tasks.io.lake import Lake
 from ml_tasks.result import Window
 
 if TYPE_CHECKING:
     from ml_tasks.config import Environment, Pipeline
 
+FIRST = Window.parse("2013-01-01/2013-01-08")
 LAST = Window.parse("2013-01-15/2013-01-22")
 
 
-def context(environment: Environment) -> Context:
+def context(environment: Environment, window: Window = LAST) -> Context:
     return Context(
         task="materialise",
         pipeline="flight_delays",
         run="again",
         attempt=1,
         environment=environment,
-        window=LAST,
+        window=window,
     )
 
 
@@ -50,6 +52,25 @@ def test_again_is_the_same(lake_of_weeks: Environment, flights: Pipeline) -> Non
     assert one.outputs == two.outputs
     assert one.values["origin_traffic"]["rows"] == 3
     assert one.values["origin_traffic"]["freshness"] == "2013-01-21T23:30:00+00:00"
+
+
+def test_an_old_window_again_does_not_take_the_store_back(
+    lake_of_weeks: Environment, flights: Pipeline
+) -> None:
+    opened, name = features.store(lake_of_weeks), "origin_landed_24h_mean_delay"
+    asked = (opened, "origin_traffic", [name], [{"origin": "JFK"}], LAST.end)
+    before = features.online(*asked)
+    assert before[0][name] is not None
+    materialise.run(flights, context(lake_of_weeks, FIRST))
+    assert features.online(*asked) == before
+
+
+def test_rows_that_lie_before_their_window_come_online(lake_of_weeks: Environment) -> None:
+    rows = Lake(lake_of_weeks).read("features.schedule").to_pylist()
+    opened, name = features.store(lake_of_weeks), "schedule_planned_1h"
+    entities = [{"origin": row["origin"], "slot": row["slot"]} for row in rows]
+    found = features.online(opened, "schedule", [name], entities, FIRST.start - timedelta(days=1))
+    assert [row[name] for row in found] == [row[name] for row in rows]
 
 
 def test_what_is_too_old_is_not_given_out(lake_of_weeks: Environment) -> None:
