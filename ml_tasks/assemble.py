@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ml_tasks.errors import RejectedError
 from ml_tasks.io import features, objects
 from ml_tasks.io.content import bytes_hash, content_hash
+from ml_tasks.io.control import Control
 from ml_tasks.io.engine import evaluate
 from ml_tasks.io.lake import Lake
 from ml_tasks.result import Output, Result, Window
@@ -112,8 +113,10 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     _check(rows, pipeline)
     made = _joined(rows, pipeline, context, snapshots)
     digest = content_hash(made)
+    # Equal content may stand on other snapshots: each combination has a tag of its own.
+    tag = f"set-{bytes_hash(json.dumps([digest, snapshots], sort_keys=True).encode())[:12]}"
     for name, snapshot in snapshots.items():
-        lake.tag(name, snapshot, f"set-{digest[:12]}")
+        lake.tag(name, snapshot, tag)
     description = _description(made, pipeline, snapshots, digest)
     text = json.dumps(description, indent=2)
     set_uri, text_uri = f"{context.folder}/set.parquet", f"{context.folder}/set.json"
@@ -130,7 +133,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             "set": Output(uri=set_uri, content_hash=digest, rows=made.num_rows, window=window),
             "description": Output(uri=text_uri, content_hash=_without_snapshots(description)),
         },
-        values={"rows": description["rows"], "snapshots": snapshots, "set": digest},
+        values={"rows": description["rows"], "snapshots": snapshots, "set": digest, "tag": tag},
     )
 
 
@@ -170,7 +173,10 @@ def _joined(
         *needed, pl.col("asked_at").alias("event_timestamp")
     )
     store = features.store(context.environment, snapshots)
-    features.apply(store)
+    control = Control(context.environment.control)
+    control.migrate()
+    with control.lease(features.LEASE, holder=context.holder, attempt=context.attempt, wait=120):
+        features.apply(store)
     joined = features.historical(store, pipeline.features.service, entities.to_pandas())
     found = pl.DataFrame(pl.from_arrow(joined)).select(
         features.feature_names(pipeline.features.service)

@@ -40,27 +40,31 @@ def derive(
 
     Args:
         table: What to derive.
-        raw: Raw tables by source, reaching back far enough, in all their versions.
+        raw: Raw tables by source, in all their versions, reaching back `ttl` and `lookback`.
         keys: Each source's key columns.
         window: The raw rows' range; the table's own range lies `lead` before it.
     """
     import polars as pl
 
+    # What a correction takes away may have its predecessor before the window.
+    wide = Window(start=window.start - table.ttl, end=window.end)
     frames = {name: pl.DataFrame(pl.from_arrow(raw[name])) for name in table.sources}
     cuts = sorted({c for f in frames.values() for c in f["corrected_at"].drop_nulls().unique()})
-    last: pl.DataFrame | None = None
+    state: pl.DataFrame | None = None
     kept: list[pl.DataFrame] = []
     for cut in (None, *cuts):
         seen = {n: _as_known(f, keys[n], cut) for n, f in frames.items()}
-        rows = pl.DataFrame(pl.from_arrow(compute(table.build, seen, window)))
+        rows = pl.DataFrame(pl.from_arrow(compute(table.build, seen, wide)))
         rows = rows.with_columns(pl.col("event_time").cast(pl.Datetime("us", "UTC")))
         news, known = rows, pl.col("event_time")
-        if last is not None:
-            news = rows.join(last, on=rows.columns, how="anti", nulls_equal=True)
+        if state is not None:
+            rows = _withdrawn(rows, state, table)
+            news = rows.join(state, on=rows.columns, how="anti", nulls_equal=True)
             known = pl.max_horizontal("event_time", pl.lit(cut))
         kept.append(news.with_columns(known.cast(pl.Datetime("us", "UTC")).alias("known_at")))
-        last = rows
-    return pl.concat(kept).sort(*table.keys, "event_time", "known_at").to_arrow()
+        state = rows
+    inside = pl.col("event_time") >= window.start - table.lead
+    return pl.concat(kept).filter(inside).sort(*table.keys, "event_time", "known_at").to_arrow()
 
 
 def run(pipeline: Pipeline, context: Context) -> Result:
@@ -76,7 +80,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         if not set(table.sources) <= set(pipeline.sources):
             continue
         window = _reach(lake, table, context.required_window())
-        before = Window(start=window.start - table.lookback, end=window.end)
+        before = Window(start=window.start - table.ttl - table.lookback, end=window.end)
         raw = {name: lake.read(f"raw.{name}", window=before) for name in table.sources}
         rows = derive(table, raw, keys, window)
         outputs[table.name] = _publish(lake, control, context, table, rows, window)
@@ -101,6 +105,26 @@ def _as_known(frame: pl.DataFrame, key: tuple[str, ...], cut: datetime | None) -
     known = frame.filter(first if cut is None else first | (pl.col("corrected_at") <= cut))
     newest = known.sort("known_at", maintain_order=True).unique(list(key), keep="last")
     return newest.sort(*key).to_arrow()
+
+
+def _withdrawn(rows: pl.DataFrame, state: pl.DataFrame, table: FeatureTable) -> pl.DataFrame:
+    """Add a row for each moment that a correction took away: what was so then, as now known.
+
+    A landing that moves from 6:05 to 5:05 leaves nothing at 6:05; who asked since then had seen it
+    there, and must now find the row of 5:05, or nulls where there is none.
+    """
+    import polars as pl
+
+    at = [*table.keys, "event_time"]
+    gone = state.select(at).join(rows, on=at, how="anti", nulls_equal=True).sort("event_time")
+    before = gone.join_asof(
+        rows.sort("event_time"),
+        on="event_time",
+        by=list(table.keys),
+        tolerance=table.ttl,
+        check_sortedness=False,
+    )
+    return pl.concat([rows, before.select(rows.columns)])
 
 
 def _reach(lake: Lake, table: FeatureTable, window: Window) -> Window:

@@ -54,7 +54,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     outputs: dict[str, Output] = {}
     values: dict[str, Any] = {}
     with control.lease(
-        "features online", holder=context.holder, attempt=context.attempt, wait=120
+        features.LEASE, holder=context.holder, attempt=context.attempt, wait=120
     ) as lease:
         features.apply(opened)
         names = features.views(pipeline.features.service)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ml_tasks.config import Environment
     from ml_tasks.result import Window
 
+LEASE = "features online"
+"""Who writes the registry or the online store holds this lease."""
+
 
 def store(environment: Environment, snapshots: Mapping[str, int] | None = None) -> FeatureStore:
     """Open the feature store; `snapshots` pins lake tables to snapshot ids."""

@@ -117,7 +117,7 @@ def test_the_same_snapshots_give_the_same_set_and_are_tagged(
     assert two is not None
     assert objects.read_bytes(one) == objects.read_bytes(two)
     lake = Lake(lake_of_weeks)
-    tag = f"set-{made.values['set'][:12]}"
+    tag = made.values["tag"]
     for table, snapshot in made.values["snapshots"].items():
         assert lake.catalog.load_table(table).refs()[tag].snapshot_id == snapshot
 

@@ -115,6 +115,18 @@ def test_two_corrections_make_three_versions() -> None:
     assert [r["origin_left_6h_mean_delay"] for r in rows] == [10.0, 60.0, 30.0]
 
 
+def test_an_event_that_a_correction_moves_leaves_no_phantom() -> None:
+    """A landing at 6:05 that was at 5:05: who asks for 7:00 once it is known finds the latter."""
+    first = flight(1, 3, 65)
+    landing = DAY.start + timedelta(days=3)
+    rows = derived("aircraft", [first, corrected(first, 5, landing)])
+    found = [(r["event_time"].hour, r["known_at"].day, r["aircraft_last_delay"]) for r in rows]
+    assert found == [(3, 12, 5), (4, 9, 65), (4, 12, 5), (5, 12, 5), (6, 9, 65), (6, 12, 5)]
+    gone = derived("aircraft", [first, {**corrected(first, 5, landing), "tailnum": "N9"}])
+    last = [r for r in gone if r["tailnum"] == "N1" and r["known_at"] == landing]
+    assert [r["aircraft_last_delay"] for r in last] == [None, None]
+
+
 def test_the_aircrafts_last_event() -> None:
     rows = derived("aircraft", [flight(3, -1, 20), flight(0, 4, 5)])
     assert [(r["tailnum"], r["aircraft_last_delay"], r["aircraft_last_landed"]) for r in rows] == [
