@@ -265,6 +265,8 @@ class Environment(BaseSettings):
     """The MLflow tracking server."""
     landing: str = ""
     """Root of the landing zone: `file://` or `s3://`."""
+    commit: str = ""
+    """The source's commit, where git cannot be asked: in an image."""
     warm_socket: Path | None = None
     """Socket of the warm launcher; without it a task is a fresh process."""
 

@@ -266,10 +266,10 @@ class Control:
         return self.trigger(identity), row is None
 
     def claim(self, trigger: str, run: str) -> Trigger:
-        """Take a trigger for a run; the same run may take it again.
+        """Take a trigger for a run; the same run may take it again, also after it ended.
 
         Raises:
-            NothingToDo: Another run has it, or it is done.
+            NothingToDo: Another run has it.
         """
         with self.transaction() as tx:
             row = tx.execute(
@@ -277,7 +277,7 @@ class Control:
             ).one_or_none()
             if row is None:
                 raise NothingToDo(f"trigger {trigger!r}: the ledger has none of that id")
-            if row.run not in (None, run) or row.state == "done":
+            if row.run not in (None, run):
                 raise NothingToDo(f"trigger {trigger}: run {row.run} has it ({row.state})")
             tx.execute(
                 triggers.update().where(triggers.c.id == trigger).values(state="claimed", run=run)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from ml_tasks.models.spec import numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
@@ -32,12 +34,17 @@ class OnnxModel:
 
     def predict(self, rows: pl.DataFrame) -> NDArray[np.float64]:
         """Give predictions `[n]` for rows that hold the model's inputs as raw columns."""
-        import numpy as np
         import polars as pl
 
         feed: dict[str, NDArray[np.generic]] = {"numeric": numbers(rows, self.spec.numeric)}
         if self.spec.categorical:
             texts = rows.select(pl.col(self.spec.categorical).cast(pl.String).fill_null(NO_TEXT))
             feed["categorical"] = texts.to_numpy().astype(object)
-        (found,) = self._session.run(["prediction"], feed)
+        return self.raw(feed)
+
+    def raw(self, feed: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float64]:
+        """Give predictions `[n]` for the graph's own inputs by name."""
+        import numpy as np
+
+        (found,) = self._session.run(["prediction"], dict(feed))
         return np.asarray(found, dtype=np.float64)

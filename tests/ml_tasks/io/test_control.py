@@ -118,8 +118,9 @@ class TestTriggers:
             control.claim(trigger.id, "r2")
         control.finish(trigger.id, "promoted 1")
         assert control.trigger(trigger.id).outcome == "promoted 1"
-        with pytest.raises(NothingToDo, match="done"):
-            control.claim(trigger.id, "r1")
+        with pytest.raises(NothingToDo, match=r"run r1 has it \(done\)"):
+            control.claim(trigger.id, "r2")
+        assert control.claim(trigger.id, "r1").state == "claimed"
 
     @pytest.mark.parametrize("call", ["trigger", "claim"])
     def test_an_unknown_id(self, control: Control, call: str) -> None:

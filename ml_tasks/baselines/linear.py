@@ -1,0 +1,45 @@
+"""Logistic regression for a classification, ridge for a regression."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from ml_tasks.models.spec import matrix
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from ml_tasks.baselines import Predict
+    from ml_tasks.models.spec import Spec
+
+
+def fit(rows: pl.DataFrame, spec: Spec, label: str, seed: int) -> Predict:
+    """Learn from scaled numbers, with marks where they are missing, and one-hot categories."""
+    k = len(spec.numeric)
+    scaled = make_pipeline(
+        SimpleImputer(add_indicator=True, keep_empty_features=True), StandardScaler()
+    )
+    words = OneHotEncoder(handle_unknown="ignore")
+    inputs = make_column_transformer(
+        (scaled, slice(0, k)), (words, slice(k, None)), sparse_threshold=0
+    )
+    classify = spec.task == "classification"
+    chosen = LogisticRegression(max_iter=300, random_state=seed) if classify else Ridge()
+    model = make_pipeline(inputs, chosen).fit(matrix(rows, spec), rows[label].to_numpy())
+
+    def predict(asked: pl.DataFrame) -> NDArray[np.float64]:
+        x = matrix(asked, spec)
+        found = (
+            model.predict_proba(x)[:, 1] if hasattr(model, "predict_proba") else model.predict(x)
+        )
+        return np.asarray(found, dtype=np.float64)
+
+    return predict

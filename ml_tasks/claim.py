@@ -1,0 +1,39 @@
+"""Claims the trigger that a training run works for, or skips when somebody else has it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ml_tasks.errors import ConfigError
+from ml_tasks.io.control import Control
+from ml_tasks.result import Result, Window
+
+if TYPE_CHECKING:
+    from ml_tasks.config import Pipeline
+    from ml_tasks.context import Context
+
+
+def run(pipeline: Pipeline, context: Context) -> Result:
+    """Claim the trigger; its window is the run's.
+
+    Raises:
+        NothingToDo: Another run has it, or it belongs to another pipeline.
+        ConfigError: The task was started without one.
+    """
+    if not context.trigger:
+        raise ConfigError("claim: came no trigger, wanted --trigger ID; ask through the intake DAG")
+    control = Control(context.environment.control)
+    control.migrate()
+    trigger = control.claim(context.trigger, context.run)
+    if trigger.pipeline != pipeline.name:
+        raise ConfigError(
+            f"trigger {trigger.id}: came one of {trigger.pipeline!r}, wanted {pipeline.name!r}"
+        )
+    return Result(
+        task=context.task,
+        pipeline=context.pipeline,
+        run=context.run,
+        attempt=context.attempt,
+        window=Window.parse(trigger.window),
+        values={"trigger": trigger.id, "cause": trigger.cause, "who": trigger.who},
+    )

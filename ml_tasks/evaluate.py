@@ -1,0 +1,210 @@
+"""Measures candidate, champion and baselines on the same test rows."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ml_tasks.baselines import baseline
+from ml_tasks.errors import ConfigError
+from ml_tasks.gates.verdict import Measured, Segment
+from ml_tasks.io import objects
+from ml_tasks.io.content import bytes_hash, content_hash
+from ml_tasks.io.control import Control
+from ml_tasks.models.predict import OnnxModel
+from ml_tasks.models.spec import Spec
+from ml_tasks.result import Output, Result
+from ml_tasks.training.bootstrap import Resamples, better, interval, metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from ml_tasks.config import Evaluation, Pipeline
+    from ml_tasks.context import Context
+
+    Numbers = NDArray[np.float64]
+
+log = logging.getLogger(__name__)
+CANDIDATE, CHAMPION = "candidate", "champion"
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """The rows that all are measured on."""
+
+    task: Any
+    y: Numbers
+    days: NDArray[np.generic]
+    segments: Mapping[str, NDArray[np.generic]]
+    """By name: each row's part, as text."""
+
+
+def compare(
+    test: Test,
+    predictions: Mapping[str, Numbers],
+    *,
+    candidate: str,
+    champion: str | None,
+    evaluation: Evaluation,
+    seed: int,
+) -> Measured:
+    """Measure each prediction with day-block intervals, and the candidate against the others.
+
+    Args:
+        test: Labels, days and segments.
+        predictions: `candidate`, `champion` where there is one, and the baselines by name.
+        candidate: Hash of the candidate's weights.
+        champion: The champion's version.
+        evaluation: Number of resamples.
+        seed: Seed of the resampling; the same for all, so that differences are paired.
+    """
+    draws = Resamples.of(test.days, evaluation.bootstrap_samples, seed)
+    measured = {name: metrics(test.task, test.y, p, draws) for name, p in predictions.items()}
+    ours = measured[CANDIDATE]
+
+    def over(name: str) -> dict[str, Any]:
+        return {m: better(m, ours[m], measured[name][m]) for m in ours}
+
+    rivals = [name for name in measured if name not in (CANDIDATE, CHAMPION)]
+    segments = [
+        Segment(
+            name=f"{name}={value}",
+            rows=int(rows.sum()),
+            metrics={
+                m: interval(d)
+                for m, d in metrics(
+                    test.task, test.y[rows], predictions[CANDIDATE][rows], draws.only(rows)
+                ).items()
+            },
+        )
+        for name, values in test.segments.items()
+        for value in np.unique(values)
+        for rows in [values == value]
+    ]
+    return Measured(
+        candidate=candidate,
+        champion=champion,
+        metrics={m: interval(d) for m, d in ours.items()},
+        over_champion=over(CHAMPION) if CHAMPION in measured else {},
+        over_baseline={name: over(name) for name in rivals},
+        segments=tuple(segments),
+    )
+
+
+def run(pipeline: Pipeline, context: Context) -> Result:
+    """Fit the baselines, predict the test rows with all, and write what was measured."""
+    import polars as pl
+
+    rows, about = _set(context)
+    model, digest = _trained(context, "onnx")
+    train, test_rows = (rows.filter(pl.col("split") == n) for n in ("train", "test"))
+    predictions = {CANDIDATE: model.predict(test_rows)}
+    head = Control(context.environment.control).champion(context.pipeline)
+    if head is not None:
+        predictions[CHAMPION] = _champion(context, head.run).predict(test_rows)
+    for name in pipeline.evaluation.baselines:
+        fitted = baseline(name).fit(train, model.spec, about["label"], pipeline.training.seed)
+        predictions[name] = fitted(test_rows)
+    test = Test(
+        task=about["task"],
+        y=test_rows[about["label"]].to_numpy().astype(float),
+        days=test_rows["event_time"].dt.date().to_numpy(),
+        segments={
+            name.removeprefix("segment_"): test_rows[name]
+            .fill_null("(none)")
+            .cast(pl.String)
+            .to_numpy()
+            for name in about["segments"]
+        },
+    )
+    measured = compare(
+        test,
+        predictions,
+        candidate=digest,
+        champion=None if head is None else head.version,
+        evaluation=pipeline.evaluation,
+        seed=pipeline.training.seed,
+    )
+    return _result(pipeline, context, measured, test_rows, predictions, test)
+
+
+def _set(context: Context) -> tuple[pl.DataFrame, dict[str, Any]]:
+    import polars as pl
+
+    made, about = context.output("assemble", "set"), context.output("assemble", "description")
+    if made.uri is None or about.uri is None:
+        raise ConfigError("assemble's outputs are no objects; run assemble again")
+    rows = pl.DataFrame(pl.from_arrow(objects.read_parquet(made.uri)))
+    return rows, json.loads(objects.read_text(about.uri))
+
+
+def _trained(context: Context, name: str) -> tuple[OnnxModel, str]:
+    graph, about = context.output("train", name), context.output("train", "description")
+    if graph.uri is None or about.uri is None:
+        raise ConfigError("train's outputs are no objects; run train again")
+    return _load(graph.uri, about.uri)
+
+
+def _load(graph: str, about: str) -> tuple[OnnxModel, str]:
+    description = json.loads(objects.read_text(about))
+    spec = Spec.model_validate(description["spec"])
+    return OnnxModel(objects.read_bytes(graph), spec), description["weights_hash"]
+
+
+def _champion(context: Context, run: str) -> OnnxModel:
+    """Load the champion from the run that trained it."""
+    folder = f"{context.environment.objects_root}/runs/{context.pipeline}/{run}/train"
+    graphs = [o.uri for o in objects.find(folder) if o.uri.endswith("/model.onnx")]
+    if not graphs:
+        raise ConfigError(
+            f"champion of {context.pipeline}: no model.onnx under {folder}; restore that run's "
+            "objects, or promote another version"
+        )
+    return _load(graphs[-1], graphs[-1].replace("model.onnx", "model.json"))[0]
+
+
+def _result(
+    pipeline: Pipeline,
+    context: Context,
+    measured: Measured,
+    rows: pl.DataFrame,
+    predictions: Mapping[str, Numbers],
+    test: Test,
+) -> Result:
+    import polars as pl
+
+    from ml_tasks.training.metrics import measure
+
+    key = pipeline.sources[pipeline.label.source].key
+    said = rows.select(*key, *(c for c in ("event_time", "label") if c not in key)).with_columns(
+        pl.Series(name, p) for name, p in predictions.items()
+    )
+    table, text = said.to_arrow(), measured.model_dump_json(indent=2)
+    set_uri, uri = f"{context.folder}/predictions.parquet", f"{context.folder}/evaluation.json"
+    objects.write_parquet(set_uri, table)
+    objects.write_text(uri, text)
+    points = {name: measure(test.task, test.y, p) for name, p in predictions.items()}
+    log.info("%s: %s", pipeline.evaluation.metric, {
+        name: round(point[pipeline.evaluation.metric], 4) for name, point in points.items()
+    })  # fmt: skip
+    return Result(
+        task=context.task,
+        pipeline=context.pipeline,
+        run=context.run,
+        attempt=context.attempt,
+        window=context.window,
+        outputs={
+            "evaluation": Output(uri=uri, content_hash=bytes_hash(text.encode())),
+            "predictions": Output(
+                uri=set_uri, content_hash=content_hash(table), rows=table.num_rows
+            ),
+        },
+        values={"metrics": points, "champion": measured.champion},
+    )

@@ -1,0 +1,196 @@
+"""Runs and model versions in MLflow, through one tracking server."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_tasks.errors import BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from mlflow import MlflowClient
+
+    from ml_tasks.config import Environment
+    from ml_tasks.io.control import Head
+
+RUN, TASK, PIPELINE = "perennial.run", "perennial.task", "perennial.pipeline"
+ALIAS = "champion"
+BATCH = 900
+"""Entries that one request may carry, a little below the server's limit of 1,000."""
+PARAM_LENGTH = 500
+DIGEST_LENGTH = 36
+
+
+class Registry:
+    """One pipeline's experiment and registered model."""
+
+    def __init__(self, environment: Environment, pipeline: str) -> None:
+        """Remember where the server is; nothing is asked yet."""
+        self._url, self.pipeline = environment.mlflow_url, pipeline
+
+    @cached_property
+    def client(self) -> MlflowClient:
+        """MLflow's client."""
+        # Feast registers a header provider with MLflow that costs seconds at the first request.
+        sys.modules.setdefault("feast.infra.data_sources.mlflow.auth", None)  # type: ignore[arg-type]
+        import mlflow
+
+        mlflow.set_tracking_uri(self._url)
+        mlflow.set_registry_uri(self._url)
+        return mlflow.MlflowClient(self._url, self._url)
+
+    @cached_property
+    def experiment(self) -> str:
+        """Id of the pipeline's experiment, made when it is not there.
+
+        Raises:
+            BackendError: The server does not answer.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self.client.get_experiment_by_name(self.pipeline)
+            if found is not None:
+                return str(found.experiment_id)
+            return str(self.client.create_experiment(self.pipeline))
+        except MlflowException as fault:
+            again = None
+            if fault.error_code == "RESOURCE_ALREADY_EXISTS":
+                again = self.client.get_experiment_by_name(self.pipeline)
+            if again is None:
+                raise BackendError(f"MLflow at {self._url}: {fault}") from fault
+            return str(again.experiment_id)
+
+    def run(self, run: str, task: str | None = None, *, tags: Mapping[str, str] = {}) -> str:
+        """Give the id of a run, or of one of its tasks below it; made when it is not there."""
+        parent = None if task is None else self.run(run)
+        wanted = f"tags.`{RUN}` = '{run}' and tags.`{TASK}` = '{task or ''}'"
+        found = self.client.search_runs([self.experiment], wanted, max_results=1)
+        if found:
+            identity = str(found[0].info.run_id)
+            for name, value in tags.items():
+                self.client.set_tag(identity, name, value)
+            return identity
+        own = {RUN: run, TASK: task or "", PIPELINE: self.pipeline, **tags}
+        if parent is not None:
+            own["mlflow.parentRunId"] = parent
+        made = self.client.create_run(self.experiment, tags=own, run_name=task or run)
+        return str(made.info.run_id)
+
+    def log(
+        self,
+        identity: str,
+        *,
+        params: Mapping[str, Any] = {},
+        metrics: Mapping[str, float] = {},
+        history: Sequence[Mapping[str, float]] = (),
+    ) -> None:
+        """Write params and metrics to a run; `history` holds one mapping an epoch, with `epoch`.
+
+        The same again changes nothing that a reader sees.
+        """
+        import time
+
+        from mlflow.entities import Metric, Param
+
+        now = int(time.time() * 1000)
+        known = self.client.get_run(identity).data
+        points = [Metric(k, v, now, 0) for k, v in metrics.items() if known.metrics.get(k) != v]
+        if history and history[0].keys() - known.metrics.keys() - {"epoch"}:
+            points += [
+                Metric(name, value, now, int(row["epoch"]))
+                for row in history
+                for name, value in row.items()
+                if name != "epoch"
+            ]
+        pairs = [
+            Param(k, str(v)[:PARAM_LENGTH]) for k, v in params.items() if k not in known.params
+        ]
+        for chunk in _chunks(points):
+            self.client.log_batch(identity, metrics=chunk)
+        for chunk in _chunks(pairs, 100):
+            self.client.log_batch(identity, params=chunk)
+
+    def used(self, identity: str, *, name: str, digest: str, uri: str) -> None:
+        """Say that a run was made from a data set; the same again is no fault."""
+        import json
+
+        from mlflow.entities import Dataset, DatasetInput
+
+        known = self.client.get_run(identity).inputs.dataset_inputs
+        short = digest[:DIGEST_LENGTH]
+        if short not in {known_input.dataset.digest for known_input in known}:
+            source = json.dumps({"uri": uri})
+            data = Dataset(name, short, uri.partition(":")[0], source)
+            self.client.log_inputs(identity, [DatasetInput(data)])
+
+    def attach(self, identity: str, name: str, data: bytes) -> None:
+        """Write a file to a run's artifacts."""
+        folder, _slash, file = name.rpartition("/")
+        with tempfile.TemporaryDirectory() as place:
+            (Path(place) / file).write_bytes(data)
+            self.client.log_artifact(identity, str(Path(place) / file), folder or None)
+
+    def end(self, identity: str, *, failed: bool) -> None:
+        """Close a run."""
+        self.client.set_terminated(identity, "FAILED" if failed else "FINISHED")
+
+    def versions(self) -> list[Any]:
+        """Give the registered versions with their tags, newest first."""
+        found = self.client.search_model_versions(f"name = '{self.pipeline}'")
+        return sorted(found, key=lambda v: int(v.version), reverse=True)
+
+    def register(
+        self,
+        identity: str,
+        graph: bytes,
+        example: Mapping[str, Any],
+        prediction: Any,
+        tags: Mapping[str, str],
+    ) -> str:
+        """Register an ONNX graph as a new version with tags; give its number.
+
+        Args:
+            identity: The MLflow run that it belongs to.
+            graph: The ONNX graph.
+            example: Its inputs by name, a few rows.
+            prediction: What it answers to the example.
+            tags: Written to the version.
+        """
+        import mlflow
+        import onnx
+        from mlflow.models import infer_signature
+
+        mlflow.set_tracking_uri(self._url)
+        with mlflow.start_run(run_id=identity):
+            logged = mlflow.onnx.log_model(
+                onnx.load_from_string(graph),
+                name="onnx",
+                signature=infer_signature(dict(example), {"prediction": prediction}),
+                pip_requirements=[f"onnxruntime=={_version('onnxruntime')}"],
+                registered_model_name=self.pipeline,
+            )
+        version = str(logged.registered_model_version)
+        for name, value in tags.items():
+            self.client.set_model_version_tag(self.pipeline, version, name, value)
+        return version
+
+    def follow(self, head: Head) -> None:
+        """Let MLflow's alias follow the head in control."""
+        self.client.set_registered_model_alias(self.pipeline, ALIAS, head.version)
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import version
+
+    return version(package)
+
+
+def _chunks(entries: Sequence[Any], size: int = BATCH) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(entries), size):
+        yield entries[start : start + size]

@@ -1,0 +1,60 @@
+"""Makes a version champion if the champion is still the one it was judged against."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from ml_tasks.errors import ConfigError, RejectedError
+from ml_tasks.gates.verdict import Verdict
+from ml_tasks.io import objects
+from ml_tasks.io.control import Control
+from ml_tasks.io.registry import Registry
+from ml_tasks.result import Result
+
+if TYPE_CHECKING:
+    from ml_tasks.config import Pipeline
+    from ml_tasks.context import Context
+
+log = logging.getLogger(__name__)
+
+
+def run(_pipeline: Pipeline, context: Context) -> Result:
+    """Compare and set the head in control; MLflow's alias follows.
+
+    Raises:
+        PromotionLostError: Another version became champion since; names it.
+        RejectedError: The verdict did not pass.
+    """
+    uri = context.output("judge", "verdict").uri
+    if uri is None:
+        raise ConfigError("judge's output 'verdict' is no object; run judge again")
+    verdict = Verdict.model_validate_json(objects.read_bytes(uri))
+    if not verdict.passed:
+        raise RejectedError("the verdict did not pass: there is nothing to promote")
+    registered = context.inputs["register"].values
+    control = Control(context.environment.control)
+    head = control.promote(
+        context.pipeline,
+        registered["version"],
+        expected=verdict.champion,
+        run=context.run,
+        verdict_uri=uri,
+        who=context.holder,
+        why=f"all {len(verdict.judgements)} gates passed",
+    )
+    current = control.champion(context.pipeline) or head
+    Registry(context.environment, context.pipeline).follow(current)
+    log.info("%s: version %s is champion", context.pipeline, current.version)
+    return Result(
+        task=context.task,
+        pipeline=context.pipeline,
+        run=context.run,
+        attempt=context.attempt,
+        window=context.window,
+        values={
+            "version": head.version,
+            "semantic_version": registered["semantic_version"],
+            "before": verdict.champion,
+        },
+    )

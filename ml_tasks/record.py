@@ -1,0 +1,138 @@
+"""Writes a run and its tasks to MLflow from their results, and closes what is open."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from typing import TYPE_CHECKING, Any
+
+from ml_tasks.io import objects, source
+from ml_tasks.io.control import Control
+from ml_tasks.io.registry import Registry
+from ml_tasks.result import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ml_tasks.config import Pipeline
+    from ml_tasks.context import Context
+
+log = logging.getLogger(__name__)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Give nested values with dotted names."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """Give the finite numbers among nested values, with dotted names."""
+    return {
+        name: float(value)
+        for name, value in flat(values)
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    }
+
+
+def outcome(results: Mapping[str, Result]) -> str:
+    """Say in a line what became of a run."""
+    for task, result in results.items():
+        if result.error is not None:
+            return f"{task}: {result.error.message}"[:255]
+    promoted = results.get("promote")
+    if promoted is None:
+        return "ended before promotion"
+    return f"promoted version {promoted.values['version']}"
+
+
+def run(pipeline: Pipeline, context: Context) -> Result:
+    """Record what the tasks of this run left; the same again changes nothing."""
+    results = _results(context)
+    registry = Registry(context.environment, context.pipeline)
+    parent = registry.run(context.run, tags={"window": str(context.window or "")})
+    for task, result in results.items():
+        _record_task(registry, context, task, result)
+    params = {
+        **dict(flat(pipeline.model_dump(mode="json", include={"training", "split", "label"}))),
+        "commit": source.commit(context.environment),
+        "lock": source.lock(),
+    }
+    registry.log(parent, params=params, metrics=_summary(results))
+    made = results["assemble"].outputs.get("set") if "assemble" in results else None
+    if made is not None and made.uri is not None:
+        registry.used(parent, name="set", digest=made.content_hash, uri=made.uri)
+    failed = any(result.error is not None for result in results.values())
+    registry.end(parent, failed=failed)
+    claimed = results.get("claim")
+    if claimed is not None and "trigger" in claimed.values:
+        Control(context.environment.control).finish(claimed.values["trigger"], outcome(results))
+    log.info("%s tasks recorded under MLflow run %s", len(results), parent)
+    return Result(
+        task=context.task,
+        pipeline=context.pipeline,
+        run=context.run,
+        attempt=context.attempt,
+        window=context.window,
+        values={"mlflow_run": parent, "tasks": sorted(results), "failed": failed},
+    )
+
+
+def _results(context: Context) -> dict[str, Result]:
+    """Give each task's result of its latest attempt, in the order in which they began."""
+    root = f"{context.environment.objects_root}/runs/{context.pipeline}/{context.run}"
+    found = [
+        objects.read_result(o.uri)
+        for o in objects.find(root)
+        if o.uri.endswith("/result.json") and not o.uri.startswith(f"{root}/record/")
+    ]
+    latest: dict[str, Result] = {}
+    for result in sorted(found, key=lambda r: (str(r.started), r.attempt)):
+        known = latest.get(result.task)
+        if known is None or result.attempt >= known.attempt:
+            latest[result.task] = result
+    return latest
+
+
+def _record_task(registry: Registry, context: Context, task: str, result: Result) -> None:
+    identity = registry.run(context.run, task)
+    history = _object(result, "history")
+    registry.log(
+        identity,
+        params={
+            "attempt": result.attempt,
+            "window": str(result.window or ""),
+            **{f"hash.{name}": output.content_hash for name, output in result.outputs.items()},
+            **{f"snapshot.{n}": o.snapshot for n, o in result.outputs.items() if o.snapshot},
+        },
+        metrics={
+            **numbers({"values": result.values}),
+            **numbers({"resources": result.resources.model_dump()}),
+        },
+        history=json.loads(history) if history else (),
+    )
+    for name, file in (("curves", "curves.png"), ("data_docs", "data_docs.html")):
+        if data := _object(result, name):
+            registry.attach(identity, file, data)
+    registry.end(identity, failed=result.error is not None)
+
+
+def _object(result: Result, name: str) -> bytes | None:
+    output = result.outputs.get(name)
+    return None if output is None or output.uri is None else objects.read_bytes(output.uri)
+
+
+def _summary(results: Mapping[str, Result]) -> dict[str, float]:
+    used = [result.resources for result in results.values()]
+    total = {
+        "total.wall_seconds": sum(u.wall_seconds for u in used),
+        "total.cpu_seconds": sum(u.cpu_seconds for u in used),
+        "total.gpu_seconds": sum(u.gpu_seconds for u in used),
+    }
+    evaluated = results.get("evaluate")
+    metrics = {} if evaluated is None else evaluated.values.get("metrics", {})
+    return {**total, **numbers({"test": metrics})}

@@ -1,0 +1,170 @@
+"""Registers a model version in MLflow; refuses without a verdict that passed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ml_tasks.errors import ConfigError, RejectedError
+from ml_tasks.gates.verdict import Verdict
+from ml_tasks.io import objects, source
+from ml_tasks.io.content import bytes_hash
+from ml_tasks.io.control import Control
+from ml_tasks.io.registry import RUN, Registry
+from ml_tasks.models.predict import OnnxModel
+from ml_tasks.models.spec import Spec
+from ml_tasks.result import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ml_tasks.config import Pipeline
+    from ml_tasks.context import Context
+
+log = logging.getLogger(__name__)
+EXAMPLE_ROWS = 3
+
+
+def next_version(tags: Mapping[str, str], before: Sequence[Mapping[str, str]]) -> str:
+    """Give the semantic version that follows.
+
+    Features or target changed: major. Architecture or hyper-parameters changed: minor. Only the
+    data changed: patch.
+
+    Args:
+        tags: `features_hash` and `training_hash` of the new version.
+        before: Tags of the earlier versions, newest first.
+    """
+    if not before:
+        return "1.0.0"
+    last = before[0]
+    major, minor, patch = map(int, last["semantic_version"].split("."))
+    if tags["features_hash"] != last["features_hash"]:
+        return f"{major + 1}.0.0"
+    if tags["training_hash"] != last["training_hash"]:
+        return f"{major}.{minor + 1}.0"
+    return f"{major}.{minor}.{patch + 1}"
+
+
+def run(pipeline: Pipeline, context: Context) -> Result:
+    """Register the candidate of this run once; a retry finds the version that is there.
+
+    Raises:
+        RejectedError: The verdict did not pass, or is about another model.
+    """
+    verdict = passed_verdict(context)
+    registry = Registry(context.environment, context.pipeline)
+    control = Control(context.environment.control)
+    with control.lease(
+        f"registry {context.pipeline}", holder=context.holder, attempt=context.attempt, wait=120
+    ) as lease:
+        earlier = registry.versions()
+        own = [v for v in earlier if v.tags.get(RUN) == context.run and "complete" in v.tags]
+        tags = _tags(pipeline, context, verdict)
+        done = [v.tags for v in earlier if "complete" in v.tags]
+        tags["semantic_version"] = (
+            own[0].tags["semantic_version"] if own else next_version(tags, done)
+        )
+        lease.check()
+        version = own[0].version if own else _register(registry, context, tags)
+    log.info("%s %s is version %s", context.pipeline, tags["semantic_version"], version)
+    return Result(
+        task=context.task,
+        pipeline=context.pipeline,
+        run=context.run,
+        attempt=context.attempt,
+        window=context.window,
+        values={
+            "version": str(version),
+            "semantic_version": tags["semantic_version"],
+            "model_uri": f"models:/{context.pipeline}/{version}",
+            "tags": tags,
+        },
+    )
+
+
+def passed_verdict(context: Context) -> Verdict:
+    """Read the verdict again and hold it against the model.
+
+    Raises:
+        RejectedError: It did not pass, or is about another model; names the gates that failed.
+    """
+    uri = context.output("judge", "verdict").uri
+    if uri is None:
+        raise ConfigError("judge's output 'verdict' is no object; run judge again")
+    verdict = Verdict.model_validate_json(objects.read_bytes(uri))
+    failed = [
+        f"{j.gate}: {j.evidence}, wanted {j.threshold}" for j in verdict.judgements if not j.passed
+    ]
+    if failed or not verdict.passed or not verdict.judgements:
+        raise RejectedError(f"the candidate does not pass {len(failed)} gates: {'; '.join(failed)}")
+    model = context.output("train", "model").content_hash
+    if verdict.candidate != model:
+        raise RejectedError(
+            f"the verdict is about model {verdict.candidate[:12]}, came {model[:12]}; judge again"
+        )
+    return verdict
+
+
+def _tags(pipeline: Pipeline, context: Context, verdict: Verdict) -> dict[str, str]:
+    description = _read(context, "assemble", "description")
+    meaning = {
+        "inputs": [description["numeric"], description["categorical"]],
+        "label": pipeline.label.model_dump(mode="json"),
+    }
+    settings = pipeline.training.model_dump(mode="json", exclude={"watchdog_seconds", "threads"})
+    return {
+        RUN: context.run,
+        "features_hash": _hash(meaning),
+        "training_hash": _hash(settings),
+        "weights_hash": verdict.candidate,
+        "set_hash": description["hash"],
+        "snapshots": json.dumps(description["snapshots"], sort_keys=True),
+        "window": str(context.window),
+        "seed": str(pipeline.training.seed),
+        "commit": source.commit(context.environment),
+        "lock": source.lock(),
+        "judged_against": verdict.champion or "",
+    }
+
+
+def _register(registry: Registry, context: Context, tags: dict[str, str]) -> str:
+    identity = registry.run(context.run, "register")
+    for task, name, file in (
+        ("train", "model", "torch/model.pt"),
+        ("train", "description", "torch/model.json"),
+        ("assemble", "description", "set.json"),
+        ("judge", "verdict", "verdict.json"),
+    ):
+        uri = context.output(task, name).uri
+        if uri is not None:
+            registry.attach(identity, file, objects.read_bytes(uri))
+    graph_uri = context.output("train", "onnx").uri
+    if graph_uri is None:
+        raise ConfigError("train's output 'onnx' is no object; run train again")
+    graph = objects.read_bytes(graph_uri)
+    spec = Spec.model_validate(_read(context, "train", "description")["spec"])
+    example: dict[str, Any] = {
+        "numeric": np.tile(np.array(spec.mean, np.float32), (EXAMPLE_ROWS, 1))
+    }
+    if spec.categorical:
+        words = [words[0] if words else "" for words in spec.vocabularies]
+        example["categorical"] = np.array([words] * EXAMPLE_ROWS, dtype=object)
+    prediction = OnnxModel(graph, spec).raw(example)
+    # The last tag says that all others are there: a version without it does not count.
+    return registry.register(identity, graph, example, prediction, {**tags, "complete": "true"})
+
+
+def _read(context: Context, task: str, name: str) -> dict[str, Any]:
+    uri = context.output(task, name).uri
+    if uri is None:
+        raise ConfigError(f"{task}'s output {name!r} is no object; run {task} again")
+    found: dict[str, Any] = json.loads(objects.read_text(uri))
+    return found
+
+
+def _hash(content: object) -> str:
+    return bytes_hash(json.dumps(content, sort_keys=True).encode())

@@ -1,0 +1,250 @@
+"""From the training set to a recorded champion, on real flights and a real MLflow server."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ml_tasks import assemble, claim, evaluate, judge, promote, record, register, train
+from ml_tasks.config import Environment, Gate, Pipeline
+from ml_tasks.context import Context
+from ml_tasks.errors import NothingToDo, PromotionLostError, RejectedError
+from ml_tasks.flow import FLOWS
+from ml_tasks.io import objects
+from ml_tasks.io.control import Control
+from ml_tasks.io.registry import Registry
+from ml_tasks.result import Failure, Result, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlflow.entities import Run
+
+WINDOW = Window.parse("2013-01-01/2013-01-22")
+TASKS: dict[str, Callable[[Pipeline, Context], Result]] = {
+    "claim": claim.run,
+    "assemble": assemble.run,
+    "train": train.run,
+    "evaluate": evaluate.run,
+    "judge": judge.run,
+    "register": register.run,
+    "promote": promote.run,
+    "record": record.run,
+}
+PASS = (Gate(name="floor", params={"metric": "roc_auc", "minimum": 0.55}),)
+
+
+class Runner:
+    """Runs the tasks of one training run in order, as a launcher would."""
+
+    def __init__(self, pipeline: Pipeline, environment: Environment, run: str) -> None:
+        self.pipeline, self.environment, self.run = pipeline, environment, run
+        self.done: dict[str, Result] = {}
+
+    def context(self, task: str, trigger: str | None = None) -> Context:
+        needs = next(s.needs for s in FLOWS["training"] if s.task == task)
+        return Context(
+            task=task,
+            pipeline=self.pipeline.name,
+            run=self.run,
+            attempt=1,
+            environment=self.environment,
+            window=WINDOW,
+            trigger=trigger,
+            inputs={need: self.done[need] for need in needs if need in self.done},
+        )
+
+    def go(self, *tasks: str, trigger: str | None = None) -> Result:
+        for task in tasks:
+            context = self.context(task, trigger)
+            self.done[task] = TASKS[task](self.pipeline, context)
+            objects.write_result(f"{context.folder}/result.json", self.done[task])
+        return self.done[tasks[-1]]
+
+
+@pytest.fixture(scope="module")
+def environment(lake_of_weeks: Environment, mlflow_url: str) -> Environment:
+    return Environment(home=lake_of_weeks.home, mlflow_url=mlflow_url)
+
+
+@pytest.fixture(scope="module")
+def pipeline(flights: Pipeline) -> Pipeline:
+    training = flights.training.model_copy(update={"epochs": 3, "params": {"hidden": [32]}})
+    evaluation = flights.evaluation.model_copy(
+        update={"gates": PASS, "baselines": ("majority", "logistic_regression")}
+    )
+    return flights.model_copy(update={"training": training, "evaluation": evaluation})
+
+
+@pytest.fixture(scope="module")
+def champion(pipeline: Pipeline, environment: Environment) -> Runner:
+    control = Control(environment.control)
+    control.migrate()
+    trigger, _ = control.ask(pipeline.name, "form", str(WINDOW), who="test", evidence={})
+    runner = Runner(pipeline, environment, "first")
+    runner.go(*TASKS, trigger=trigger.id)
+    return runner
+
+
+def recorded(environment: Environment, pipeline: str, run: str) -> dict[str, Run]:
+    registry = Registry(environment, pipeline)
+    found = registry.client.search_runs([registry.experiment], f"tags.`perennial.run` = '{run}'")
+    return {one.data.tags["perennial.task"]: one for one in found}
+
+
+def test_the_champion_is_known_everywhere(champion: Runner, environment: Environment) -> None:
+    name = champion.pipeline.name
+    head = Control(environment.control).champion(name)
+    assert head is not None
+    assert head.run == "first"
+    registry = Registry(environment, name)
+    version = registry.client.get_model_version_by_alias(name, "champion")
+    assert version.version == head.version == champion.done["register"].values["version"]
+    assert version.tags["semantic_version"] == "1.0.0"
+    assert version.tags["weights_hash"] == champion.done["train"].values["weights_hash"]
+    assert version.tags["set_hash"] == champion.done["assemble"].values["set"]
+
+
+def test_what_is_registered_predicts_what_was_evaluated(
+    champion: Runner, environment: Environment
+) -> None:
+    import mlflow
+    import numpy as np
+
+    mlflow.set_tracking_uri(environment.mlflow_url)
+    model = mlflow.pyfunc.load_model(champion.done["register"].values["model_uri"])
+    signature = model.metadata.signature
+    assert [i.name for i in signature.inputs] == ["numeric", "categorical"]
+    about = champion.done["train"].outputs["description"].uri or ""
+    width = len(json.loads(objects.read_text(about))["spec"]["numeric"])
+    rows = {
+        "numeric": np.zeros((2, width), np.float32),
+        "categorical": np.array([["UA", "EWR", "IAH"], ["??", "EWR", "IAH"]], dtype=object),
+    }
+    said = model.predict(rows)["prediction"]
+    assert said.shape == (2,)
+    assert ((said > 0) & (said < 1)).all()
+
+
+def test_each_task_has_a_run_below_the_runs(champion: Runner, environment: Environment) -> None:
+    runs = recorded(environment, champion.pipeline.name, "first")
+    parent = runs.pop("")
+    assert set(runs) == set(TASKS) - {"record"}
+    assert {r.data.tags["mlflow.parentRunId"] for r in runs.values()} == {parent.info.run_id}
+    assert {r.info.status for r in (parent, *runs.values())} == {"FINISHED"}
+    assert parent.data.params["training.seed"] == "7"
+    assert len(parent.data.params["lock"]) == 64
+    assert parent.data.metrics["test.candidate.roc_auc"] > 0.55
+    (used,) = parent.inputs.dataset_inputs
+    assert champion.done["assemble"].values["set"].startswith(used.dataset.digest)
+    client = Registry(environment, champion.pipeline.name).client
+    history = client.get_metric_history(runs["train"].info.run_id, "log_loss")
+    assert [m.step for m in history] == [0, 1, 2]
+    files = {f.path for f in client.list_artifacts(runs["train"].info.run_id)}
+    assert "curves.png" in files
+
+
+def test_recording_again_changes_nothing(champion: Runner, environment: Environment) -> None:
+    name = champion.pipeline.name
+    before = recorded(environment, name, "first")
+    champion.go("record")
+    after = recorded(environment, name, "first")
+    client = Registry(environment, name).client
+    assert {t: r.info.run_id for t, r in after.items()} == {
+        t: r.info.run_id for t, r in before.items()
+    }
+    history = client.get_metric_history(after["train"].info.run_id, "log_loss")
+    assert [m.step for m in history] == [0, 1, 2]
+
+
+def test_registering_and_promoting_again_changes_nothing(
+    champion: Runner, environment: Environment
+) -> None:
+    name = champion.pipeline.name
+    again = champion.go("register")
+    assert again.values["version"] == champion.done["promote"].values["version"]
+    assert len(Registry(environment, name).versions()) == 1
+    champion.go("promote")
+    assert len(Control(environment.control).audit(name)) == 1
+
+
+def test_the_trigger_is_done_and_nobody_else_may_have_it(
+    champion: Runner, environment: Environment, pipeline: Pipeline
+) -> None:
+    (trigger,) = Control(environment.control).triggers(pipeline.name)
+    assert (trigger.state, trigger.outcome) == ("done", "promoted version 1")
+    other = Runner(pipeline, environment, "other")
+    with pytest.raises(NothingToDo, match="run first has it"):
+        other.go("claim", trigger=trigger.id)
+    assert champion.done["claim"].window == WINDOW
+
+
+def test_a_challenger_is_judged_against_the_champion(
+    champion: Runner, environment: Environment, pipeline: Pipeline
+) -> None:
+    """The same model again is not better: it is refused, and nothing is registered."""
+    beats = Gate(name="beats_champion", params={"metric": "roc_auc"})
+    evaluation = pipeline.evaluation.model_copy(update={"gates": (*PASS, beats)})
+    runner = Runner(
+        pipeline.model_copy(update={"evaluation": evaluation}), environment, "challenger"
+    )
+    runner.go("assemble", "train", "evaluate", "judge")
+    one, two = (r.done["train"].values["weights_hash"] for r in (runner, champion))
+    assert one == two
+    judged = runner.done["judge"].values
+    assert [g["passed"] for g in judged["gates"]] == [True, False]
+    assert judged["gates"][1]["measured"] == 0
+    with pytest.raises(RejectedError, match="does not pass 1 gates: beats_champion: roc_auc is"):
+        runner.go("register")
+    assert len(Registry(environment, pipeline.name).versions()) == 1
+
+
+def test_a_verdict_about_another_model_is_refused(champion: Runner) -> None:
+    other = champion.done["train"].outputs["model"].model_copy(update={"content_hash": "f" * 64})
+    outputs = {**champion.done["train"].outputs, "model": other}
+    runner = Runner(champion.pipeline, champion.environment, "first")
+    runner.done = {
+        **champion.done,
+        "train": champion.done["train"].model_copy(update={"outputs": outputs}),
+    }
+    with pytest.raises(RejectedError, match=r"the verdict is about model .*, came ffff"):
+        register.passed_verdict(runner.context("register"))
+
+
+def test_who_was_judged_against_an_older_champion_is_told(
+    champion: Runner, environment: Environment, pipeline: Pipeline
+) -> None:
+    """Two candidates judged while nobody was champion: the second is told who won."""
+    late = Runner(pipeline, environment, "late")
+    late.done = {**champion.done}
+    registered = champion.done["register"]
+    values = {**registered.values, "version": "9"}
+    late.done["register"] = registered.model_copy(update={"values": values})
+    with pytest.raises(PromotionLostError, match=r"version 9 .* champion None, but 1 is champion"):
+        late.go("promote")
+
+
+def test_a_failed_run_is_recorded_as_failed(environment: Environment, pipeline: Pipeline) -> None:
+    runner = Runner(pipeline, environment, "broken")
+    failure = Failure(kind="RejectedError", message="no labels", exit_code=65)
+    result = Result(task="assemble", pipeline=pipeline.name, run="broken", error=failure)
+    folder = f"{environment.objects_root}/runs/{pipeline.name}/broken/assemble/1"
+    objects.write_result(f"{folder}/result.json", result)
+    done = runner.go("record")
+    assert done.values["failed"] is True
+    runs = recorded(environment, pipeline.name, "broken")
+    assert {r.info.status for r in runs.values()} == {"FAILED"}
+    assert record.outcome({"assemble": result}) == "assemble: no labels"
+
+
+@pytest.mark.parametrize(
+    ("features", "training", "wanted"),
+    [("a", "a", "1.4.3"), ("a", "b", "1.5.0"), ("b", "a", "2.0.0"), ("b", "b", "2.0.0")],
+)
+def test_semantic_versions(features: str, training: str, wanted: str) -> None:
+    last = {"semantic_version": "1.4.2", "features_hash": "a", "training_hash": "a"}
+    new = {"features_hash": features, "training_hash": training}
+    assert register.next_version(new, [last]) == wanted
+    assert register.next_version(new, []) == "1.0.0"
