@@ -286,6 +286,14 @@ class Environment(BaseSettings):
             )
         return self
 
+    def variables(self) -> dict[str, str]:
+        """Give the settings as environment variables, for the processes that tasks are."""
+        return {
+            f"PERENNIAL_{name.upper()}": str(value)
+            for name, value in self.model_dump().items()
+            if value not in (None, "")
+        }
+
     @cached_property
     def objects_root(self) -> str:
         """Root of results, sets, models and capsules, without a slash at the end."""

@@ -73,6 +73,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
                 window=window,
             )
             values[name] = {"rows": newest.num_rows, "freshness": _freshness(newest)}
+    control.complete(pipeline.name, window.start.isoformat(), window.end.isoformat(), context.run)
     log.info("%s: online %s", window, {n: v["rows"] for n, v in values.items()})
     return Result(
         task=context.task,

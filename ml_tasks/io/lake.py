@@ -137,7 +137,7 @@ class Lake:
         *,
         properties: dict[str, str] | None = None,
     ) -> Output:
-        """Replace one window of a table, whole or not at all.
+        """Replace one window of a table, whole or not at all; no commit where nothing changes.
 
         The lease is checked after each load and the loaded snapshot is the required parent of the
         commit, so that who lost the lease publishes nothing. A lease that was taken over moves
@@ -157,7 +157,7 @@ class Lake:
         from pyiceberg.exceptions import CommitFailedException, ValidationException
 
         self._ensure(table, rows.schema)
-        moved = not lease.took_over
+        moved, digest = not lease.took_over, content_hash(rows)
         for _ in range(COMMIT_TRIES):
             loaded = self._load(table)
             lease.check()
@@ -166,7 +166,8 @@ class Lake:
                     loaded.append(rows.slice(0, 0).cast(loaded.schema().as_arrow()))
                     moved = True
                     continue
-                _overwrite(loaded, rows, window, properties or {})
+                if loaded.current_snapshot() is None or self._hash(table, window) != digest:
+                    _overwrite(loaded, rows, window, properties or {})
             except (CommitFailedException, ValidationException) as refused:
                 log.info("%s: commit refused, trying again: %s", table, refused)
                 continue
@@ -174,11 +175,15 @@ class Lake:
             return Output(
                 table=table,
                 snapshot=current.snapshot_id if current else None,
-                content_hash=content_hash(rows),
+                content_hash=digest,
                 rows=rows.num_rows,
                 window=window,
             )
         raise BackendError(f"lake table {table}: {COMMIT_TRIES} commits were refused; try later")
+
+    def _hash(self, table: str, window: Window) -> str:
+        """Hash what a window holds: where nothing has changed nothing is committed."""
+        return content_hash(self.read(table, window=window))
 
     def _load(self, table: str) -> Table:
         from pyiceberg.exceptions import NoSuchTableError

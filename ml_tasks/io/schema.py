@@ -64,6 +64,16 @@ audit = sa.Table(
     sa.Column("hash", sa.String(64), nullable=False),
 )
 
+windows = sa.Table(
+    "windows",
+    metadata,
+    sa.Column("pipeline", sa.String(64), primary_key=True),
+    sa.Column("start", sa.String(32), primary_key=True),
+    sa.Column("end", sa.String(32), nullable=False),
+    sa.Column("run", sa.String(255), nullable=False),
+    sa.Column("at", sa.String(32), nullable=False),
+)
+
 costs = sa.Table(
     "costs",
     metadata,

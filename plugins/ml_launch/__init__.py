@@ -1,1 +1,49 @@
 """The one place that knows where a task runs."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Protocol, cast
+
+from ml_tasks.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml_launch.command import Command
+    from ml_launch.outcome import Outcome
+    from ml_tasks.config import Environment, TaskResources
+
+_LAUNCHERS = {"local": "ml_launch.on_worker"}
+
+
+class Launch(Protocol):
+    """One started task."""
+
+    def follow(self, on_line: Callable[[str], None]) -> Outcome:
+        """Hand each line of its log on, and give what became of it."""
+        ...
+
+    def stop(self) -> None:
+        """End it, with all that it started."""
+        ...
+
+
+class Launcher(Protocol):
+    """What each module of the table offers."""
+
+    def start(self, command: Command, resources: TaskResources, environment: Environment) -> Launch:
+        """Start a task."""
+        ...
+
+
+def launcher(environment: Environment) -> Launcher:
+    """Import the launcher that the environment names.
+
+    Raises:
+        ConfigError: There is no such launcher.
+    """
+    name = environment.launcher
+    if name not in _LAUNCHERS:
+        raise ConfigError(f"PERENNIAL_LAUNCHER: came {name!r}, wanted one of {sorted(_LAUNCHERS)}")
+    return cast("Launcher", importlib.import_module(_LAUNCHERS[name]))

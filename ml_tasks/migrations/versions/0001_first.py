@@ -1,4 +1,4 @@
-"""Leases, triggers, champion heads, audit log, costs."""
+"""Leases, triggers, champion heads, audit log, windows, costs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make the five tables."""
+    """Make the tables."""
     op.create_table(
         "leases",
         sa.Column("resource", sa.String(255), primary_key=True),
@@ -56,6 +56,14 @@ def upgrade() -> None:
         sa.Column("hash", sa.String(64), nullable=False),
     )
     op.create_table(
+        "windows",
+        sa.Column("pipeline", sa.String(64), primary_key=True),
+        sa.Column("start", sa.String(32), primary_key=True),
+        sa.Column("end", sa.String(32), nullable=False),
+        sa.Column("run", sa.String(255), nullable=False),
+        sa.Column("at", sa.String(32), nullable=False),
+    )
+    op.create_table(
         "costs",
         sa.Column("run", sa.String(255), primary_key=True),
         sa.Column("task", sa.String(64), primary_key=True),
@@ -71,5 +79,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them."""
-    for name in ("costs", "audit", "heads", "triggers", "leases"):
+    for name in ("costs", "windows", "audit", "heads", "triggers", "leases"):
         op.drop_table(name)

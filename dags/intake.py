@@ -1,0 +1,85 @@
+"""One DAG a pipeline: every wish to train goes through here, once."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Asset, Param, task
+
+from ml_tasks import config
+
+DOC = """\
+Asks for a training of **{name}**. The same cause and window twice is one trigger; tick *again* to
+train on it once more on purpose. Other systems start this DAG by a POST to
+`/api/v2/dags/{name}__intake/dagRuns` with the form's fields as `conf`.
+"""
+
+
+def form(pipeline: config.Pipeline) -> dict[str, Param]:
+    """Give the fields of the form, each with what it means."""
+    start = pipeline.schedule.start.isoformat()
+    return {
+        "cause": Param(
+            "form",
+            type="string",
+            pattern="^[a-z][a-z0-9_-]{0,40}$",
+            title="Cause",
+            description_md="What asks: `form`, `drift`, `schedule`, the name of another system.",
+        ),
+        "window_start": Param(
+            start,
+            type="string",
+            format="date",
+            title="First day of the window",
+            description_md="Rows from this day on, UTC, are learned from.",
+        ),
+        "window_end": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Day after the window",
+            description_md="Empty: up to the newest window that was published.",
+        ),
+        "why": Param(
+            "",
+            type="string",
+            maxLength=500,
+            title="Why",
+            description_md="For whoever reads the ledger later.",
+        ),
+        "again": Param(
+            False,
+            type="boolean",
+            title="Again",
+            description_md="Train even if this cause asked for this window before.",
+        ),
+    }
+
+
+def build(pipeline: config.Pipeline) -> DAG:
+    """Write the trigger, then emit the event that starts the training."""
+    request = Asset(f"training_request({pipeline.name})")
+    with DAG(
+        dag_id=f"{pipeline.name}__intake",
+        description=f"Asks for a training of {pipeline.name}.",
+        doc_md=DOC.format(name=pipeline.name),
+        tags=[pipeline.name, "intake", *pipeline.tags],
+        default_args={"owner": pipeline.owner, "retries": 2},
+        schedule=None,
+        catchup=False,
+        params=form(pipeline),
+        is_paused_upon_creation=False,
+    ) as dag:
+
+        @task(outlets=[request], doc_md="Write the trigger once and start its training.")
+        def ask(params=None, dag_run=None, outlet_events=None):
+            from ml_launch.intake import write_trigger
+
+            trigger = write_trigger(pipeline.name, params, dag_run.run_id)
+            outlet_events[request].add_partitions([trigger])
+            return trigger
+
+        ask()
+    return dag
+
+
+for one in config.load_all():
+    globals()[f"{one.name}__intake"] = build(one)

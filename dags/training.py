@@ -1,0 +1,51 @@
+"""One DAG a pipeline: from a trigger to a champion, or to a reason why not."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Asset, PartitionedAssetTimetable
+from ml_launch.operators import LaunchOperator
+
+from ml_tasks import config
+from ml_tasks.flow import FLOWS
+
+DOC = """\
+Trains **{name}** for one trigger: `claim` takes it, `assemble` joins labels and features as they
+were known, `train` fits, `evaluate` measures, `judge` holds the gates against it, `register` and
+`promote` follow only a verdict that passed.
+
+It is started by `{name}__intake`; its partition key is the trigger's id.
+"""
+
+
+def build(pipeline: config.Pipeline) -> DAG:
+    """Order comes from the flow; the intake's event starts it."""
+    with DAG(
+        dag_id=f"{pipeline.name}__training",
+        description=pipeline.description,
+        doc_md=DOC.format(name=pipeline.name),
+        tags=[pipeline.name, "training", *pipeline.tags],
+        default_args={"owner": pipeline.owner},
+        schedule=PartitionedAssetTimetable(assets=Asset(f"training_request({pipeline.name})")),
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=False,
+    ) as dag:
+        tasks = {}
+        for step in FLOWS["training"]:
+            first = step.task == "claim"
+            tasks[step.task] = LaunchOperator(
+                pipeline=pipeline,
+                step=step,
+                trigger="{{ dag_run.partition_key or '' }}" if first else None,
+                window_from=None if first else "claim",
+                outlets=[Asset(f"champion({pipeline.name})")] if step.task == "promote" else [],
+            )
+            for need in step.needs:
+                tasks[need] >> tasks[step.task]
+        last = [t for name, t in tasks.items() if name != "record" and not t.downstream_list]
+        last >> tasks["record"].as_teardown()
+    return dag
+
+
+for one in config.load_all():
+    globals()[f"{one.name}__training"] = build(one)

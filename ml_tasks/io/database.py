@@ -1,0 +1,95 @@
+"""The control database: engine, transactions, migrations."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from ml_tasks.errors import BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+BUSY_SECONDS = 30
+
+
+class Database:
+    """SQLite or Postgres, in which a transaction that reads and then writes is fenced."""
+
+    def __init__(self, url: str) -> None:
+        """Remember the address; nothing is opened yet.
+
+        Args:
+            url: SQLAlchemy address, such as `sqlite:////home/me/control.db`.
+        """
+        self.url = url
+
+    @cached_property
+    def engine(self) -> sa.Engine:
+        """The engine; transactions begin as writers, which is what fences on SQLite."""
+        if not self.url.startswith("sqlite"):
+            return sa.create_engine(self.url, pool_pre_ping=True)
+        file = sa.make_url(self.url).database
+        if file and file != ":memory:":
+            _make_folder(Path(file).parent)
+        engine = sa.create_engine(
+            self.url, poolclass=sa.pool.NullPool, connect_args={"timeout": BUSY_SECONDS}
+        )
+
+        @sa.event.listens_for(engine, "connect")
+        def _no_implicit_begin(connection: Any, _record: object) -> None:
+            connection.isolation_level = None
+
+        @sa.event.listens_for(engine, "begin")
+        def _begin_as_writer(connection: sa.Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+        return engine
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """Open one writing transaction.
+
+        Raises:
+            BackendError: The database did not answer or stayed locked.
+        """
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except sa.exc.OperationalError as fault:
+            raise BackendError(f"control database {self._shown}: {fault.orig}") from fault
+
+    @property
+    def _shown(self) -> str:
+        return sa.make_url(self.url).render_as_string(hide_password=True)
+
+    def migrate(self) -> None:
+        """Bring the schema to the newest version; many may call it at once."""
+        from alembic import command
+        from alembic.config import Config
+
+        settings = Config()
+        settings.set_main_option("script_location", str(MIGRATIONS))
+        with self.transaction() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7043225)"))
+            settings.attributes["connection"] = connection
+            command.upgrade(settings, "head")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise BackendError(f"control database: {folder} cannot be made: {fault}") from fault
+
+
+def now() -> str:
+    """Give the present moment, ISO 8601 in UTC, in a form that sorts."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"

@@ -1,0 +1,114 @@
+"""Leases: who may publish what."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from ml_tasks.errors import LeaseHeldError, LeaseLostError
+from ml_tasks.io.database import Database
+from ml_tasks.io.schema import leases
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to publish one thing; `token` grows with each change of hands."""
+
+    control: Database
+    resource: str
+    holder: str
+    attempt: int
+    token: int
+    took_over: bool
+    """The holder before never gave it back: it may still be about to publish."""
+
+    def check(self) -> None:
+        """Make sure that the lease is still held.
+
+        Raises:
+            LeaseLostError: Another attempt or run has taken it.
+        """
+        with self.control.transaction() as tx:
+            row = tx.execute(sa.select(leases).where(leases.c.resource == self.resource)).one()
+        if row.token != self.token or row.released:
+            raise LeaseLostError(
+                f"lease lost: {self.resource} is with {row.holder}, attempt {row.attempt}; "
+                f"{self.holder}, attempt {self.attempt} changes nothing"
+            )
+
+
+class Leases(Database):
+    """The right to publish one thing, for one holder at a time."""
+
+    @contextmanager
+    def lease(
+        self, resource: str, *, holder: str, attempt: int, seconds: float = 600, wait: float = 0
+    ) -> Iterator[Lease]:
+        """Hold a lease for the length of a block.
+
+        A later attempt of the same holder takes it at once, as does anybody after it expired.
+
+        Args:
+            resource: What is to be made visible.
+            holder: Run and task.
+            attempt: Number of the task's try.
+            seconds: After so long without being given back, others may take it.
+            wait: How many seconds to wait for another holder.
+
+        Raises:
+            LeaseHeldError: Another run holds it.
+            LeaseLostError: A later attempt of the same task has had it.
+        """
+        limit = time.monotonic() + wait
+        while True:
+            try:
+                lease = self._take(resource, holder, attempt, seconds)
+                break
+            except LeaseHeldError:
+                if time.monotonic() >= limit:
+                    raise
+                time.sleep(0.1)
+        try:
+            yield lease
+        finally:
+            with self.transaction() as tx:
+                tx.execute(
+                    leases.update()
+                    .where(leases.c.resource == resource, leases.c.token == lease.token)
+                    .values(released=True)
+                )
+
+    def _take(self, resource: str, holder: str, attempt: int, seconds: float) -> Lease:
+        now = time.time()
+        wanted = {"holder": holder, "attempt": attempt, "released": False, "expires": now + seconds}
+        with self.transaction() as tx:
+            row = tx.execute(
+                sa.select(leases).where(leases.c.resource == resource).with_for_update()
+            ).one_or_none()
+            if row is None:
+                tx.execute(leases.insert().values(resource=resource, token=1, **wanted))
+                return Lease(self, resource, holder, attempt, 1, took_over=False)
+            same = row.holder == holder
+            if same and row.attempt > attempt:
+                raise LeaseLostError(
+                    f"lease lost: {resource} has been with attempt {row.attempt} of {holder}; "
+                    f"attempt {attempt} changes nothing"
+                )
+            if not row.released and row.expires > now and not same:
+                raise LeaseHeldError(
+                    f"{resource}: {row.holder}, attempt {row.attempt} is publishing it now; "
+                    "wait for that run, or stop it"
+                )
+            tx.execute(
+                leases.update()
+                .where(leases.c.resource == resource)
+                .values(token=row.token + 1, **wanted)
+            )
+            return Lease(self, resource, holder, attempt, row.token + 1, took_over=not row.released)

@@ -1,0 +1,36 @@
+"""Which windows were ingested to the end."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from ml_tasks.io.database import Database, now
+from ml_tasks.io.schema import windows
+
+
+class Windows(Database):
+    """The windows of each pipeline that reached the online store."""
+
+    def complete(self, pipeline: str, start: str, end: str, run: str) -> None:
+        """Say that a window is in; the same again says it anew.
+
+        Args:
+            pipeline: The product.
+            start: First moment, ISO 8601 in UTC.
+            end: Moment after the last one.
+            run: The run that brought it in.
+        """
+        key = (windows.c.pipeline == pipeline) & (windows.c.start == start)
+        with self.transaction() as tx:
+            tx.execute(windows.delete().where(key))
+            tx.execute(
+                windows.insert().values(pipeline=pipeline, start=start, end=end, run=run, at=now())
+            )
+
+    def covered(self, pipeline: str) -> str | None:
+        """Give the end of the newest window that is in; `None` where there is none."""
+        with self.transaction() as tx:
+            found: str | None = tx.execute(
+                sa.select(sa.func.max(windows.c.end)).where(windows.c.pipeline == pipeline)
+            ).scalar()
+        return found

@@ -1,0 +1,98 @@
+"""A task's command line: the same wherever it runs."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ml_tasks.config import Environment
+    from ml_tasks.flow import Step
+
+LONGEST_RUN = 120
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """One attempt of one task."""
+
+    task: str
+    pipeline: str
+    run: str
+    attempt: int
+    result: str
+    """Where its result goes."""
+    arguments: tuple[str, ...]
+    """What follows `python -m ml_tasks`."""
+    processes: int | None = None
+    """How many torchrun starts; `None` for a task that it does not start."""
+
+    @property
+    def argv(self) -> list[str]:
+        """The whole command line."""
+        if self.processes is None:
+            return [sys.executable, "-m", "ml_tasks", *self.arguments]
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        # Without the two dashes torchrun takes `--run` for a prefix of its own options.
+        return [
+            *torchrun, f"--nproc-per-node={self.processes}", "-m", "--", "ml_tasks",
+            *self.arguments,
+        ]  # fmt: skip
+
+
+def command(
+    environment: Environment,
+    pipeline: str,
+    step: Step,
+    *,
+    run: str,
+    attempt: int,
+    window: str | None = None,
+    trigger: str | None = None,
+    inputs: Mapping[str, str],
+    processes: int = 1,
+) -> Command:
+    """Make a task's command.
+
+    Args:
+        environment: Says where results lie.
+        pipeline: Name of the pipeline.
+        step: The task's place in its flow.
+        run: Name of the run, in a form that is safe in paths.
+        attempt: Number of the task's try.
+        window: `START/END`, for tasks that have one.
+        trigger: Id of the trigger that a training run works for.
+        inputs: Addresses of the results of needed tasks.
+        processes: How many processes a distributed task is given.
+    """
+    folder = f"{environment.objects_root}/runs/{pipeline}/{run}/{step.task}/{attempt}"
+    result = f"{folder}/result.json"
+    arguments = [step.task, "--pipeline", pipeline, "--run", run, "--attempt", str(attempt)]
+    if window:
+        arguments += ["--window", window]
+    if trigger:
+        arguments += ["--trigger", trigger]
+    for task, uri in inputs.items():
+        arguments += ["--input", f"{task}={uri}"]
+    return Command(
+        task=step.task,
+        pipeline=pipeline,
+        run=run,
+        attempt=attempt,
+        result=result,
+        arguments=(*arguments, "--result", result),
+        processes=processes if step.distributed else None,
+    )
+
+
+def slug(run_id: str) -> str:
+    """Give a run's id in a form that is safe in paths and labels.
+
+    >>> slug("manual__2013-01-01T00:00:00+00:00")
+    'manual__2013-01-01T00-00-00-00-00'
+    """
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", run_id).strip("-.")[:LONGEST_RUN]

@@ -1,0 +1,125 @@
+"""Runs a task as a process of this machine: a warm one where there is a warm launcher."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+from typing import TYPE_CHECKING, Protocol
+
+from ml_launch import tree, warm_client
+from ml_launch.outcome import Outcome, Tail
+from ml_tasks.errors import PerennialError
+from ml_tasks.io import objects
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from ml_launch.command import Command
+    from ml_tasks.config import Environment, TaskResources
+    from ml_tasks.result import Result
+
+log = logging.getLogger(__name__)
+
+
+class _Process(Protocol):
+    pid: int
+
+    @property
+    def lines(self) -> Iterable[str]: ...
+
+    def wait(self) -> int: ...
+
+
+class _Fresh:
+    """A new interpreter in a session of its own."""
+
+    def __init__(self, argv: list[str], environ: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(
+            argv,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        self.pid = self._process.pid
+
+    @property
+    def lines(self) -> Iterable[str]:
+        assert self._process.stdout is not None  # noqa: S101 - PIPE was asked for
+        return self._process.stdout
+
+    def wait(self) -> int:
+        return self._process.wait()
+
+
+class LocalLaunch:
+    """One task as a process."""
+
+    def __init__(self, process: _Process, command: Command, resources: TaskResources) -> None:
+        """Follow a started process."""
+        self._process, self._command, self._resources = process, command, resources
+        self._stopped: str | None = None
+
+    def follow(self, on_line: Callable[[str], None]) -> Outcome:
+        """Hand each line of its log on, and give what became of it."""
+        tail = Tail()
+        with tree.Watch(self._process.pid, self._resources.memory_gb) as watch:
+            for line in self._process.lines:
+                text = line.rstrip("\n")
+                tail.add(text)
+                on_line(text)
+            code = self._process.wait()
+        return Outcome(
+            exit_code=code,
+            result=_result(self._command.result),
+            tail=tuple(tail.lines),
+            curve=tuple(watch.curve),
+            stopped=watch.stopped or self._stopped,
+        )
+
+    def stop(self) -> None:
+        """End it, with all that it started."""
+        self._stopped = "the task was stopped from outside"
+        tree.end(self._process.pid)
+
+
+def start(command: Command, resources: TaskResources, environment: Environment) -> LocalLaunch:
+    """Start a task; one that torchrun starts is never warm."""
+    environ = task_environment(resources, environment)
+    process: _Process | None = None
+    if command.processes is None and environment.warm_socket is not None:
+        process = warm_client.connect(environment.warm_socket, command.arguments, environ)
+    return LocalLaunch(process or _Fresh(command.argv, environ), command, resources)
+
+
+def task_environment(resources: TaskResources, environment: Environment) -> dict[str, str]:
+    """Give a task's environment: ours without Airflow's own, with its share of the processors."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AIRFLOW", "_AIRFLOW", "__AIRFLOW"))
+    }
+    threads = str(max(1, int(resources.cpus)))
+    return {
+        **kept,
+        **environment.variables(),
+        **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads),
+        "PYTHONUNBUFFERED": "1",
+        "GX_ANALYTICS_ENABLED": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+    }
+
+
+def _result(uri: str) -> Result | None:
+    try:
+        return objects.read_result(uri)
+    except FileNotFoundError:
+        return None
+    except PerennialError as fault:
+        log.warning("the result cannot be read: %s", fault)
+        return None

@@ -1,0 +1,147 @@
+"""Airflow operators that run a pipeline's tasks; all they know of a task is its command line."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, BaseOperatorLink
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+from ml_launch import launcher
+from ml_launch.command import command, slug
+from ml_launch.windows import window_at
+from ml_tasks.config import Environment
+from ml_tasks.errors import ExitCode
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from ml_launch import Launch
+    from ml_launch.outcome import Outcome
+    from ml_tasks.config import Pipeline
+    from ml_tasks.flow import Step
+
+RETRY_SECONDS = 10
+
+
+class RecordedRun(BaseOperatorLink):
+    """Leads from a task's tile to its run in MLflow."""
+
+    name = "MLflow run"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:  # noqa: ARG002
+        """Give the address of the page that looks the run up when it is opened."""
+        pipeline, run = ti_key.dag_id.partition("__")[0], slug(ti_key.run_id)
+        return f"/perennial/mlflow?pipeline={pipeline}&run={run}&task={ti_key.task_id}"
+
+
+class LaunchOperator(BaseOperator):
+    """Runs one task of a flow by the launcher of the environment.
+
+    Its XCom is the address of the task's result; data never travels there.
+    """
+
+    template_fields = ("key", "trigger")
+    operator_extra_links = (RecordedRun(),)
+
+    def __init__(
+        self,
+        *,
+        pipeline: Pipeline,
+        step: Step,
+        key: str | None = None,
+        trigger: str | None = None,
+        window_from: str | None = None,
+        **rest: Any,
+    ) -> None:
+        """Describe the task.
+
+        Args:
+            pipeline: The product.
+            step: The task's place in its flow.
+            key: Partition key whose window the task works on.
+            trigger: Id of the trigger that the run works for.
+            window_from: Task whose result says the window.
+            **rest: What every Airflow operator takes.
+        """
+        super().__init__(
+            task_id=step.task,
+            doc_md=step.doc,
+            retries=step.retries,
+            retry_delay=timedelta(seconds=RETRY_SECONDS),
+            execution_timeout=timedelta(minutes=step.timeout_minutes),
+            **rest,
+        )
+        self.pipeline_name, self.task_name = pipeline.name, step.task
+        self.needs, self.cron = step.needs, pipeline.schedule.cron
+        self.key, self.trigger, self.window_from = key, trigger, window_from
+        self._launch: Launch | None = None
+
+    def execute(self, context: Context) -> str:
+        """Run the task to its end; give the address of its result."""
+        from ml_launch import capsule
+        from ml_tasks import config, flow
+
+        environment = Environment()
+        pipeline = config.load(self.pipeline_name, environment.pipelines)
+        made = command(
+            environment,
+            pipeline.name,
+            flow.step(self.task_name),
+            run=slug(context["run_id"]),
+            attempt=context["ti"].try_number,
+            window=self._window(context),
+            trigger=self.trigger,
+            inputs={need: self._pulled(context, need) for need in self.needs},
+            processes=pipeline.training.processes,
+        )
+        self.log.info("%s", " ".join(made.argv))
+        resources = pipeline.resources_of(self.task_name)
+        self._launch = launcher(environment).start(made, resources, environment)
+        outcome = self._launch.follow(lambda line: self.log.info("%s", line))
+        if outcome.succeeded:
+            return made.result
+        if outcome.code == ExitCode.SKIP:
+            raise AirflowSkipException(outcome.message)
+        uri = capsule.write(made, outcome, environment)
+        self.log.error("to enter this step again: perennial repro %s", uri)
+        raise _failure(outcome)
+
+    def on_kill(self) -> None:
+        """End the task with all that it started."""
+        if self._launch is not None:
+            self._launch.stop()
+
+    def _pulled(self, context: Context, task: str) -> str:
+        found = context["ti"].xcom_pull(task_ids=task)
+        if not isinstance(found, str):
+            raise AirflowFailException(
+                f"task {task!r} left no result: came {found!r}; clear it, so that it runs again"
+            )
+        return found
+
+    def _window(self, context: Context) -> str | None:
+        if self.key is not None:
+            if self.key in ("", "None"):
+                raise AirflowFailException(
+                    "the run has no partition key, wanted the window's first day: start it by a "
+                    "backfill, or give the partition key in the form"
+                )
+            try:
+                return window_at(self.cron, self.key)
+            except ValueError as fault:
+                raise AirflowFailException(str(fault)) from fault
+        if self.window_from is None:
+            return None
+        from ml_tasks.io import objects
+
+        uri = context["ti"].xcom_pull(task_ids=self.window_from)
+        window = objects.read_result(uri).window if isinstance(uri, str) else None
+        return None if window is None else str(window)
+
+
+def _failure(outcome: Outcome) -> AirflowException:
+    """Tell Airflow whether another try may help."""
+    final = outcome.code in (ExitCode.CONFIG, ExitCode.REJECTED) and outcome.stopped is None
+    return (AirflowFailException if final else AirflowException)(outcome.message)

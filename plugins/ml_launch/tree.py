@@ -1,0 +1,92 @@
+"""A process and all that it started."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import psutil
+
+from ml_launch.outcome import Sample
+
+GRACE_SECONDS = 15
+"""From SIGTERM to SIGKILL: long enough to write a checkpoint."""
+EVERY_SECONDS = 0.5
+
+
+def members(pid: int) -> list[psutil.Process]:
+    """Give the process and its descendants; torchrun's workers have sessions of their own."""
+    try:
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def end(pid: int, *, grace: float = GRACE_SECONDS) -> None:
+    """Ask the whole tree to end, and kill what is left after the grace."""
+    family = members(pid)
+    for member in family:
+        _signal(member, kill=False)
+    _gone, alive = psutil.wait_procs(family, timeout=grace)
+    for member in alive:
+        _signal(member, kill=True)
+
+
+def _signal(member: psutil.Process, *, kill: bool) -> None:
+    try:
+        member.kill() if kill else member.terminate()
+    except psutil.NoSuchProcess:
+        return
+
+
+class Watch:
+    """Samples what a tree uses, and ends it where it takes more memory than it was given."""
+
+    def __init__(self, pid: int, memory_gb: float) -> None:
+        """Watch over a process; nothing runs yet."""
+        self._pid, self._limit_mb = pid, memory_gb * 1024
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name=f"watch-{pid}")
+        self.curve: list[Sample] = []
+        self.stopped: str | None = None
+
+    def __enter__(self) -> Watch:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        began = last = time.monotonic()
+        spent = 0.0
+        while not self._done.wait(EVERY_SECONDS):
+            now, (memory, cpu) = time.monotonic(), _usage(self._pid)
+            percent = max(0.0, 100 * (cpu - spent) / (now - last))
+            self.curve.append(Sample(round(now - began, 1), round(memory, 1), round(percent, 1)))
+            last, spent = now, cpu
+            if memory > self._limit_mb:
+                self.stopped = (
+                    f"the task used {memory / 1024:.2f} GB of memory and was given "
+                    f"{self._limit_mb / 1024:.2f}; raise resources.<task>.memory_gb, or give it "
+                    "less to do"
+                )
+                end(self._pid, grace=0)
+                return
+
+
+def _usage(pid: int) -> tuple[float, float]:
+    """Give resident memory in MB and CPU seconds of the tree."""
+    memory = cpu = 0.0
+    for member in members(pid):
+        try:
+            times = member.cpu_times()
+            memory += member.memory_info().rss / 2**20
+            cpu += times.user + times.system
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return memory, cpu

@@ -1,0 +1,170 @@
+"""A process that has the heavy libraries imported and forks a task for whoever asks.
+
+`python -m ml_launch.warm SOCKET`. Feast, Great Expectations and MLflow take seconds to import,
+which a chain of short tasks would pay again and again. Only other people's libraries are imported
+ahead, never ours: a change of a task is seen by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import logging
+import os
+import selectors
+import signal
+import socket
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+AHEAD = (
+    "polars", "pandas", "pyarrow.parquet", "pyarrow.csv", "duckdb", "ibis", "sqlalchemy", "alembic",
+    "alembic.config", "alembic.command", "pyiceberg.catalog.sql", "pyiceberg.table",
+    "pydantic_settings", "yaml", "great_expectations", "great_expectations.expectations", "feast",
+    "feast.on_demand_feature_view", "feast.infra.offline_stores.offline_store",
+    "feast.infra.online_stores.sqlite", "feast.infra.passthrough_provider", "holidays", "mlflow",
+    "onnxruntime", "sklearn.ensemble", "sklearn.linear_model", "sklearn.compose", "sklearn.metrics",
+)  # fmt: skip
+log = logging.getLogger("ml_launch.warm")
+
+
+class Server:
+    """Forks a child a connection; tells its process id, and its exit code when it has ended."""
+
+    def __init__(self, address: Path) -> None:
+        """Listen on a Unix socket that only this user may use."""
+        self._selector = selectors.DefaultSelector()
+        self._links: dict[int, socket.socket] = {}
+        address.parent.mkdir(parents=True, exist_ok=True)
+        address.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(address))
+        address.chmod(0o600)
+        self._listener.listen(64)
+        self._wake, wakes = socket.socketpair()
+        wakes.setblocking(False)
+        self._wake.setblocking(False)
+        signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
+        self._wakes = wakes
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._wake, selectors.EVENT_READ)
+
+    def serve(self) -> None:
+        """Answer until the process is ended."""
+        while True:
+            for key, _events in self._selector.select():
+                if key.fileobj is self._listener:
+                    self._accept()
+                elif key.fileobj is self._wake:
+                    with contextlib.suppress(BlockingIOError):
+                        self._wake.recv(4096)
+                else:
+                    self._vanished(key.data)
+            self._reap()
+
+    def _accept(self) -> None:
+        link, _address = self._listener.accept()
+        try:
+            head, fds, _flags, _from = socket.recv_fds(link, 8, 1)
+            data = b""
+            while len(data) < int.from_bytes(head, "big"):
+                piece = link.recv(65_536)
+                if not piece:
+                    raise ConnectionError("the client vanished before it had asked")
+                data += piece
+        except OSError as fault:
+            log.warning("a request was lost: %s", fault)
+            link.close()
+            return
+        pid = os.fork()
+        if pid == 0:
+            self._child(link, fds[0], json.loads(data))
+        os.close(fds[0])
+        self._links[pid] = link
+        self._selector.register(link, selectors.EVENT_READ, pid)
+        with contextlib.suppress(OSError):
+            link.sendall(f"{pid}\n".encode())
+
+    def _child(self, link: socket.socket, out: int, request: dict[str, object]) -> None:
+        code = 1
+        try:
+            os.setsid()
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+            for other in (link, self._listener, self._wake, self._wakes, *self._links.values()):
+                other.close()
+            os.dup2(out, 1)
+            os.dup2(out, 2)
+            os.close(out)
+            code = _run(request)
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 1
+        except BaseException:  # noqa: BLE001 - nothing of the server may run on in the child
+            traceback.print_exc()
+        finally:
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
+
+    def _vanished(self, pid: int) -> None:
+        """End a child whose client is gone: nobody waits for its result."""
+        link = self._links[pid]
+        with contextlib.suppress(OSError):
+            if link.recv(1):
+                return
+        self._selector.unregister(link)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+
+    def _reap(self) -> None:
+        while self._links:
+            with contextlib.suppress(ChildProcessError):
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid:
+                    self._tell(pid, os.waitstatus_to_exitcode(status))
+                    continue
+            return
+
+    def _tell(self, pid: int, code: int) -> None:
+        link = self._links.pop(pid)
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(link)
+        with contextlib.suppress(OSError):
+            link.sendall(f"{code}\n".encode())
+        link.close()
+
+
+def _run(request: dict[str, object]) -> int:
+    """Become the task: its environment, its folder, its arguments."""
+    environ, arguments = request["environ"], request["arguments"]
+    assert isinstance(environ, dict)  # noqa: S101 - made by our own client
+    assert isinstance(arguments, list)  # noqa: S101
+    os.environ.clear()
+    os.environ.update(environ)
+    os.chdir(str(request["cwd"]))
+    sys.argv = ["ml_tasks", *arguments]
+    code: int = importlib.import_module("ml_tasks.__main__").main(arguments)
+    return code
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Import ahead, then serve."""
+    (address,) = sys.argv[1:] if argv is None else argv
+    logging.basicConfig(level=logging.WARNING)
+    log.setLevel(logging.INFO)
+    for name in AHEAD:
+        importlib.import_module(name)
+    server = Server(Path(address))
+    log.info("ready at %s with %s thread", address, threading.active_count())
+    server.serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What users see inside the UI of Airflow."""

@@ -1,0 +1,153 @@
+"""What Airflow sees when it reads the DAG files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ml_tasks.config import ROOT
+from ml_tasks.flow import FLOWS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+READ = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
+bag = DagBag(sys.argv[1], bundle_name="dags-folder")
+heavy = {"torch", "mlflow", "feast", "great_expectations", "alibi_detect", "kubernetes", "duckdb"}
+told = {
+    "errors": {k: str(v) for k, v in bag.import_errors.items()},
+    "heavy": sorted(heavy & set(sys.modules)),
+    "dags": {},
+}
+for name, dag in bag.dags.items():
+    DagSerialization.to_dict(dag)
+    told["dags"][name] = {
+        "doc": dag.doc_md,
+        "tags": sorted(dag.tags),
+        "end": str(dag.end_date),
+        "timetable": type(dag.timetable).__name__,
+        "params": dag.params.dump(),
+        "described": {k: p.description for k, p in dag.params.items()},
+        "tasks": {
+            t.task_id: {
+                "owner": t.owner,
+                "doc": t.doc_md,
+                "retries": t.retries,
+                "timeout": t.execution_timeout.total_seconds() if t.execution_timeout else None,
+                "needs": sorted(t.upstream_task_ids),
+                "outlets": [o.name for o in t.outlets],
+                "teardown": t.is_teardown,
+            }
+            for t in dag.tasks
+        },
+    }
+print("TOLD" + json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    home = tmp_path_factory.mktemp("airflow")
+    env = {
+        **os.environ,  # noqa: TID251 - a child's environment
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", READ, str(ROOT / "dags")],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "TOLD" in done.stdout, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.split("TOLD", 1)[1].splitlines()[0])
+    return found
+
+
+def test_all_are_read_and_nothing_heavy_with_them(told: dict[str, Any]) -> None:
+    assert told["errors"] == {}
+    assert told["heavy"] == []
+    assert sorted(told["dags"]) == [
+        "flight_delays__ingestion",
+        "flight_delays__intake",
+        "flight_delays__training",
+    ]
+
+
+def test_each_says_what_it_is_and_whose(told: dict[str, Any]) -> None:
+    for name, dag in told["dags"].items():
+        assert len(dag["doc"]) > 80, name
+        assert {"flight_delays", name.partition("__")[2]} <= set(dag["tags"])
+        for task in dag["tasks"].values():
+            assert task["owner"] == "flight-operations"
+            assert task["doc"]
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_the_order_is_the_flows(told: dict[str, Any], flow: str) -> None:
+    tasks = told["dags"][f"flight_delays__{flow}"]["tasks"]
+    steps = FLOWS[flow]  # type: ignore[index]
+    assert list(tasks) == [step.task for step in steps]
+    for step in steps:
+        if step.teardown:
+            assert tasks[step.task]["teardown"]
+            assert tasks[step.task]["needs"]
+            continue
+        assert tasks[step.task]["needs"] == sorted(step.needs)
+        assert tasks[step.task]["retries"] == step.retries
+        assert tasks[step.task]["timeout"] == 60 * step.timeout_minutes
+
+
+def test_events_are_emitted_where_the_work_is_done(told: dict[str, Any]) -> None:
+    outlets = {
+        f"{name.partition('__')[2]}.{task}": found["outlets"]
+        for name, dag in told["dags"].items()
+        for task, found in dag["tasks"].items()
+        if found["outlets"]
+    }
+    assert outlets == {
+        "ingestion.materialise": ["features(flight_delays)"],
+        "intake.ask": ["training_request(flight_delays)"],
+        "training.promote": ["champion(flight_delays)"],
+    }
+
+
+def test_schedules(told: dict[str, Any]) -> None:
+    dags = told["dags"]
+    assert dags["flight_delays__ingestion"]["end"].startswith("2013-12-31")
+    assert "Partition" in dags["flight_delays__ingestion"]["timetable"]
+    assert "PartitionedAsset" in dags["flight_delays__training"]["timetable"]
+
+
+def test_the_form_explains_itself(told: dict[str, Any]) -> None:
+    intake = told["dags"]["flight_delays__intake"]
+    assert set(intake["params"]) == {"cause", "window_start", "window_end", "why", "again"}
+
+
+def test_plugins_load_without_a_fault(tmp_path: Path) -> None:
+    script = (
+        "from airflow import plugins_manager as m\n"
+        "found = m._get_plugins()\n"
+        "print('FOUND', [p.name for p in found[0] if p.name == 'perennial'], found[1])\n"
+    )
+    env = {
+        **os.environ,  # noqa: TID251 - a child's environment
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False
+    )
+    assert "FOUND ['perennial'] {}" in done.stdout, done.stdout + done.stderr

@@ -1,0 +1,49 @@
+"""A task that does what a test says, started as the real ones are."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ml_tasks.config import Environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def warm_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A real warm launcher."""
+    folder = tmp_path_factory.mktemp("warm")
+    address = folder / "warm.sock"
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "ml_launch.warm", str(address)],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        limit = time.monotonic() + 90
+        while not address.exists():
+            assert server.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < limit, (folder / "log").read_text()
+            time.sleep(0.1)
+        yield address
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(10)
+
+
+@pytest.fixture(params=["fresh", "warm"])
+def launching(request: pytest.FixtureRequest, tmp_path: Path, warm_socket: Path) -> Environment:
+    """Both ways in which a task becomes a process."""
+    socket = warm_socket if request.param == "warm" else None
+    return Environment(home=tmp_path / "home", warm_socket=socket)
