@@ -1,19 +1,12 @@
-"""The only readers of the pipelines' YAML and of the environment."""
+"""What a pipeline's YAML says: frozen, closed sections with defaults that run."""
 
 from __future__ import annotations
 
 from datetime import date
-from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ml_tasks.errors import ConfigError
-
-ROOT = Path(__file__).resolve().parent.parent
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,62}$")]
 ColumnType = Literal[
     "string", "string?", "int64", "int64?", "float64", "float64?",
@@ -186,135 +179,3 @@ class Pipeline(_Section):
     def resources_of(self, task: str) -> TaskResources:
         """Give a task's resources; `default` stands in for what is not named."""
         return self.resources.get(task) or self.resources.get("default") or TaskResources()
-
-
-def load(name: str, folder: Path | None = None) -> Pipeline:
-    """Read one pipeline by name.
-
-    Raises:
-        ConfigError: There is no such file, or it does not hold; one line a fault, each with
-            file, key, what came and what was wanted.
-    """
-    folder = folder or Environment().pipelines
-    path = folder / f"{name}.yaml"
-    if not path.is_file():
-        known = sorted(p.stem for p in folder.glob("*.yaml"))
-        raise ConfigError(f"pipeline {name!r}: no file {path}; wanted one of {known}")
-    return parse(path.read_text(), path)
-
-
-def load_all(folder: Path | None = None) -> tuple[Pipeline, ...]:
-    """Read every pipeline, in the order of their names."""
-    folder = folder or Environment().pipelines
-    return tuple(load(path.stem, folder) for path in sorted(folder.glob("*.yaml")))
-
-
-def parse(text: str, path: Path) -> Pipeline:
-    """Turn YAML text into a pipeline; `path` only names it in messages and must match `name`."""
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as fault:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(fault).split())}") from fault
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: came {type(content).__name__}, wanted a mapping of sections")
-    try:
-        pipeline = Pipeline.model_validate(content)
-    except ValidationError as fault:
-        raise ConfigError(explain(fault, str(path))) from fault
-    if pipeline.name != path.stem:
-        raise ConfigError(f"{path}: name: came {pipeline.name!r}, wanted the file's name")
-    return pipeline
-
-
-def explain(fault: ValidationError, where: str) -> str:
-    """Give one line a fault: where, key, what came, what was wanted."""
-    lines = []
-    for error in fault.errors(include_url=False):
-        key = ".".join(map(str, error["loc"])) or "(whole file)"
-        if error["type"] == "missing":
-            came, wanted = "nothing", "a value: the key is required"
-        elif error["type"] == "extra_forbidden":
-            came, wanted = "an unknown key", "a key of the schema (perennial config schema)"
-        else:
-            came, wanted = repr(error["input"])[:120], error["msg"].removeprefix("Value error, ")
-        lines.append(f"{where}: {key}: came {came}, wanted {wanted}")
-    return "\n".join(lines)
-
-
-class Environment(BaseSettings):
-    """Where state lives and where tasks run: `PERENNIAL_*` variables, with defaults that run."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="PERENNIAL_", frozen=True, extra="ignore", use_attribute_docstrings=True
-    )
-
-    profile: Literal["embedded", "servers"] = "embedded"
-    launcher: Literal["local", "kubernetes"] = "local"
-    home: Path = ROOT / ".perennial"
-    """All state of the embedded profile."""
-    pipelines: Path = ROOT / "ml_tasks" / "pipelines"
-    objects: str = ""
-    """Root of results, sets, models, capsules: `file://` or `s3://`."""
-    control_url: str = ""
-    """SQLAlchemy address of the control database."""
-    catalog_url: str = ""
-    """SQLAlchemy address of the Iceberg catalog."""
-    warehouse: str = ""
-    """Root of the lake's tables: `file://` or `s3://`."""
-    mlflow_url: str = "http://127.0.0.1:5000"
-    """The MLflow tracking server."""
-    landing: str = ""
-    """Root of the landing zone: `file://` or `s3://`."""
-    commit: str = ""
-    """The source's commit, where git cannot be asked: in an image."""
-    warm_socket: Path | None = None
-    """Socket of the warm launcher; without it a task is a fresh process."""
-
-    @model_validator(mode="after")
-    def _complete(self) -> Environment:
-        if self.profile == "servers" and not all(
-            (self.objects, self.control_url, self.catalog_url, self.warehouse)
-        ):
-            raise ConfigError(
-                "PERENNIAL_PROFILE=servers wants PERENNIAL_OBJECTS, _CONTROL_URL, _CATALOG_URL "
-                "and _WAREHOUSE as addresses that all tasks reach"
-            )
-        if self.launcher == "kubernetes" and self.profile == "embedded":
-            raise ConfigError(
-                "PERENNIAL_LAUNCHER=kubernetes: came PERENNIAL_PROFILE=embedded, wanted servers: "
-                "pods reach neither SQLite nor file://"
-            )
-        return self
-
-    def variables(self) -> dict[str, str]:
-        """Give the settings as environment variables, for the processes that tasks are."""
-        return {
-            f"PERENNIAL_{name.upper()}": str(value)
-            for name, value in self.model_dump().items()
-            if value not in (None, "")
-        }
-
-    @cached_property
-    def objects_root(self) -> str:
-        """Root of results, sets, models and capsules, without a slash at the end."""
-        return (self.objects or (self.home / "objects").as_uri()).rstrip("/")
-
-    @cached_property
-    def control(self) -> str:
-        """SQLAlchemy address of the control database."""
-        return self.control_url or f"sqlite:///{self.home}/control.db"
-
-    @cached_property
-    def catalog(self) -> str:
-        """SQLAlchemy address of the Iceberg catalog."""
-        return self.catalog_url or f"sqlite:///{self.home}/catalog.db"
-
-    @cached_property
-    def warehouse_root(self) -> str:
-        """Root of the lake's tables."""
-        return (self.warehouse or (self.home / "warehouse").as_uri()).rstrip("/")
-
-    @cached_property
-    def landing_root(self) -> str:
-        """Root of the landing zone."""
-        return (self.landing or (self.home / "landing").as_uri()).rstrip("/")

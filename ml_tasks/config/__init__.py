@@ -1,0 +1,43 @@
+"""The only readers of the pipelines' YAML and of the environment."""
+
+from __future__ import annotations
+
+from ml_tasks.config.environment import ROOT, Environment
+from ml_tasks.config.files import explain, load, load_all, parse
+from ml_tasks.config.pipeline import (
+    ColumnType,
+    Evaluation,
+    Features,
+    Gate,
+    Label,
+    Pipeline,
+    Schedule,
+    Slug,
+    Source,
+    Split,
+    TaskResources,
+    Training,
+    Validation,
+)
+
+__all__ = [
+    "ROOT",
+    "ColumnType",
+    "Environment",
+    "Evaluation",
+    "Features",
+    "Gate",
+    "Label",
+    "Pipeline",
+    "Schedule",
+    "Slug",
+    "Source",
+    "Split",
+    "TaskResources",
+    "Training",
+    "Validation",
+    "explain",
+    "load",
+    "load_all",
+    "parse",
+]

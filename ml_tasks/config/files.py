@@ -1,0 +1,68 @@
+"""The only reader of the pipelines' YAML."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import yaml
+from pydantic import ValidationError
+
+from ml_tasks.config.environment import Environment
+from ml_tasks.config.pipeline import Pipeline
+from ml_tasks.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def load(name: str, folder: Path | None = None) -> Pipeline:
+    """Read one pipeline by name.
+
+    Raises:
+        ConfigError: There is no such file, or it does not hold; one line a fault, each with
+            file, key, what came and what was wanted.
+    """
+    folder = folder or Environment().pipelines
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in folder.glob("*.yaml"))
+        raise ConfigError(f"pipeline {name!r}: no file {path}; wanted one of {known}")
+    return parse(path.read_text(), path)
+
+
+def load_all(folder: Path | None = None) -> tuple[Pipeline, ...]:
+    """Read every pipeline, in the order of their names."""
+    folder = folder or Environment().pipelines
+    return tuple(load(path.stem, folder) for path in sorted(folder.glob("*.yaml")))
+
+
+def parse(text: str, path: Path) -> Pipeline:
+    """Turn YAML text into a pipeline; `path` only names it in messages and must match `name`."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as fault:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(fault).split())}") from fault
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: came {type(content).__name__}, wanted a mapping of sections")
+    try:
+        pipeline = Pipeline.model_validate(content)
+    except ValidationError as fault:
+        raise ConfigError(explain(fault, str(path))) from fault
+    if pipeline.name != path.stem:
+        raise ConfigError(f"{path}: name: came {pipeline.name!r}, wanted the file's name")
+    return pipeline
+
+
+def explain(fault: ValidationError, where: str) -> str:
+    """Give one line a fault: where, key, what came, what was wanted."""
+    lines = []
+    for error in fault.errors(include_url=False):
+        key = ".".join(map(str, error["loc"])) or "(whole file)"
+        if error["type"] == "missing":
+            came, wanted = "nothing", "a value: the key is required"
+        elif error["type"] == "extra_forbidden":
+            came, wanted = "an unknown key", "a key of the schema (perennial config schema)"
+        else:
+            came, wanted = repr(error["input"])[:120], error["msg"].removeprefix("Value error, ")
+        lines.append(f"{where}: {key}: came {came}, wanted {wanted}")
+    return "\n".join(lines)
