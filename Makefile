@@ -7,7 +7,11 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup lock test lint clean
+.PHONY: help setup lock demo up down test lint clean
+.DEFAULT_GOAL := help
+
+help:  ## say what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
 
 setup: $(STAMP)  ## install everything into .venv
 
@@ -25,6 +29,15 @@ lock: | $(filter .tools/bin/uv,$(UV))  ## write requirements.lock anew
 	$(UV) pip compile pyproject.toml --all-extras --universal --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header --python-version 3.11 --quiet \
 	  --output-file requirements.lock
+
+demo: setup  ## the whole loop on real flights: ingest, train, gate, promote; services stay up
+	@$(BIN)/perennial demo
+
+up: setup  ## start the services
+	@$(BIN)/perennial up
+
+down: setup  ## end the services; state is kept
+	@$(BIN)/perennial down
 
 test: setup  ## run all tests with branch coverage
 	rm -f .coverage .coverage.*

@@ -27,8 +27,7 @@ log = logging.getLogger("ml_tasks")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one task and write its result in any case; give the exit code."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    log.setLevel(logging.INFO)
+    _log()
     arguments = _parser().parse_args(argv)
     started, clock = datetime.now(UTC), time.monotonic()
     result, failure = None, None
@@ -58,6 +57,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     code = _write(arguments.result, result.model_copy(update=timed))
     return failure.exit_code if failure else code
+
+
+def _log() -> None:
+    """Show our own news and other people's warnings, also where a launcher logged before."""
+    logging.basicConfig(
+        level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", force=True
+    )
+    log.setLevel(logging.INFO)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(lambda r: r.levelno >= logging.WARNING or r.name.startswith(log.name))
 
 
 def _parser() -> argparse.ArgumentParser:

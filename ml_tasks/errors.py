@@ -66,3 +66,7 @@ class NothingToDo(PerennialError):
     """The work was done before, or belongs to somebody else."""
 
     exit_code = ExitCode.SKIP
+
+
+class NotPassedError(NothingToDo):
+    """The gates were held against the candidate and it did not pass: the champion stays."""

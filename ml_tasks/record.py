@@ -7,7 +7,8 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any
 
-from ml_tasks.io import objects, source
+from ml_tasks.errors import ExitCode
+from ml_tasks.io import objects, runs, source
 from ml_tasks.io.control import Control
 from ml_tasks.io.registry import Registry
 from ml_tasks.result import Result
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from ml_tasks.context import Context
 
 log = logging.getLogger(__name__)
+LONGEST = 255
+"""Characters of an outcome that the trigger ledger keeps."""
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -39,11 +42,17 @@ def numbers(values: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
+def faulty(result: Result) -> bool:
+    """Tell whether a task failed; to have had nothing to do is no failure."""
+    return result.error is not None and result.error.exit_code != ExitCode.SKIP
+
+
 def outcome(results: Mapping[str, Result]) -> str:
     """Say in a line what became of a run."""
     for task, result in results.items():
         if result.error is not None:
-            return f"{task}: {result.error.message}"[:255]
+            prefix = f"{task}: " if faulty(result) else ""
+            return f"{prefix}{result.error.message}"[:LONGEST]
     promoted = results.get("promote")
     if promoted is None:
         return "ended before promotion"
@@ -52,7 +61,8 @@ def outcome(results: Mapping[str, Result]) -> str:
 
 def run(pipeline: Pipeline, context: Context) -> Result:
     """Record what the tasks of this run left; the same again changes nothing."""
-    results = _results(context)
+    results = runs.results(context.environment, context.pipeline, context.run)
+    results.pop(context.task, None)
     registry = Registry(context.environment, context.pipeline)
     parent = registry.run(context.run, tags={"window": str(context.window or "")})
     for task, result in results.items():
@@ -66,7 +76,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     made = results["assemble"].outputs.get("set") if "assemble" in results else None
     if made is not None and made.uri is not None:
         registry.used(parent, name="set", digest=made.content_hash, uri=made.uri)
-    failed = any(result.error is not None for result in results.values())
+    failed = any(faulty(result) for result in results.values())
     registry.end(parent, failed=failed)
     claimed = results.get("claim")
     if claimed is not None and "trigger" in claimed.values:
@@ -80,22 +90,6 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         window=context.window,
         values={"mlflow_run": parent, "tasks": sorted(results), "failed": failed},
     )
-
-
-def _results(context: Context) -> dict[str, Result]:
-    """Give each task's result of its latest attempt, in the order in which they began."""
-    root = f"{context.environment.objects_root}/runs/{context.pipeline}/{context.run}"
-    found = [
-        objects.read_result(o.uri)
-        for o in objects.find(root)
-        if o.uri.endswith("/result.json") and not o.uri.startswith(f"{root}/record/")
-    ]
-    latest: dict[str, Result] = {}
-    for result in sorted(found, key=lambda r: (str(r.started), r.attempt)):
-        known = latest.get(result.task)
-        if known is None or result.attempt >= known.attempt:
-            latest[result.task] = result
-    return latest
 
 
 def _record_task(registry: Registry, context: Context, task: str, result: Result) -> None:
@@ -118,7 +112,7 @@ def _record_task(registry: Registry, context: Context, task: str, result: Result
     for name, file in (("curves", "curves.png"), ("data_docs", "data_docs.html")):
         if data := _object(result, name):
             registry.attach(identity, file, data)
-    registry.end(identity, failed=result.error is not None)
+    registry.end(identity, failed=faulty(result))
 
 
 def _object(result: Result, name: str) -> bytes | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_tasks.errors import ConfigError, RejectedError
+from ml_tasks.errors import ConfigError, NotPassedError, RejectedError
 from ml_tasks.gates.verdict import Verdict
 from ml_tasks.io import objects, source
 from ml_tasks.io.content import bytes_hash
@@ -53,7 +53,8 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     """Register the candidate of this run once; a retry finds the version that is there.
 
     Raises:
-        RejectedError: The verdict did not pass, or is about another model.
+        NotPassedError: The candidate does not pass its gates.
+        RejectedError: The verdict is about another model.
     """
     verdict = passed_verdict(context)
     registry = Registry(context.environment, context.pipeline)
@@ -90,22 +91,23 @@ def passed_verdict(context: Context) -> Verdict:
     """Read the verdict again and hold it against the model.
 
     Raises:
-        RejectedError: It did not pass, or is about another model; names the gates that failed.
+        NotPassedError: It did not pass; names the gates that failed.
+        RejectedError: It is about another model.
     """
     uri = context.output("judge", "verdict").uri
     if uri is None:
         raise ConfigError("judge's output 'verdict' is no object; run judge again")
     verdict = Verdict.model_validate_json(objects.read_bytes(uri))
-    failed = [
-        f"{j.gate}: {j.evidence}, wanted {j.threshold}" for j in verdict.judgements if not j.passed
-    ]
-    if failed or not verdict.passed or not verdict.judgements:
-        raise RejectedError(f"the candidate does not pass {len(failed)} gates: {'; '.join(failed)}")
     model = context.output("train", "model").content_hash
     if verdict.candidate != model:
         raise RejectedError(
             f"the verdict is about model {verdict.candidate[:12]}, came {model[:12]}; judge again"
         )
+    failed = [
+        f"{j.gate}: {j.evidence}, wanted {j.threshold}" for j in verdict.judgements if not j.passed
+    ]
+    if failed or not verdict.passed or not verdict.judgements:
+        raise NotPassedError(f"not promoted: {len(failed)} gates did not pass: {'; '.join(failed)}")
     return verdict
 
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import sqlalchemy as sa
 
 from ml_tasks.io.database import Database, now
 from ml_tasks.io.schema import windows
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """A window that is in, and the run that brought it; times are ISO 8601 in UTC."""
+
+    start: str
+    end: str
+    run: str
 
 
 class Windows(Database):
@@ -34,3 +45,12 @@ class Windows(Database):
                 sa.select(sa.func.max(windows.c.end)).where(windows.c.pipeline == pipeline)
             ).scalar()
         return found
+
+    def windows(self, pipeline: str) -> list[Ingested]:
+        """Give the windows that are in, oldest first."""
+        wanted = sa.select(windows.c.start, windows.c.end, windows.c.run)
+        with self.transaction() as tx:
+            rows = tx.execute(
+                wanted.where(windows.c.pipeline == pipeline).order_by(windows.c.start)
+            ).all()
+        return [Ingested(*row) for row in rows]

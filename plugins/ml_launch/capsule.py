@@ -56,12 +56,14 @@ def write(command: Command, outcome: Outcome, environment: Environment) -> str:
         tail=outcome.tail,
         curve=tuple((s.second, s.memory_mb, s.cpu_percent) for s in outcome.curve),
     )
-    uri = (
-        f"{environment.objects_root}/capsules/{command.pipeline}/{command.run}"
-        f"/{command.task}-{command.attempt}.json"
-    )
+    uri = address(environment, command.pipeline, command.run, command.task, command.attempt)
     objects.write_text(uri, capsule.model_dump_json(indent=2))
     return uri
+
+
+def address(environment: Environment, pipeline: str, run: str, task: str, attempt: int) -> str:
+    """Give the address of an attempt's capsule."""
+    return f"{environment.objects_root}/capsules/{pipeline}/{run}/{task}-{attempt}.json"
 
 
 def read(uri: str) -> Capsule:

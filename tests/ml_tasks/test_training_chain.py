@@ -10,7 +10,7 @@ import pytest
 from ml_tasks import assemble, claim, evaluate, judge, promote, record, register, train
 from ml_tasks.config import Environment, Gate, Pipeline
 from ml_tasks.context import Context
-from ml_tasks.errors import NothingToDo, PromotionLostError, RejectedError
+from ml_tasks.errors import NothingToDo, NotPassedError, PromotionLostError, RejectedError
 from ml_tasks.flow import FLOWS
 from ml_tasks.io import objects
 from ml_tasks.io.control import Control
@@ -196,7 +196,7 @@ def test_a_challenger_is_judged_against_the_champion(
     judged = runner.done["judge"].values
     assert [g["passed"] for g in judged["gates"]] == [True, False]
     assert judged["gates"][1]["measured"] == 0
-    with pytest.raises(RejectedError, match="does not pass 1 gates: beats_champion: roc_auc is"):
+    with pytest.raises(NotPassedError, match="1 gates did not pass: beats_champion: roc_auc is"):
         runner.go("register")
     assert len(Registry(environment, pipeline.name).versions()) == 1
 

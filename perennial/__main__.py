@@ -1,0 +1,247 @@
+"""The command line for people."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from click.exceptions import Abort, ClickException
+from pydantic import ValidationError
+
+from ml_tasks import config
+from ml_tasks.errors import ConfigError, ExitCode, PerennialError
+from ml_tasks.flow import FLOWS
+from perennial import console
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Continuous training on this machine: start it, look at it, run parts of it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+config_app = typer.Typer(help="Show, explain and check the pipelines.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+PipelineName = Annotated[str, typer.Option("--pipeline", "-p", help="Name of its YAML file.")]
+EXAMPLE = "flight_delays"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; give its exit code, the same as a task's for the same fault."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = app(args=None if argv is None else list(argv), standalone_mode=False)
+    except PerennialError as fault:
+        console.fail(str(fault))
+        return int(fault.exit_code)
+    except ClickException as fault:
+        fault.show()
+        return int(ExitCode.CONFIG)
+    except (KeyboardInterrupt, Abort):
+        console.fail("interrupted")
+        return INTERRUPTED
+    return code if isinstance(code, int) else int(ExitCode.OK)
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def environment() -> config.Environment:
+    """Read the environment.
+
+    Raises:
+        ConfigError: A `PERENNIAL_*` variable is wrong; one line a fault.
+    """
+    try:
+        return config.Environment()
+    except ValidationError as fault:
+        raise ConfigError(config.explain(fault, "environment PERENNIAL_")) from fault
+
+
+@app.command()
+def up() -> int:
+    """Start MLflow, the warm launcher and Airflow on free local ports; again starts what ended."""
+    from perennial import views
+    from perennial.services import Services
+
+    services = Services(environment())
+    with console.waiting("starting") as show:
+        started = services.up(lambda name, seconds: show(f"{name} ready after {seconds:.0f} s"))
+    console.say(f"started: {', '.join(started)}" if started else "everything runs already")
+    views.addresses(services)
+    return ExitCode.OK
+
+
+@app.command()
+def down() -> int:
+    """End all that `up` and `demo` started; state stays where it is."""
+    from perennial.services import Services
+
+    ended = Services(environment()).down()
+    console.say(f"ended: {', '.join(ended)}" if ended else "nothing was running")
+    return ExitCode.OK
+
+
+@app.command()
+def status() -> int:
+    """Show services, pipelines, windows, champions and triggers."""
+    from perennial import views
+    from perennial.services import Services
+
+    return views.status(Services(environment()))
+
+
+@app.command()
+def doctor() -> int:
+    """Look for what could be in the way, and say what to do about it."""
+    from perennial import doctor as physician
+    from perennial.services import Services
+
+    findings = physician.look(Services(environment()))
+    console.table(
+        "Doctor",
+        ("", "what", "found", "what to do"),
+        [("ok" if f.good else "!!", f.what, f.found, "" if f.good else f.mend) for f in findings],
+    )
+    return ExitCode.OK if all(f.good for f in findings) else ExitCode.CONFIG
+
+
+@app.command()
+def demo(
+    pipeline: PipelineName = EXAMPLE,
+    until: Annotated[
+        str, typer.Option(help="Ingest the windows that end by this day.")
+    ] = "2013-06-04",
+) -> int:
+    """Start everything, ingest week by week, train, gate and promote; leave the services running.
+
+    What was done before is not done again. Ctrl-C ends the services too; the next call goes on.
+    """
+    from perennial import demo as show
+    from perennial.services import Services
+
+    given = environment()
+    return show.run(Services(given), config.load(pipeline, given.pipelines), until)
+
+
+@config_app.command("show")
+def config_show(pipeline: Annotated[str, typer.Argument(help="Name of its YAML file.")]) -> int:
+    """Print a pipeline with all defaults filled in, as YAML."""
+    import yaml
+
+    found = config.load(pipeline, environment().pipelines)
+    console.plain(yaml.safe_dump(found.model_dump(mode="json"), sort_keys=False, width=100))
+    return ExitCode.OK
+
+
+@config_app.command("schema")
+def config_schema() -> int:
+    """Print the JSON schema of a pipeline's YAML."""
+    import json
+
+    console.plain(json.dumps(config.Pipeline.model_json_schema(), indent=2))
+    return ExitCode.OK
+
+
+@config_app.command("check")
+def config_check(
+    pipelines: Annotated[
+        list[str] | None, typer.Argument(help="Names or paths of YAML files; all when not given.")
+    ] = None,
+) -> int:
+    """Check pipelines: the YAML, the parameters of every plug-in, and the environment."""
+    from perennial import check
+
+    faults = check.look(environment(), pipelines or [])
+    for name, found in faults.items():
+        for line in found:
+            console.fail(line)
+        if not found:
+            console.say(f"{name}: good")
+    return ExitCode.CONFIG if any(faults.values()) else ExitCode.OK
+
+
+@app.command()
+def run(
+    task: Annotated[str, typer.Argument(help=f"A task, or a flow: {', '.join(FLOWS)}.")],
+    window: Annotated[str, typer.Option(help="START/END, half-open, UTC.")] = "",
+    pipeline: PipelineName = EXAMPLE,
+    name: Annotated[
+        str, typer.Option("--run", help="Name of the run; results of its tasks are found by it.")
+    ] = "",
+) -> int:
+    """Run a task or a whole flow without Airflow, by the same command lines."""
+    from perennial import runner
+    from perennial.services import Services
+
+    given = Services(environment()).present
+    return runner.run(
+        given,
+        config.load(pipeline, given.pipelines),
+        task,
+        window=window or None,
+        name=name,
+    )
+
+
+@app.command()
+def logs(
+    name: Annotated[str, typer.Argument(help="A service, or a DAG.")] = "scheduler",
+    dag_run: Annotated[str, typer.Argument(help="Id of its run; the newest when empty.")] = "",
+    task: Annotated[str, typer.Argument(help="Its task; the one that failed when empty.")] = "",
+    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.")] = 50,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on as a service writes.")
+    ] = False,
+) -> int:
+    """Show the log of a service, or of a task of a DAG's run."""
+    from perennial import logs as reader
+    from perennial.services import Services
+
+    services = Services(environment())
+    if "__" in name:
+        return reader.task(services, name, dag_run, task, lines)
+    return reader.service(services, name, lines, follow=follow)
+
+
+@app.command()
+def repro(
+    capsule: Annotated[str, typer.Argument(help="Address of the capsule that a failure left.")],
+    show: Annotated[bool, typer.Option("--show", help="Only show it.")] = False,
+) -> int:
+    """Enter a failed step again, here, as a further attempt of it."""
+    from perennial import repro as again
+
+    return again.run(environment(), _uri(capsule), only_show=show)
+
+
+@app.command()
+def lineage(
+    version: Annotated[str, typer.Argument(help="Number, semantic version, or `champion`.")],
+    pipeline: PipelineName = EXAMPLE,
+) -> int:
+    """Follow a model version back: model, run, data, rows."""
+    from perennial import lineage as line
+    from perennial.services import Services
+
+    services = Services(environment())
+    return line.show(services.environment, pipeline, version)
+
+
+def _uri(text: str) -> str:
+    return text if "://" in text else Path(text).resolve().as_uri()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""What we ask of Airflow's API."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from ml_tasks.errors import BackendError
+
+if TYPE_CHECKING:
+    from perennial.services import Services
+
+TIMEOUT = 30
+TRIES = 30
+SHOWN = 300
+
+
+class Airflow:
+    """A client that logged in."""
+
+    def __init__(self, services: Services) -> None:
+        """Log in."""
+        self._client = httpx.Client(base_url=services.airflow_url, timeout=TIMEOUT)
+        login = {"username": services.login.user, "password": services.login.password}
+        answer = self._ask("POST", "/auth/token", json=login)
+        self._client.headers["Authorization"] = f"Bearer {answer['access_token']}"
+
+    def known(self, dag: str) -> bool:
+        """Tell whether Airflow has read a DAG."""
+        return self._client.get(f"/api/v2/dags/{dag}").is_success
+
+    def task_ids(self, dag: str) -> list[str]:
+        """Give the names of a DAG's tasks."""
+        found = self._ask("GET", f"/api/v2/dags/{dag}/tasks")["tasks"]
+        return [str(task["task_id"]) for task in found]
+
+    def runs(self, dag: str) -> list[dict[str, Any]]:
+        """Give a DAG's runs, newest first."""
+        found: list[dict[str, Any]] = self._ask(
+            "GET", f"/api/v2/dags/{dag}/dagRuns", params={"limit": 100, "order_by": "-id"}
+        )["dag_runs"]
+        return found
+
+    def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
+        """Give the task instances of a run."""
+        found: list[dict[str, Any]] = self._ask(
+            "GET", f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances", params={"limit": 100}
+        )["task_instances"]
+        return found
+
+    def backfill(self, dag: str, first: str, last: str) -> None:
+        """Ask for the windows from one to another; one that is asked for already is no fault."""
+        body = {
+            "dag_id": dag,
+            "from_date": f"{first}T00:00:00Z",
+            "to_date": f"{last}T00:00:00Z",
+            "max_active_runs": 1,
+            "reprocess_behavior": "none",
+            "run_backwards": False,
+            "dag_run_conf": {},
+        }
+        answer = self._client.post("/api/v2/backfills", json=body)
+        if answer.status_code != httpx.codes.CONFLICT:
+            _checked(answer)
+
+    def start(self, dag: str, conf: dict[str, Any]) -> str:
+        """Start a run; give its id."""
+        body = {"logical_date": None, "conf": conf}
+        return str(self._ask("POST", f"/api/v2/dags/{dag}/dagRuns", json=body)["dag_run_id"])
+
+    def clear(self, dag: str, run: str) -> None:
+        """Let all tasks of a run run again."""
+        body = {"dry_run": False, "only_failed": False}
+        self._ask("POST", f"/api/v2/dags/{dag}/dagRuns/{run}/clear", json=body)
+
+    def log(self, dag: str, run: str, task: str, attempt: int) -> list[str]:
+        """Give the lines of a task's log."""
+        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/logs/{attempt}"
+        content = self._ask("GET", path)["content"]
+        return [str(line["event"]) for line in content]
+
+    def _ask(self, method: str, path: str, **rest: Any) -> dict[str, Any]:
+        """Ask, again and again while the server is away."""
+        for number in range(TRIES):
+            try:
+                answer = self._client.request(method, path, **rest)
+            except httpx.TransportError as fault:
+                if number == TRIES - 1:
+                    raise BackendError(
+                        f"Airflow at {self._client.base_url} does not answer: {fault}; "
+                        "see perennial status"
+                    ) from fault
+                time.sleep(1)
+                continue
+            found: dict[str, Any] = _checked(answer).json()
+            return found
+        raise AssertionError
+
+
+def _checked(answer: httpx.Response) -> httpx.Response:
+    if answer.is_error:
+        raise BackendError(
+            f"Airflow refused {answer.request.method} {answer.request.url.path}: "
+            f"{answer.status_code} {answer.text[:SHOWN]}"
+        )
+    return answer

@@ -1,0 +1,58 @@
+"""What a person sees; plain text where the output is piped."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+OUT = Console(highlight=False, soft_wrap=True)
+ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Show rows: as a table to a person, with tabs between to a program."""
+    if not OUT.is_terminal:
+        for row in rows:
+            plain("\t".join(str(cell) for cell in row))
+        return
+    made = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*(str(cell) for cell in row))
+    OUT.print(made, soft_wrap=False)
+
+
+def say(text: str) -> None:
+    """Show a line, with marks for style."""
+    OUT.print(text)
+
+
+def plain(text: str) -> None:
+    """Show text as it is."""
+    OUT.print(text, markup=False)
+
+
+def fail(text: str) -> None:
+    """Show what went wrong."""
+    ERR.print(text, style="red", markup=False)
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[Callable[[str], None]]:
+    """Show that something goes on; gives what tells its news: a spinner's text, or a line each."""
+    if not OUT.is_terminal:
+        yield plain
+        return
+    with OUT.status(text) as spinner:
+
+        def show(news: str) -> None:
+            spinner.update(f"{text}: {news}")
+
+        yield show

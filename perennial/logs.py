@@ -1,0 +1,72 @@
+"""Logs of services and of Airflow's tasks."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_tasks.errors import ConfigError, ExitCode
+from perennial import console
+from perennial.airflow_api import Airflow
+from perennial.services import NAMES
+
+if TYPE_CHECKING:
+    from perennial.services import Services
+
+POLL_SECONDS = 0.5
+
+
+def service(services: Services, name: str, lines: int, *, follow: bool) -> int:
+    """Show the last lines of a service's log, and what comes after them.
+
+    Raises:
+        ConfigError: There is no such service, or it was never started.
+    """
+    if name not in NAMES:
+        raise ConfigError(f"service {name!r}: wanted one of {', '.join(NAMES)}, or a DAG")
+    file = Path(services.home) / "logs" / f"{name}.log"
+    if not file.is_file():
+        raise ConfigError(f"service {name}: no log {file} yet; start it by perennial up")
+    with file.open(errors="replace") as stream:
+        console.plain("".join(deque(stream, lines)).rstrip("\n"))
+        while follow:
+            if found := stream.read():
+                console.plain(found.rstrip("\n"))
+            time.sleep(POLL_SECONDS)
+    return ExitCode.OK
+
+
+def task(services: Services, dag: str, run: str, name: str, lines: int) -> int:
+    """Show the log of a task's latest try: the one that failed, where none is named.
+
+    Raises:
+        ConfigError: There is no such DAG, run or task.
+    """
+    airflow = Airflow(services)
+    chosen = run or _newest(airflow, dag)
+    tasks = airflow.tasks(dag, chosen)
+    found = _chosen(tasks, name)
+    if found is None:
+        names = [t["task_id"] for t in tasks]
+        raise ConfigError(f"{dag}, run {chosen}: came task {name!r}, wanted one of {names}")
+    console.say(f"[bold]{dag} {chosen} {found['task_id']}: {found['state']}[/bold]")
+    for line in airflow.log(dag, chosen, found["task_id"], found["try_number"])[-lines:]:
+        console.plain(line)
+    return ExitCode.OK
+
+
+def _newest(airflow: Airflow, dag: str) -> str:
+    runs = airflow.runs(dag)
+    if not runs:
+        raise ConfigError(f"DAG {dag!r}: it has no run yet")
+    return str(runs[0]["dag_run_id"])
+
+
+def _chosen(tasks: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
+    if name:
+        return next((t for t in tasks if t["task_id"] == name), None)
+    began = [t for t in tasks if t["start_date"]]
+    failed = [t for t in began if t["state"] == "failed"]
+    return min(failed or began, key=lambda t: t["start_date"], default=None)

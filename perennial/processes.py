@@ -1,0 +1,97 @@
+"""Processes of ours that run on after the command: started, known again, ended by id."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+STOP_SECONDS = 15
+TAIL_LINES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process that was started; with its creation time nobody else's is taken for it."""
+
+    pid: int
+    created: float
+    log: str
+    port: int | None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        try:
+            process = psutil.Process(self.pid)
+            return (
+                abs(process.create_time() - self.created) < 1
+                and process.status() != psutil.STATUS_ZOMBIE
+            )
+        except psutil.NoSuchProcess:
+            return False
+
+
+class Processes:
+    """The processes of one home, recorded in its `services.json`."""
+
+    def __init__(self, home: Path) -> None:
+        """Remember where the record is."""
+        self.home = home
+        self._file = home / "services.json"
+
+    def known(self) -> dict[str, Running]:
+        """Give the recorded processes by name, whether or not they still run."""
+        if not self._file.is_file():
+            return {}
+        found = json.loads(self._file.read_text())
+        return {name: Running(**fields) for name, fields in found.items()}
+
+    def start(
+        self, name: str, argv: list[str], environ: Mapping[str, str], port: int | None = None
+    ) -> Running:
+        """Start a process in a session of its own and record it."""
+        log = self.home / "logs" / f"{name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as stream:
+            process = subprocess.Popen(
+                argv,
+                env={**os.environ, **environ},
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+                cwd=self.home,
+            )
+        created = psutil.Process(process.pid).create_time()
+        running = Running(process.pid, created, str(log), port)
+        self._record({**self.known(), name: running})
+        return running
+
+    def _record(self, known: Mapping[str, Running]) -> None:
+        draft = self._file.with_suffix(".draft")
+        draft.write_text(json.dumps({n: asdict(r) for n, r in known.items()}, indent=2))
+        draft.replace(self._file)
+
+
+def tail(running: Running) -> str:
+    """Give the last lines of a process's log."""
+    with open(running.log, errors="replace") as stream:  # noqa: PTH123 - kept as text
+        return "".join(stream.readlines()[-TAIL_LINES:])
+
+
+def call(argv: list[str], environ: Mapping[str, str], log: Path) -> int:
+    """Run a command to its end, with its output in a file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as stream:
+        return subprocess.run(
+            argv, env={**os.environ, **environ}, stdout=stream, stderr=stream, check=False
+        ).returncode

@@ -1,0 +1,67 @@
+"""Tables of what stands: services, pipelines, windows, champions, triggers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psutil
+
+from ml_tasks import config
+from ml_tasks.errors import ExitCode
+from ml_tasks.io.control import Control
+from perennial import console
+from perennial.services import NAMES
+
+if TYPE_CHECKING:
+    from perennial.services import Services
+
+MEGABYTE = 2**20
+RECENT = 5
+
+
+def addresses(services: Services) -> None:
+    """Show where the UIs are and how to enter."""
+    login = services.login
+    console.say(f"Airflow  {services.airflow_url}  (user {login.user}, password {login.password})")
+    console.say(f"MLflow   {services.environment.mlflow_url}")
+
+
+def status(services: Services) -> int:
+    """Show everything; the exit code tells whether all services run."""
+    known = services.processes.known()
+    rows: list[tuple[object, ...]] = []
+    for name in NAMES:
+        running = known.get(name)
+        if running is None or not running.alive:
+            said = "not started" if running is None else f"ended; see {running.log}"
+            rows.append((name, said, "", "", ""))
+            continue
+        state = "running" if services.ready(name) else "not ready"
+        memory = psutil.Process(running.pid).memory_info().rss / MEGABYTE
+        rows.append((name, state, running.pid, running.port or "", f"{memory:.0f} MB"))
+    console.table("Services", ("service", "state", "pid", "port", "memory"), rows)
+    control = Control(services.environment.control)
+    control.migrate()
+    pipelines = config.load_all(services.given.pipelines)
+    standing = []
+    for pipeline in pipelines:
+        windows, head = control.windows(pipeline.name), control.champion(pipeline.name)
+        standing.append(
+            (
+                pipeline.name,
+                f"{len(windows)} windows, up to {windows[-1].end[:10]}" if windows else "no window",
+                f"version {head.version} since {head.since[:19]}" if head else "no champion",
+            )
+        )
+    console.table("Pipelines", ("pipeline", "data", "champion"), standing)
+    triggers = [t for p in pipelines for t in control.triggers(p.name)[-RECENT:]]
+    if triggers:
+        console.table(
+            "Latest triggers",
+            ("id", "pipeline", "cause", "window", "state", "outcome"),
+            [(t.id, t.pipeline, t.cause, t.window, t.state, t.outcome or "") for t in triggers],
+        )
+    if services.dead():
+        return ExitCode.RETRY
+    addresses(services)
+    return ExitCode.OK
