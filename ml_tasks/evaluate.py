@@ -73,28 +73,30 @@ def compare(
         return {m: better(m, ours[m], measured[name][m]) for m in ours}
 
     rivals = [name for name in measured if name not in (CANDIDATE, CHAMPION)]
-    segments = [
-        Segment(
-            name=f"{name}={value}",
-            rows=int(rows.sum()),
-            metrics={
-                m: interval(d)
-                for m, d in metrics(
-                    test.task, test.y[rows], predictions[CANDIDATE][rows], draws.only(rows)
-                ).items()
-            },
-        )
-        for name, values in test.segments.items()
-        for value in np.unique(values)
-        for rows in [values == value]
-    ]
     return Measured(
         candidate=candidate,
         champion=champion,
         metrics={m: interval(d) for m, d in ours.items()},
         over_champion=over(CHAMPION) if CHAMPION in measured else {},
         over_baseline={name: over(name) for name in rivals},
-        segments=tuple(segments),
+        segments=tuple(
+            _segment(f"{name}={value}", values == value, test, predictions[CANDIDATE], draws)
+            for name, values in test.segments.items()
+            for value in np.unique(values)
+        ),
+    )
+
+
+def _segment(
+    name: str, rows: NDArray[np.bool_], test: Test, predictions: Numbers, draws: Resamples
+) -> Segment:
+    own = draws.only(rows)
+    measured = metrics(test.task, test.y[rows], predictions[rows], own)
+    return Segment(
+        name=name,
+        rows=int(rows.sum()),
+        days=own.effective_days,
+        metrics={m: interval(d) for m, d in measured.items()},
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -16,6 +18,10 @@ class Interval(_Frozen):
     value: float
     low: float
     high: float
+    error: float = math.nan
+    """Standard error: how far the value spreads over the resamples."""
+    bias: float = math.nan
+    """By how much the resamples' mean lies above the value."""
 
 
 class Segment(_Frozen):
@@ -24,6 +30,8 @@ class Segment(_Frozen):
     name: str
     """Segment and its value, such as `carrier=UA`."""
     rows: int
+    days: float
+    """Effective number of days: as many equal days would spread as much."""
     metrics: dict[str, Interval]
 
 

@@ -7,6 +7,7 @@ to counts of ordered pairs by pair of days), so that a resample costs a few prod
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -45,6 +46,15 @@ class Resamples:
         """Give the same draws for some of the rows."""
         return Resamples(self.days[rows], self.counts)
 
+    @property
+    def effective_days(self) -> float:
+        """How many days of equal size would weigh like these: one that holds most rows is one.
+
+        Source: Kish, Survey Sampling (1965), the effective size of a weighted sample.
+        """
+        rows = np.bincount(self.days).astype(float)
+        return float(rows.sum() ** 2 / (rows**2).sum())
+
 
 def metrics(
     task: Literal["classification", "regression"], y: Numbers, p: Numbers, resamples: Resamples
@@ -55,11 +65,20 @@ def metrics(
 
 
 def interval(draws: Numbers) -> Interval:
-    """Give the value and the percentile interval of its draws; NaN where nothing is finite."""
+    """Give the value with percentile interval, standard error and bias; NaN without two draws."""
     finite = draws[1:][np.isfinite(draws[1:])]
+    value = float(draws[0])
+    if finite.size < 2:
+        return Interval(value=value, low=math.nan, high=math.nan)
     tail = (1 - LEVEL) / 2
-    low, high = np.quantile(finite, [tail, 1 - tail]) if finite.size else (np.nan, np.nan)
-    return Interval(value=float(draws[0]), low=float(low), high=float(high))
+    low, high = np.quantile(finite, [tail, 1 - tail])
+    return Interval(
+        value=value,
+        low=float(low),
+        high=float(high),
+        error=float(finite.std(ddof=1)),
+        bias=float(finite.mean()) - value,
+    )
 
 
 def better(metric: str, ours: Numbers, theirs: Numbers) -> Interval:

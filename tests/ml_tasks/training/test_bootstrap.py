@@ -64,6 +64,35 @@ def test_intervals_cover_what_they_promise() -> None:
     assert 170 <= hits <= 200
 
 
+@pytest.mark.parametrize(
+    ("rows", "wanted"), [([5], 1.0), ([3, 3, 3], 3.0), ([98, 1, 1], 1.04), ([0, 4, 4], 2.0)]
+)
+def test_a_day_that_holds_most_rows_is_nearly_the_only_one(rows: list[int], wanted: float) -> None:
+    days = np.repeat(np.arange(len(rows)), rows)
+    assert Resamples.of(days, 1, 0).effective_days == pytest.approx(wanted, abs=0.01)
+
+
+def test_the_standard_error_is_that_of_a_mean_over_days() -> None:
+    """Of equal days, the mean's error is their spread by the root of their number."""
+    means = np.random.default_rng(4).normal(size=25)
+    away = np.repeat(np.abs(means), 10)
+    draws = Resamples.of(np.repeat(np.arange(25), 10), 4000, 0)
+    found = interval(metrics("regression", np.zeros(250), away, draws)["mae"])
+    assert found.error == pytest.approx(np.abs(means).std() / 5, rel=0.05)
+    assert abs(found.bias) < found.error / 20
+
+
+def test_noise_raises_the_calibration_error_and_the_bias_says_so() -> None:
+    found = interval(metrics("classification", Y, P, Resamples.of(DAYS, 500, 0))["ece"])
+    assert 0 < found.value - found.bias < found.value
+
+
+def test_one_draw_tells_no_spread() -> None:
+    found = interval(np.array([0.5, 0.6, math.nan]))
+    assert found.value == 0.5
+    assert all(map(math.isnan, (found.low, found.high, found.error, found.bias)))
+
+
 def test_one_class_is_not_a_number_but_an_answer() -> None:
     found = interval(
         metrics("classification", np.zeros(N), P, Resamples.of(DAYS, 20, 0))["roc_auc"]

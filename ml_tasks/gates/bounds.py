@@ -1,0 +1,30 @@
+"""The parameters that gates on one metric share."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+
+class Bounds(BaseModel):
+    """One metric and its bounds."""
+
+    # Nothing is beyond a bound that is no number: such a gate would always pass.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    metric: str
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Bounds:
+        if self.minimum is None and self.maximum is None:
+            raise ValueError("a minimum or a maximum: without a threshold nothing passes")
+        return self
+
+    @property
+    def threshold(self) -> str:
+        """What a value must keep to, in words."""
+        return " and ".join(
+            [f">= {self.minimum}"] * (self.minimum is not None)
+            + [f"<= {self.maximum}"] * (self.maximum is not None)
+        )
