@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks.errors import ExitCode
@@ -94,7 +95,8 @@ def run(pipeline: Pipeline, context: Context) -> Result:
 
 def _record_task(registry: Registry, context: Context, task: str, result: Result) -> None:
     identity = registry.run(context.run, task)
-    history = _object(result, "history")
+    # A resumed attempt measured its use from where it went on; its history is whole.
+    told = (_object(result, name) for name in ("history", "usage"))
     registry.log(
         identity,
         params={
@@ -107,10 +109,10 @@ def _record_task(registry: Registry, context: Context, task: str, result: Result
             **numbers({"values": result.values}),
             **numbers({"resources": result.resources.model_dump()}),
         },
-        history=json.loads(history) if history else (),
+        history=[row for rows in told if rows for row in json.loads(rows)],
     )
     for name, file in (("curves", "curves.png"), ("data_docs", "data_docs.html")):
-        if data := _object(result, name):
+        if data := _object(result, name) or _left(context, result, file):
             registry.attach(identity, file, data)
     registry.end(identity, failed=faulty(result))
 
@@ -118,6 +120,13 @@ def _record_task(registry: Registry, context: Context, task: str, result: Result
 def _object(result: Result, name: str) -> bytes | None:
     output = result.outputs.get(name)
     return None if output is None or output.uri is None else objects.read_bytes(output.uri)
+
+
+def _left(context: Context, result: Result, file: str) -> bytes | None:
+    """Read what a failed attempt left in its folder: it handed back no outputs."""
+    folder = replace(context, task=result.task, attempt=result.attempt).folder
+    left = result.error is not None and objects.exists(f"{folder}/{file}")
+    return objects.read_bytes(f"{folder}/{file}") if left else None
 
 
 def _summary(results: Mapping[str, Result]) -> dict[str, float]:

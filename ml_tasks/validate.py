@@ -8,16 +8,19 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks.errors import RejectedError
-from ml_tasks.io import objects
+from ml_tasks.io import data_docs, objects
 from ml_tasks.io.control import Control
+from ml_tasks.io.data_docs import Report, Section
 from ml_tasks.io.expectations import Fault, check
 from ml_tasks.io.lake import Lake
 from ml_tasks.result import Output, Result, Window
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
-    from ml_tasks.config import Pipeline
+    from ml_tasks.config import Pipeline, Validation
     from ml_tasks.context import Context
 
 log = logging.getLogger(__name__)
@@ -25,7 +28,7 @@ REASONS = ("source", "reason", "column", "value", "row", "uri", "window", "run")
 
 
 def split(
-    rows: pa.Table, rejected: pa.Table, faults: list[Fault], origin: dict[str, str]
+    rows: pa.Table, rejected: pa.Table, faults: Sequence[Fault], origin: dict[str, str]
 ) -> tuple[pa.Table, list[dict[str, str]]]:
     """Part good rows from bad ones.
 
@@ -75,15 +78,40 @@ def verdict(entries: list[dict[str, str]], staged: int, tolerated: float) -> str
     total = staged + schema_faults
     if not total or bad / total <= tolerated:
         return None
-    worst = Counter(e["reason"] for e in entries).most_common(3)
+    most = Counter(e["reason"] for e in entries).most_common(3)
+    worst = ", ".join(f"{reason} ({count})" for reason, count in most)
     return (
         f"{bad} of {total} rows are bad ({bad / total:.1%}), tolerated are {tolerated:.1%}; "
         f"most often {worst}"
     )
 
 
+def judge(
+    validation: Validation, rows: pa.Table, rejected: pa.Table, origin: dict[str, str]
+) -> tuple[Section, pa.Table, list[dict[str, str]]]:
+    """Hold one source's window against what the pipeline expects of it.
+
+    Returns:
+        What was found, the good rows, and the quarantine entries.
+    """
+    source = origin["source"]
+    checked = check(rows, validation.expectations.get(source, ()), source)
+    good, entries = split(rows, rejected, checked.faults, origin)
+    section = Section(
+        source=source,
+        staged=rows.num_rows,
+        good=good.num_rows,
+        rejected=rejected.num_rows,
+        quarantined=len(entries),
+        why=verdict(entries, rows.num_rows, validation.tolerated_bad_share),
+        findings=checked.findings,
+        rejections=data_docs.rejections(rejected),
+    )
+    return section, good, entries
+
+
 def run(pipeline: Pipeline, context: Context) -> Result:
-    """Publish each source's good rows and quarantine the bad ones.
+    """Publish each source's good rows, quarantine the bad ones, and report on both in any case.
 
     Raises:
         RejectedError: Too many rows of a source are bad; no source's main has moved.
@@ -94,27 +122,29 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     outputs: dict[str, Output] = {}
     values: dict[str, Any] = {"unchanged": True}
     accepted: dict[str, pa.Table] = {}
-    refusals = []
+    sections: list[Section] = []
     for name in pipeline.sources:
-        rows = _staged(context, f"staged_{name}")
-        rejected = _staged(context, f"rejected_{name}")
-        faults = check(rows, pipeline.validation.expectations.get(name, ()), name)
+        rows, rejected = _staged(context, f"staged_{name}"), _staged(context, f"rejected_{name}")
         origin = {"source": name, "window": str(window), "run": context.run}
-        good, entries = split(rows, rejected, faults, origin)
+        section, good, entries = judge(pipeline.validation, rows, rejected, origin)
         if entries:
             outputs[f"quarantine_{name}"] = _quarantine(lake, control, context, name, entries)
-        if why := verdict(entries, rows.num_rows, pipeline.validation.tolerated_bad_share):
-            refusals.append(f"source {name}, window {window}: {why}")
         values[name] = {"published": good.num_rows, "quarantined": len(entries)}
         accepted[name] = good
-    if refusals:
+        sections.append(section)
+    tolerated = pipeline.validation.tolerated_bad_share
+    report = Report(context.pipeline, str(window), tolerated, tuple(sections))
+    if report.refused:
         raise RejectedError(
-            "; ".join(refusals) + "; nothing was published, the bad rows are in quarantine"
+            "; ".join(f"source {s.source}, window {window}: {s.why}" for s in sections if s.why)
+            + "; nothing was published, the bad rows are in quarantine; "
+            f"see {data_docs.write(report, context).uri}"
         )
     for name, good in accepted.items():
         if good.num_rows:
             outputs[f"raw_{name}"] = _publish(lake, control, context, f"raw.{name}", good)
             values["unchanged"] = False
+    outputs["data_docs"] = data_docs.write(report, context)
     log.info("%s: %s", window, values)
     return Result(
         task=context.task,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
-from ml_launch.operators import RecordedRun
+from ml_launch.operators import DataDocs, RecordedRun
 from ml_pages.pages import app
 
 
@@ -12,4 +12,13 @@ class PerennialPlugin(AirflowPlugin):
 
     name = "perennial"
     fastapi_apps = [{"app": app, "url_prefix": "/perennial", "name": "perennial"}]  # noqa: RUF012
-    operator_extra_links = [RecordedRun()]  # noqa: RUF012
+    external_views = [  # noqa: RUF012
+        {
+            "name": "Data Docs",
+            "href": "/perennial/data-docs",
+            "destination": "nav",
+            "category": "browse",
+            "url_route": "data-docs",
+        }
+    ]
+    operator_extra_links = [RecordedRun(), DataDocs()]  # noqa: RUF012

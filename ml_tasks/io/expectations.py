@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-_ROW = "_row"
+NUM_SAMPLES = 5
+LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,33 @@ class Fault:
     """Position of the row; `None` where the table as a whole is at fault."""
 
 
-def check(rows: pa.Table, expectations: Sequence[dict[str, Any]], name: str) -> list[Fault]:
-    """Give every fault of the rows, in the order of expectations and rows.
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one expectation came to."""
+
+    expectation: str
+    arguments: dict[str, Any]
+    success: bool
+    observed: str
+    """What was measured of the table as a whole; empty where values are judged one by one."""
+    unexpected: int | None
+    """How many values do not fit; `None` where the table is judged as a whole."""
+    share: float | None
+    """Their share of the values that are not missing."""
+    samples: tuple[str, ...]
+    """The first unexpected values, each once, in the order of rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a suite came to, in the order of expectations and rows."""
+
+    findings: tuple[Finding, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+def check(rows: pa.Table, expectations: Sequence[dict[str, Any]], name: str) -> Checked:
+    """Give what each expectation came to, and every fault of the rows.
 
     Args:
         rows: Any table.
@@ -38,29 +64,47 @@ def check(rows: pa.Table, expectations: Sequence[dict[str, Any]], name: str) -> 
         ConfigError: An expectation does not exist, or its arguments do not fit.
     """
     if not expectations or not rows.num_rows:
-        return []
+        return Checked()
     import great_expectations as gx
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     suite = context.suites.add(gx.ExpectationSuite(name=name))
-    for wanted in expectations:
-        suite.add_expectation(_expectation(wanted, rows.column_names, name))
+    # A suite takes an expectation once; its twin gets no id. Results come grouped by column.
+    known = suite_of(expectations, rows.column_names, name)
+    added = [suite.add_expectation(expectation).id for expectation in known]
     asset = context.data_sources.add_pandas(name).add_dataframe_asset(name)
     definition = gx.ValidationDefinition(
         name=name, data=asset.add_batch_definition_whole_dataframe(name), suite=suite
     )
-    frame = rows.to_pandas(integer_object_nulls=True)
-    frame[_ROW] = range(len(frame))
+    # Without metadata the index counts the rows, whatever wrote them.
+    frame = rows.to_pandas(integer_object_nulls=True, ignore_metadata=True)
     outcome = context.validation_definitions.add(definition).run(
         batch_parameters={"dataframe": frame},
-        result_format={
-            "result_format": "COMPLETE",
-            "unexpected_index_column_names": [_ROW],
-            "return_unexpected_index_query": False,
-        },
+        result_format={"result_format": "COMPLETE", "return_unexpected_index_query": False},
     )
-    return [fault for result in outcome.results for fault in _faults(result, name)]
+    by_id = {result.expectation_config.id: result for result in outcome.results}
+    found = [(by_id[i], wanted) for i, wanted in zip(added, expectations, strict=True) if i]
+    return Checked(
+        tuple(_finding(result, wanted, name) for result, wanted in found),
+        tuple(fault for result, _ in found for fault in _faults(result, rows)),
+    )
+
+
+def suite_of(
+    expectations: Sequence[dict[str, Any]], columns: Sequence[str], name: str
+) -> list[Any]:
+    """Give expectations as the library's own objects, in their order.
+
+    Args:
+        expectations: Each a `type` (snake case) and the expectation's own arguments.
+        columns: Names of the columns that there are.
+        name: What the rows are, for messages.
+
+    Raises:
+        ConfigError: An expectation does not exist, or its arguments do not fit.
+    """
+    return [_expectation(wanted, columns, name) for wanted in expectations]
 
 
 def _expectation(wanted: dict[str, Any], columns: Sequence[str], name: str) -> Any:
@@ -88,16 +132,67 @@ def _expectation(wanted: dict[str, Any], columns: Sequence[str], name: str) -> A
         raise ConfigError(f"validation.expectations.{name}: {kind}: {lines}") from fault
 
 
-def _faults(result: Any, name: str) -> list[Fault]:
+def _finding(result: Any, wanted: dict[str, Any], name: str) -> Finding:
+    kind, told = result.expectation_config.type, result.result
+    if message := _exception(result.exception_info):
+        raise ConfigError(f"validation.expectations.{name}: {kind}: {message}")
+    percent = told.get("unexpected_percent")
+    unexpected = map(_sample, told.get("partial_unexpected_list") or ())
+    return Finding(
+        expectation=kind,
+        arguments={key: value for key, value in wanted.items() if key != "type"},
+        success=bool(result.success),
+        observed=_shown(told.get("observed_value")),
+        unexpected=told.get("unexpected_count"),
+        share=None if percent is None else percent / 100,
+        samples=tuple(dict.fromkeys(unexpected))[:NUM_SAMPLES],
+    )
+
+
+def _exception(info: dict[str, Any]) -> str:
+    """Give what kept an expectation from being judged; the library nests it by metric or not."""
+    for told in (info, *info.values()):
+        if isinstance(told, dict) and told.get("raised_exception"):
+            return " ".join(str(told.get("exception_message")).split())
+    return ""
+
+
+def _faults(result: Any, rows: pa.Table) -> list[Fault]:
     if result.success:
         return []
-    kind = result.expectation_config.type
-    column = str(result.expectation_config.kwargs.get("column", ""))
-    if result.exception_info.get("raised_exception"):
-        message = result.exception_info.get("exception_message")
-        raise ConfigError(f"validation.expectations.{name}: {kind}: {message}")
-    places = result.result.get("unexpected_index_list")
+    kind, told = result.expectation_config.type, result.result
+    given = result.expectation_config.kwargs
+    column = str(given.get("column", ""))
+    places = told.get("unexpected_index_list")
     if not places:
-        observed = str(result.result.get("observed_value", ""))
-        return [Fault(kind, column, observed, None)]
-    return [Fault(kind, column, str(p.get(column, "")), int(p[_ROW])) for p in places]
+        observed = told.get("observed_value")
+        came = told.get("partial_unexpected_list") if observed is None else observed
+        return [Fault(kind, column, _shown(came), None)]
+    # The library's own list of values ends at 200, that of places does not.
+    names = [given[n] for n in ("column", "column_A", "column_B") if n in given]
+    read = rows.select(names or given.get("column_list", [])).take(places).to_pylist()
+    values = [tuple(row.values()) for row in read]
+    return [
+        Fault(kind, column, _sample(value[0] if len(value) == 1 else value), int(place))
+        for place, value in zip(places, values, strict=True)
+    ]
+
+
+def _shown(value: Any) -> str:
+    """Give a value as text of limited length; nothing gives none."""
+    text = "" if value is None else str(_plain(value))
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _sample(value: Any) -> str:
+    # Only what is missing (NaN, NaT) differs from itself.
+    return "missing" if value is None or value != value else _shown(value)
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy's scalars into Python's, also within tuples, lists and mappings."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value))
+    return value.item() if hasattr(value, "item") else value

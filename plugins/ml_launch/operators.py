@@ -36,6 +36,21 @@ class RecordedRun(BaseOperatorLink):
         return f"/perennial/mlflow?pipeline={pipeline}&run={run}&task={ti_key.task_id}"
 
 
+class DataDocs(BaseOperatorLink):
+    """Leads from the tile of `validate` to what it found in the window."""
+
+    name = "Data Docs"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:  # noqa: ARG002
+        """Give the address of the page that shows the newest attempt's report."""
+        pipeline, run = ti_key.dag_id.partition("__")[0], slug(ti_key.run_id)
+        return f"/perennial/data-docs?pipeline={pipeline}&run={run}"
+
+
+LINKS: dict[str, tuple[BaseOperatorLink, ...]] = {"validate": (DataDocs(),)}
+"""What single tasks lead to besides their run in MLflow."""
+
+
 class LaunchOperator(BaseOperator):
     """Runs one task of a flow by the launcher of the environment.
 
@@ -43,7 +58,6 @@ class LaunchOperator(BaseOperator):
     """
 
     template_fields = ("key", "trigger")
-    operator_extra_links = (RecordedRun(),)
 
     def __init__(
         self,
@@ -73,6 +87,7 @@ class LaunchOperator(BaseOperator):
             execution_timeout=timedelta(minutes=step.timeout_minutes),
             **rest,
         )
+        self.operator_extra_links = (RecordedRun(), *LINKS.get(step.task, ()))
         self.pipeline_name, self.task_name = pipeline.name, step.task
         self.needs, self.cron = step.needs, pipeline.schedule.cron
         self.key, self.trigger, self.window_from = key, trigger, window_from

@@ -3,17 +3,47 @@
 from __future__ import annotations
 
 import html
-from typing import Any
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import httpx
+import jinja2
 from airflow.api_fastapi.core_api.security import requires_authenticated
 from fastapi import Depends, FastAPI
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from ml_tasks.config import Environment
+from ml_tasks.errors import PerennialError
+from ml_tasks.io import objects
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 app = FastAPI(dependencies=[Depends(requires_authenticated())], docs_url=None, redoc_url=None)
 SECONDS = 10
+SAFE = re.compile(r"(?!\.)[A-Za-z0-9_.-]+")
+REPORT = re.compile(
+    r"/runs/(?P<pipeline>[^/]+)/(?P<run>[^/]+)/validate/(?P<attempt>\d+)/data_docs\.html$"
+)
+SHUT = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Where the newest attempt's report of a run lies."""
+
+    pipeline: str
+    run: str
+    attempt: int
+    uri: str
+    written: datetime
 
 
 @app.get("/mlflow")
@@ -29,6 +59,62 @@ def mlflow_run(pipeline: str, run: str, task: str = "") -> Response:
             404, f"Run {run} of {pipeline} is not recorded yet: its last task, record, does that."
         )
     return RedirectResponse(f"{address}/#/experiments/{found[0]}/runs/{found[1]}")
+
+
+@app.get("/data-docs")
+def data_docs(pipeline: str = "", run: str = "") -> Response:
+    """Show what validation found in a run's window, or list the windows' reports."""
+    for what, name in (("pipeline", pipeline), ("run", run)):
+        if name and (not SAFE.fullmatch(name) or ".." in name):
+            return _say(400, f"{what}: came {name!r}, wanted letters, digits, '_', '-' and '.'")
+    if run and not pipeline:
+        return _say(400, f"run: came {run!r} alone, wanted its pipeline too")
+    try:
+        reports = _reports(Environment().objects_root, pipeline, run)
+        if run and not reports:
+            return _say(
+                404,
+                f"Run {run} of {pipeline} has no Data Docs: the task validate of an ingestion "
+                "writes them, and in this run it has not yet.",
+            )
+        page = objects.read_text(reports[0].uri) if run else _listed(reports, pipeline)
+    except (PerennialError, OSError) as fault:
+        return _say(502, f"Data Docs cannot be read: {fault}. Is the object store up?")
+    return HTMLResponse(page, headers=SHUT)
+
+
+def _reports(root: str, pipeline: str, run: str) -> list[Report]:
+    """Give the newest attempt's report of each run, the latest written first."""
+    folder = "/".join(part for part in (root, "runs", pipeline, run, run and "validate") if part)
+    newest: dict[tuple[str, str], Report] = {}
+    for found in objects.find(folder):
+        if matched := REPORT.search(found.uri):
+            key = (matched["pipeline"], matched["run"])
+            report = Report(*key, int(matched["attempt"]), found.uri, found.modified)
+            if key not in newest or newest[key].attempt < report.attempt:
+                newest[key] = report
+    return sorted(newest.values(), key=lambda report: report.written, reverse=True)
+
+
+def _listed(reports: list[Report], pipeline: str) -> str:
+    """Give the list of reports as HTML, the newest window first."""
+    read = [
+        (report, json.loads(objects.read_text(f"{report.uri.removesuffix('.html')}.json")))
+        for report in reports
+    ]
+    read.sort(key=lambda pair: str(pair[1]["window"]), reverse=True)
+    return _template().render(reports=read, pipeline=pipeline)
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    return environment.get_template("data_docs.html.jinja")
 
 
 def _find(address: str, pipeline: str, run: str, task: str) -> tuple[str, str] | None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -21,7 +23,8 @@ NO_REJECTED = pa.table({n: pa.array([], pa.string()) for n in ("uri", "reason", 
 
 def rows(*values: float | None) -> pa.Table:
     at = pa.array(
-        [datetime(2013, 1, 2, i, tzinfo=UTC) for i in range(len(values))], pa.timestamp("us", "UTC")
+        [datetime(2013, 1, 2, tzinfo=UTC) + timedelta(hours=i) for i in range(len(values))],
+        pa.timestamp("us", "UTC"),
     )
     return pa.table({"event_time": at, "value": pa.array(values, pa.float64())})
 
@@ -40,7 +43,11 @@ def pipeline() -> Pipeline:
 
 
 def run(
-    pipeline: Pipeline, environment: Environment, staged: pa.Table, rejected: pa.Table = NO_REJECTED
+    pipeline: Pipeline,
+    environment: Environment,
+    staged: pa.Table,
+    rejected: pa.Table = NO_REJECTED,
+    attempt: int = 1,
 ) -> Result:
     outputs = {}
     for name, table in (("staged_s", staged), ("rejected_s", rejected)):
@@ -51,7 +58,7 @@ def run(
         task="validate",
         pipeline="p",
         run="r",
-        attempt=1,
+        attempt=attempt,
         environment=environment,
         window=WEEK,
         inputs={"ingest": Result(task="ingest", pipeline="p", run="r", outputs=outputs)},
@@ -85,6 +92,77 @@ def test_too_many_bad_rows_stop_the_run(pipeline: Pipeline, environment: Environ
     assert lake.read("quarantine.s").num_rows == 2
 
 
+def report(environment: Environment, attempt: int = 1) -> tuple[str, dict[str, Any]]:
+    folder = f"{environment.objects_root}/runs/p/r/validate/{attempt}"
+    told = json.loads(objects.read_text(f"{folder}/data_docs.json"))
+    return objects.read_text(f"{folder}/data_docs.html"), told
+
+
+def test_a_published_window_is_reported(pipeline: Pipeline, environment: Environment) -> None:
+    rejected = pa.table({"uri": ["file:///x"], "reason": ["line is broken"], "row": ["?"]})
+    staged = rows(1, 99, 2, 3, None)
+    first = run(pipeline, environment, staged, rejected).outputs["data_docs"]
+    html, told = report(environment)
+    assert told["verdict"] == "published"
+    assert told["counts"] == {"staged": 5, "published": 4, "quarantined": 2}
+    finding = told["sections"][0]["findings"][0]
+    assert (finding["unexpected"], finding["share"], finding["samples"]) == (1, 0.25, ["99.0"])
+    assert "line is broken" in html
+    again = run(pipeline, environment, staged, rejected, attempt=2).outputs["data_docs"]
+    assert again.content_hash == first.content_hash
+    assert again.uri != first.uri
+
+
+def test_a_refused_window_is_reported_before_the_task_ends(
+    pipeline: Pipeline, environment: Environment
+) -> None:
+    with pytest.raises(RejectedError, match=r"see file:.*/runs/p/r/validate/1/data_docs\.html"):
+        run(pipeline, environment, rows(99, 98, 1))
+    html, told = report(environment)
+    assert told["verdict"] == "refused"
+    assert told["counts"] == {"staged": 3, "published": 0, "quarantined": 2}
+    why = "2 of 3 rows are bad (66.7%), tolerated are 40.0%; most often "
+    assert f"{why}expect_column_values_to_be_between (2)" in html
+
+
+def test_a_window_without_news_is_reported(pipeline: Pipeline, environment: Environment) -> None:
+    run(pipeline, environment, rows())
+    html, told = report(environment)
+    assert told["verdict"] == "nothing new"
+    assert "No new row was staged" in html
+
+
+def test_findings_come_in_the_order_of_expectations() -> None:
+    table = rows(5, *[None] * 299)
+    expectations: list[dict[str, Any]] = [
+        {"type": "expect_column_values_to_be_null", "column": "event_time"},
+        {"type": "expect_table_columns_to_match_set", "column_set": ["event_time", "value"]},
+        {"type": "expect_column_values_to_not_be_null", "column": "value"},
+        {"type": "expect_column_values_to_not_be_null", "column": "value"},
+        {"type": "expect_column_values_to_be_null", "column": "value", "mostly": 0.9},
+    ]
+    checked = check(table, expectations, "s")
+    assert [(f.expectation, f.success, f.unexpected) for f in checked.findings] == [
+        ("expect_column_values_to_be_null", False, 300),
+        ("expect_table_columns_to_match_set", True, None),
+        ("expect_column_values_to_not_be_null", False, 299),
+        ("expect_column_values_to_be_null", True, 1),
+    ]
+    assert checked.findings[1].observed == "['event_time', 'value']"
+    assert checked.findings[2].samples == ("missing",)
+    assert checked.findings[3].arguments == {"column": "value", "mostly": 0.9}
+    assert checked.findings[3].share == pytest.approx(1 / 300)
+    assert [f.row for f in checked.faults] == [*range(300), *range(1, 300)]
+    assert checked.faults[299].value == "2013-01-14 11:00:00+00:00"
+
+
+def test_faults_of_several_columns_carry_their_values() -> None:
+    table = pa.table({"a": [1, 2, 2], "b": ["x", "y", "y"]})
+    wanted = {"type": "expect_compound_columns_to_be_unique", "column_list": ["a", "b"]}
+    faults = check(table, [wanted], "s").faults
+    assert [(f.row, f.value) for f in faults] == [(1, "(2, 'y')"), (2, "(2, 'y')")]
+
+
 def test_additions_join_what_the_window_had(pipeline: Pipeline, environment: Environment) -> None:
     run(pipeline, environment, rows(1))
     run(pipeline, environment, rows(2))
@@ -99,7 +177,7 @@ def test_a_fault_of_the_whole_table_refuses_the_window() -> None:
         "min_value": 0,
         "max_value": 1,
     }
-    faults = check(rows(5, 7), [mean], "s")
+    faults = check(rows(5, 7), [mean], "s").faults
     good, entries = validate.split(
         rows(5, 7), NO_REJECTED, faults, {"source": "s", "window": "w", "run": "r"}
     )
@@ -119,6 +197,18 @@ def test_a_fault_of_the_whole_table_refuses_the_window() -> None:
         (
             {"type": "expect_column_values_to_not_be_null", "column": "value", "mostly": 7},
             "mostly: ",
+        ),
+        (
+            {"type": "expect_column_mean_to_be_between", "column": "event_time", "min_value": "x"},
+            "s: expect_column_mean_to_be_between: ",
+        ),
+        (
+            {
+                "type": "expect_column_pair_values_a_to_be_greater_than_b",
+                "column_A": "value",
+                "column_B": "x",
+            },
+            'column "x" in BatchData does not exist',
         ),
     ],
 )
