@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         error=failure,
     )
     timed = {
-        "resources": _used(time.monotonic() - clock),
+        "resources": used(time.monotonic() - clock, result.resources),
         "started": started,
         "ended": datetime.now(UTC),
     }
@@ -122,15 +122,18 @@ def _context(arguments: argparse.Namespace) -> Context:
     )
 
 
-def _used(wall: float) -> Resources:
+def used(wall: float, beyond: Resources) -> Resources:
+    """Give what this process used, and what the task knows of beyond it: GPUs, other ranks."""
     own = resource.getrusage(resource.RUSAGE_SELF)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     # Linux counts kilobytes, macOS bytes.
     unit = 1024**2 if sys.platform == "darwin" else 1024
+    spent = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
     return Resources(
         wall_seconds=round(wall, 3),
-        cpu_seconds=round(own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime, 3),
+        cpu_seconds=round(spent + beyond.cpu_seconds, 3),
         peak_memory_mb=round(max(own.ru_maxrss, children.ru_maxrss) / unit, 1),
+        gpu_seconds=round(beyond.gpu_seconds, 3),
     )
 
 

@@ -14,10 +14,10 @@ from ml_tasks.errors import ConfigError
 from ml_tasks.io import objects
 from ml_tasks.io.content import bytes_hash
 from ml_tasks.models import spec as specs
-from ml_tasks.result import Output, Result
+from ml_tasks.result import Output, Resources, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import polars as pl
     import torch
@@ -38,7 +38,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     """
     import torch
 
-    from ml_tasks.training import ddp
+    from ml_tasks.training import ddp, usage
     from ml_tasks.training.watchdog import Watchdog
 
     settings, place = pipeline.training, ddp.place()
@@ -51,24 +51,33 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         _bar(show=place.rank == 0) as bar,
     ):
         trainer = _trainer(pipeline, context, spec, digest, device)
+        own = usage.Usage(usage.gpu(device))
 
         def on_step(epoch: int, step: int, steps: int) -> None:
             watchdog.beat(f"epoch {epoch}, step {step} of {steps}")
             bar(epoch, step, steps)
+            own.on_step(epoch)
 
         began, resumed = time.monotonic(), trainer.resume()
         _fit(trainer, frames, spec, device, on_step)
         seconds = time.monotonic() - began
+        parts = ddp.gathered(place, own.finish())
+    if place.rank > 0:
+        return _silent(context)
+    used = usage.together(parts)
     values = {
         "epochs": len(trainer.history),
         "resumed_at_epoch": resumed,
         "fit_seconds": round(seconds, 3),
         "processes": place.world_size,
         "device": str(device),
+        **usage.summary(used),
     }
-    if device.type == "cuda":
-        values["gpu_peak_memory_mb"] = torch.cuda.max_memory_allocated(device) / 2**20
-    return _result(pipeline, context, trainer, values) if place.rank == 0 else _silent(context)
+    resources = Resources(
+        cpu_seconds=sum(part.cpu_seconds for part in parts[1:]), gpu_seconds=seconds * used.gpus
+    )
+    result = _result(pipeline, context, trainer, values, used.rows)
+    return result.model_copy(update={"resources": resources})
 
 
 def _read(context: Context) -> tuple[dict[str, pl.DataFrame], Spec, str]:
@@ -126,9 +135,13 @@ def _fit(
 
 
 def _result(
-    pipeline: Pipeline, context: Context, trainer: Trainer, values: dict[str, Any]
+    pipeline: Pipeline,
+    context: Context,
+    trainer: Trainer,
+    values: dict[str, Any],
+    usage: Sequence[Mapping[str, float]],
 ) -> Result:
-    """Write weights, graph, description, history and curves."""
+    """Write weights, graph, description, history, usage and curves."""
     from ml_tasks.training import curves, export
 
     spec, best = trainer.spec, trainer.progress.best_epoch
@@ -144,6 +157,7 @@ def _result(
         "onnx": ("model.onnx", export.onnx_bytes(trainer.model, spec)),
         "description": ("model.json", json.dumps(description, indent=2).encode()),
         "history": ("history.json", json.dumps(trainer.history, indent=2).encode()),
+        "usage": ("usage.json", json.dumps(usage, indent=2).encode()),
         "curves": ("curves.png", curves.png(trainer.history, spec.task, best)),
     }
     outputs = {}

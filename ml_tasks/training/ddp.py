@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import torch
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +55,14 @@ def group(own: Place) -> Iterator[torch.device]:
     finally:
         if own.world_size > 1:
             dist.destroy_process_group()
+
+
+def gathered(own: Place, value: Value) -> list[Value]:
+    """Give each process's value, in the order of ranks; all processes of the group must call."""
+    import torch.distributed as dist
+
+    if own.world_size == 1:
+        return [value]
+    found: list[Any] = [None] * own.world_size
+    dist.all_gather_object(found, value)
+    return found

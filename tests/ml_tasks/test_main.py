@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ml_tasks import __main__ as command
 from ml_tasks.__main__ import main
 from ml_tasks.io import objects
+from ml_tasks.result import Resources
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,6 +66,13 @@ def test_only_the_first_rank_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     uri = (tmp_path / "result.json").as_uri()
     assert main(["ingest", "--pipeline", "trains", "--run", "r", "--result", uri]) == 78
     assert not objects.exists(uri)
+
+
+def test_what_the_task_knows_beyond_its_process_is_added() -> None:
+    alone = command.used(2.0, Resources())
+    more = command.used(2.0, Resources(cpu_seconds=1000, gpu_seconds=7.5))
+    assert (alone.wall_seconds, alone.gpu_seconds, more.gpu_seconds) == (2.0, 0.0, 7.5)
+    assert more.cpu_seconds >= alone.cpu_seconds + 1000
 
 
 def test_an_unknown_task(capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,8 +133,21 @@ def test_killed_and_started_again_it_ends_in_the_same_weights(folder: Path, proc
     assert resumed.values["resumed_at_epoch"] >= 1
     assert resumed.values["weights_hash"] == unbroken.values["weights_hash"]
     assert resumed.outputs["history"].content_hash == unbroken.outputs["history"].content_hash
+    look_at_usage(unbroken, range(25))
+    look_at_usage(resumed, range(resumed.values["resumed_at_epoch"], 25))
     if processes == 1:
         look_at_outputs(resumed)
+
+
+def look_at_usage(result: Result, epochs: range) -> None:
+    rows = json.loads(objects.read_text(result.outputs["usage"].uri or ""))
+    assert [row["epoch"] for row in rows] == list(epochs)
+    # Each process has torch in memory.
+    least = 100 * result.values["processes"]
+    assert all(row["system/memory_mb"] > least for row in rows)
+    assert sum(row["system/cpu_percent"] for row in rows) > 0
+    assert result.resources.gpu_seconds == 0
+    assert result.resources.cpu_seconds > result.values["processes"]
 
 
 def look_at_outputs(result: Result) -> None:

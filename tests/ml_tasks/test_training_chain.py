@@ -142,6 +142,9 @@ def test_each_task_has_a_run_below_the_runs(champion: Runner, environment: Envir
     client = Registry(environment, champion.pipeline.name).client
     history = client.get_metric_history(runs["train"].info.run_id, "log_loss")
     assert [m.step for m in history] == [0, 1, 2]
+    memory = client.get_metric_history(runs["train"].info.run_id, "system/memory_mb")
+    assert [m.step for m in memory] == [0, 1, 2]
+    assert all(m.value > 0 for m in memory)
     files = {f.path for f in client.list_artifacts(runs["train"].info.run_id)}
     assert "curves.png" in files
 
@@ -155,8 +158,9 @@ def test_recording_again_changes_nothing(champion: Runner, environment: Environm
     assert {t: r.info.run_id for t, r in after.items()} == {
         t: r.info.run_id for t, r in before.items()
     }
-    history = client.get_metric_history(after["train"].info.run_id, "log_loss")
-    assert [m.step for m in history] == [0, 1, 2]
+    for metric in ("log_loss", "system/cpu_percent"):
+        history = client.get_metric_history(after["train"].info.run_id, metric)
+        assert [m.step for m in history] == [0, 1, 2]
 
 
 def test_registering_and_promoting_again_changes_nothing(
