@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,8 +165,9 @@ class Lake:
                     loaded.append(rows.slice(0, 0).cast(loaded.schema().as_arrow()))
                     moved = True
                     continue
-                if loaded.current_snapshot() is None or self._hash(table, window) != digest:
-                    _overwrite(loaded, rows, window, properties or {})
+                before = _plain(loaded.scan(row_filter=_within(window)).to_arrow())
+                if loaded.current_snapshot() is None or content_hash(before) != digest:
+                    _replace(loaded, before.num_rows, rows, window, properties or {})
             except (CommitFailedException, ValidationException) as refused:
                 log.info("%s: commit refused, trying again: %s", table, refused)
                 continue
@@ -180,10 +180,6 @@ class Lake:
                 window=window,
             )
         raise BackendError(f"lake table {table}: {COMMIT_TRIES} commits were refused; try later")
-
-    def _hash(self, table: str, window: Window) -> str:
-        """Hash what a window holds: where nothing has changed nothing is committed."""
-        return content_hash(self.read(table, window=window))
 
     def _load(self, table: str) -> Table:
         from pyiceberg.exceptions import NoSuchTableError
@@ -210,16 +206,16 @@ class Lake:
             log.info("%s: made by another task meanwhile", table)
 
 
-def _overwrite(table: Table, rows: pa.Table, window: Window, properties: dict[str, str]) -> None:
+def _replace(
+    table: Table, had: int, rows: pa.Table, window: Window, properties: dict[str, str]
+) -> None:
     """Replace the window in one transaction on the loaded snapshot."""
-    with warnings.catch_warnings():
-        # The first write of a window has nothing to replace.
-        warnings.filterwarnings("ignore", "Delete operation did not match any records")
-        table.overwrite(
-            rows.select([f.name for f in table.schema().fields]).cast(table.schema().as_arrow()),
-            overwrite_filter=_within(window),
-            snapshot_properties=properties,
-        )
+    fitting = rows.select([f.name for f in table.schema().fields]).cast(table.schema().as_arrow())
+    if not had:
+        # Looking for rows to delete would read every manifest.
+        table.append(fitting, snapshot_properties=properties)
+        return
+    table.overwrite(fitting, overwrite_filter=_within(window), snapshot_properties=properties)
 
 
 def _within(window: Window) -> BooleanExpression:

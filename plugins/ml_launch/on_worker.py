@@ -108,6 +108,8 @@ def task_environment(resources: TaskResources, environment: Environment) -> dict
         **kept,
         **environment.variables(),
         **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads),
+        # A thread that spins while it waits takes the processor from whom it waits for.
+        "OMP_WAIT_POLICY": "PASSIVE",
         "PYTHONUNBUFFERED": "1",
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -21,12 +21,15 @@ import traceback
 from pathlib import Path
 
 AHEAD = (
-    "polars", "pandas", "pyarrow.parquet", "pyarrow.csv", "duckdb", "ibis", "sqlalchemy", "alembic",
-    "alembic.config", "alembic.command", "pyiceberg.catalog.sql", "pyiceberg.table",
-    "pydantic_settings", "yaml", "great_expectations", "great_expectations.expectations", "feast",
+    "polars", "pandas", "pyarrow.parquet", "pyarrow.csv", "duckdb", "ibis", "ibis.backends.duckdb",
+    "sqlalchemy", "alembic", "alembic.config", "alembic.command", "pyiceberg.catalog.sql",
+    "pyiceberg.table", "pyiceberg.io.pyarrow", "pydantic_settings", "yaml", "jinja2",
+    "great_expectations", "great_expectations.expectations", "feast", "feast.repo_operations",
     "feast.on_demand_feature_view", "feast.infra.offline_stores.offline_store",
-    "feast.infra.online_stores.sqlite", "feast.infra.passthrough_provider", "holidays", "mlflow",
-    "onnxruntime", "sklearn.ensemble", "sklearn.linear_model", "sklearn.compose", "sklearn.metrics",
+    "feast.infra.online_stores.sqlite", "feast.infra.passthrough_provider",
+    "feast.infra.compute_engines.local.compute", "feast.infra.registry.registry", "holidays",
+    "holidays.countries", "psycopg", "mlflow", "onnxruntime", "sklearn.ensemble", "sklearn.impute",
+    "sklearn.linear_model", "sklearn.compose", "sklearn.metrics",
 )  # fmt: skip
 log = logging.getLogger("ml_launch.warm")
 
@@ -149,7 +152,10 @@ def _run(request: dict[str, object]) -> int:
     os.environ.update(environ)
     os.chdir(str(request["cwd"]))
     sys.argv = ["ml_tasks", *arguments]
-    code: int = importlib.import_module("ml_tasks.__main__").main(arguments)
+    # The libraries that are imported already have read the number of threads from our environment.
+    limits = importlib.import_module("threadpoolctl").threadpool_limits
+    with limits(int(environ.get("OMP_NUM_THREADS", "1"))):
+        code: int = importlib.import_module("ml_tasks.__main__").main(arguments)
     return code
 
 
