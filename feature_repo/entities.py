@@ -13,4 +13,5 @@ TAILNUM = Entity(name="tailnum", value_type=_TEXT, description="Aircraft, tail n
 SLOT = Entity(
     name="slot", value_type=_TEXT, description="Hour of scheduled departure, UTC: 2013-01-31T17."
 )
-ENTITIES = {e.name: e for e in (ORIGIN, DEST, CARRIER, TAILNUM, SLOT)}
+NUMBER = Entity(name="flight", value_type=ValueType.INT64, description="Flight number.")
+ENTITIES = {e.name: e for e in (ORIGIN, DEST, CARRIER, TAILNUM, SLOT, NUMBER)}

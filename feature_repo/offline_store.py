@@ -109,6 +109,10 @@ class LakeOfflineStore(OfflineStore):
             view, _colon, feature = ref.partition(":")
             if view in wanted:
                 wanted[view].append(feature)
+        on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
+        for made_from in (p for v in on_demand for p in v.source_feature_view_projections.values()):
+            own = wanted[made_from.name_to_use()]
+            own.extend(f.name for f in made_from.features if f.name not in own)
 
         def make() -> pa.Table:
             rows = pl.from_pandas(entity_df).with_columns(
@@ -124,7 +128,7 @@ class LakeOfflineStore(OfflineStore):
         return LakeRetrievalJob(
             make,
             full_feature_names=full_feature_names,
-            on_demand=OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
+            on_demand=on_demand,
             metadata=RetrievalMetadata(
                 features=feature_refs,
                 keys=[c for c in entity_df.columns if c != asked_at],

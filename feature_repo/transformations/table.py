@@ -49,3 +49,8 @@ def happened_at(flights: ibis.Table, column: str) -> ibis.TimestampValue:
     """
     own, planned = flights[column], flights.scheduled_departure
     return ibis.ifelse(own < planned, planned, own)
+
+
+def seconds(time: ibis.TimestampValue) -> ibis.IntegerValue:
+    """Give whole seconds since 1970; DuckDB's `epoch` gives a float, whose sums are not exact."""
+    return time.delta(ibis.literal("1970-01-01 00:00:00", "timestamp('UTC', 6)"), unit="second")

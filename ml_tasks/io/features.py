@@ -48,10 +48,11 @@ def store(environment: Environment, snapshots: Mapping[str, int] | None = None) 
 def apply(opened: FeatureStore) -> None:
     """Write the definitions of `feature_repo` to the registry; the same again changes nothing."""
     from feature_repo.entities import ENTITIES
+    from feature_repo.on_demand import ON_DEMAND
     from feature_repo.services import SERVICES
-    from feature_repo.views import VIEWS, calendar
+    from feature_repo.views import VIEWS
 
-    opened.apply([*ENTITIES.values(), *VIEWS.values(), calendar, *SERVICES.values()])
+    opened.apply([*ENTITIES.values(), *VIEWS.values(), *ON_DEMAND, *SERVICES.values()])
 
 
 def service(name: str) -> FeatureService:
@@ -76,8 +77,8 @@ def feature_names(name: str) -> tuple[str, ...]:
 
 def inputs(name: str) -> tuple[str, ...]:
     """Give what a service has to be told of each row: entity keys and request columns."""
+    from feature_repo.on_demand import FLIGHT
     from feature_repo.transformations import TABLES
-    from feature_repo.views import FLIGHT
 
     keys = [key for view in views(name) for key in TABLES[view].keys]
     return tuple(dict.fromkeys([*keys, *(field.name for field in FLIGHT.schema)]))

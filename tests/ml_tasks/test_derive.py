@@ -59,25 +59,73 @@ def test_traffic_equals_a_count_by_hand() -> None:
     flights = [
         flight(i, dice.uniform(-40, 24), dice.choice([-5, 0, 15, 16, 90])) for i in range(120)
     ]
+    for f in flights:
+        f["departure_delay"] += dice.choice([-10, 0, 4])
     rows = derived("origin_traffic", flights)
-    assert len(rows) == 48
+    assert len(rows) == 144
     for row in rows:
         for span, hours in (("1h", 1), ("3h", 3), ("6h", 6), ("24h", 24)):
-            for what, time in (("landed", "landed_at"), ("left", "departed_at")):
-                since = row["event_time"] - timedelta(hours=hours)
+            since = row["event_time"] - timedelta(hours=hours)
+            for what, time, delay in (
+                ("landed", "landed_at", "arrival_delay"),
+                ("left", "departed_at", "departure_delay"),
+            ):
                 own = [
-                    f["arrival_delay"]
+                    f
                     for f in flights
                     if since <= max(f[time], f["scheduled_departure"]) <= row["event_time"]
                 ]
                 name = f"origin_{what}_{span}"
-                assert row[f"{name}_count"] == len(own)
-                if own:
-                    assert row[f"{name}_mean_delay"] == sum(own) / len(own)
-                    assert row[f"{name}_late_share"] == sum(d > 15 for d in own) / len(own)
-                else:
-                    assert row[f"{name}_mean_delay"] is None
+                sums = {
+                    "mean_delay": sum(f[delay] for f in own),
+                    "late_share": sum(f[delay] > 15 for f in own),
+                    "mean_gain": sum(f["arrival_delay"] - f["departure_delay"] for f in own),
+                }
+                for measure, total in sums.items():
+                    if f"{name}_{measure}" in row:
+                        assert row[f"{name}_{measure}"] == (total / len(own) if own else None)
         assert row["known_at"] == row["event_time"]
+
+
+def test_flights_that_were_to_leave_and_have_not() -> None:
+    """Every tick against a plain loop; who has not left after six hours no longer waits."""
+    dice = random.Random(5)  # noqa: S311 - a test's data
+    flights = [flight(i, dice.uniform(-20, 24), dice.choice([-9, 0, 50, 400])) for i in range(90)]
+    never = {"departed_at": None, "landed_at": None}
+    flights = [{**f, **never} if f["flight"] % 9 == 0 else f for f in flights]
+    for row in derived("origin_traffic", flights):
+        now = row["event_time"]
+        own = [
+            f
+            for f in flights
+            if f["scheduled_departure"] <= now < f["scheduled_departure"] + timedelta(hours=6)
+            and (f["departed_at"] is None or f["departed_at"] > now)
+        ]
+        assert row["origin_waiting_count"] == len(own)
+        waited = sum(int((now - f["scheduled_departure"]).total_seconds()) for f in own)
+        mean = row["origin_waiting_mean_minutes"]
+        assert mean == (pytest.approx(waited / 60 / len(own), abs=0.02) if own else None)
+
+
+@pytest.mark.parametrize("name", ["route_traffic", "carrier_traffic", "aircraft"])
+def test_rows_do_not_depend_on_where_a_window_ends(name: str) -> None:
+    """Keys that are seldom seen, in one window of ten days and day by day: the same rows."""
+    dice = random.Random(8)  # noqa: S311 - a test's data
+    flights = [
+        flight(i, dice.uniform(-24, 9 * 24), dice.choice([-5, 30, 300]), dest=dest, carrier=dest)
+        for i, dest in enumerate(["IAH"] * 12 + ["ORD", "ATL", "BOS"])
+    ]
+    days = [Window(start=DAY.start + timedelta(days=d), end=DAY.end + timedelta(days=d))
+            for d in range(10)]  # fmt: skip
+    once = derived(name, flights, Window(start=days[0].start, end=days[-1].end))
+    daily = []
+    for day in days:
+        known = [f for f in flights if f["scheduled_departure"] < day.end]
+        daily += derived(name, known, day)
+    place = ["event_time", *TABLES[name].keys]
+    assert sorted(daily, key=lambda r: [r[p] for p in place]) == sorted(
+        once, key=lambda r: [r[p] for p in place]
+    )
 
 
 def test_no_row_knows_what_comes_after_it() -> None:
@@ -121,21 +169,59 @@ def test_an_event_that_a_correction_moves_leaves_no_phantom() -> None:
     landing = DAY.start + timedelta(days=3)
     rows = derived("aircraft", [first, corrected(first, 5, landing)])
     found = [(r["event_time"].hour, r["known_at"].day, r["aircraft_last_delay"]) for r in rows]
-    assert found == [(3, 12, 5), (4, 9, 65), (4, 12, 5), (5, 12, 5), (6, 9, 65), (6, 12, 5)]
+    assert found == [
+        (3, 9, None), (3, 12, 5), (4, 9, 65), (4, 12, 5), (5, 12, 5), (6, 9, 65), (6, 12, 5)
+    ]  # fmt: skip
     gone = derived("aircraft", [first, {**corrected(first, 5, landing), "tailnum": "N9"}])
     last = [r for r in gone if r["tailnum"] == "N1" and r["known_at"] == landing]
-    assert [r["aircraft_last_delay"] for r in last] == [None, None]
+    assert [r["aircraft_last_state"] for r in last] == [None, None, None]
 
 
-def test_the_aircrafts_last_event() -> None:
-    rows = derived("aircraft", [flight(3, -1, 20), flight(0, 4, 5)])
-    assert [(r["tailnum"], r["aircraft_last_delay"], r["aircraft_last_landed"]) for r in rows] == [
-        ("N0", 20, 1),
-        ("N0", 5, 0),
-        ("N0", 5, 1),
+def test_the_aircrafts_last_flight() -> None:
+    """Its state at each moment; one that was to leave counts, though the one before flies still."""
+    late = flight(3, -1, 20)
+    early = flight(0, 0.5, 90)
+    rows = derived("aircraft", [late, early])
+
+    def minutes(hour: float) -> int:
+        return int((DAY.start + timedelta(hours=hour)).timestamp()) // 60
+
+    found = [
+        (r["event_time"], r["aircraft_last_state"], r["aircraft_last_delay"],
+         r["aircraft_last_departure"], r["aircraft_last_arrival"])
+        for r in rows
+    ]  # fmt: skip
+    start = DAY.start
+    assert found == [
+        (start + timedelta(hours=0.5), 0, None, minutes(0.5), minutes(2.5)),
+        (start + timedelta(minutes=80), 0, None, minutes(0.5), minutes(2.5)),
+        (start + timedelta(hours=2), 1, 90, minutes(0.5), minutes(4)),
+        (start + timedelta(hours=4), 2, 90, minutes(0.5), minutes(4)),
     ]
-    assert [r["aircraft_24h_departures"] for r in rows] == [1, 2, 2]
-    assert rows[0]["aircraft_24h_worst_delay"] == 20
+    assert {r["aircraft_last_minutes"] for r in rows} == {120}
+    assert [r["aircraft_24h_departures"] for r in rows] == [1, 1, 2, 2]
+    assert [r["aircraft_24h_worst_delay"] for r in rows] == [20, 20, 90, 90]
+
+
+def test_an_aircrafts_rows_equal_a_plain_look_up() -> None:
+    dice = random.Random(2)  # noqa: S311 - a test's data
+    flights = [flight(i, dice.uniform(-20, 24), dice.choice([-9, 0, 50, 300])) for i in range(40)]
+    never = {"departed_at": None, "landed_at": None, "arrival_delay": None, "departure_delay": None}
+    flights = [{**f, **never} if f["flight"] % 7 == 0 else f for f in flights]
+    for row in derived("aircraft", flights):
+        now = row["event_time"]
+        own = [f for f in flights if f["tailnum"] == row["tailnum"]]
+        last = max(
+            (f for f in own if f["scheduled_departure"] <= now),
+            key=lambda f: f["scheduled_departure"],
+        )
+        landed, left = (
+            last[c] is not None and max(last[c], last["scheduled_departure"]) <= now
+            for c in ("landed_at", "departed_at")
+        )
+        state = 2 if landed else 1 if left else 0
+        delays = {0: None, 1: last["departure_delay"], 2: last["arrival_delay"]}
+        assert (row["aircraft_last_state"], row["aircraft_last_delay"]) == (state, delays[state])
 
 
 def test_a_schedule_is_known_a_day_before() -> None:

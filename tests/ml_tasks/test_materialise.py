@@ -51,7 +51,7 @@ def test_again_is_the_same(lake_of_weeks: Environment, flights: Pipeline) -> Non
     assert one.values == two.values
     assert one.outputs == two.outputs
     assert one.values["origin_traffic"]["rows"] == 3
-    assert one.values["origin_traffic"]["freshness"] == "2013-01-21T23:30:00+00:00"
+    assert one.values["origin_traffic"]["freshness"] == "2013-01-21T23:50:00+00:00"
 
 
 def test_an_old_window_again_does_not_take_the_store_back(
@@ -102,12 +102,14 @@ def test_an_unknown_service() -> None:
 def test_every_feature_is_documented(lake_of_weeks: Environment) -> None:
     opened = features.store(lake_of_weeks)
     views = opened.list_batch_feature_views()
-    assert len(views) == 8
+    assert len(views) == 9
     for view in views:
         assert view.description
         assert view.owner
         for feature in view.features:
             assert feature.description, feature.name
             assert feature.tags["unit"]
-    (calendar,) = opened.list_on_demand_feature_views()
-    assert all(calendar.tags[feature.name] for feature in calendar.features)
+    on_demand = opened.list_on_demand_feature_views()
+    assert sorted(view.name for view in on_demand) == ["calendar", "rotation"]
+    for view in on_demand:
+        assert all(view.tags[feature.name] for feature in view.features)
