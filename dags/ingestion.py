@@ -33,7 +33,7 @@ def build(pipeline: config.Pipeline) -> DAG:
         ),
         start_date=datetime.combine(schedule.start, time(), UTC),
         # Without an end, switching the DAG on starts the window of this very week.
-        end_date=schedule.end and datetime.combine(schedule.end, time(), UTC),
+        end_date=None if schedule.end is None else datetime.combine(schedule.end, time(), UTC),
         catchup=False,
         max_active_runs=1,
         is_paused_upon_creation=False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.sdk import DAG, Asset, Param, task
 
 from ml_tasks import config
@@ -70,7 +72,7 @@ def build(pipeline: config.Pipeline) -> DAG:
     ) as dag:
 
         @task(outlets=[request], doc_md="Write the trigger once and start its training.")
-        def ask(params=None, dag_run=None, outlet_events=None):
+        def ask(params: Any = None, dag_run: Any = None, outlet_events: Any = None) -> str:
             from ml_launch.intake import write_trigger
 
             trigger = write_trigger(pipeline.name, params, dag_run.run_id)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from click.exceptions import Abort, ClickException
 from pydantic import ValidationError
 
 from ml_tasks import config
@@ -44,10 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PerennialError as fault:
         console.fail(str(fault))
         return int(fault.exit_code)
-    except ClickException as fault:
-        fault.show()
+    except typer.TyperException as fault:
+        console.fail(f"{fault.format_message()}\nsee perennial --help")
         return int(ExitCode.CONFIG)
-    except (KeyboardInterrupt, Abort):
+    except (KeyboardInterrupt, typer.Abort):
         console.fail("interrupted")
         return INTERRUPTED
     return code if isinstance(code, int) else int(ExitCode.OK)
@@ -236,6 +235,7 @@ def lineage(
     from perennial.services import Services
 
     services = Services(environment())
+    services.require("mlflow")
     return line.show(services.environment, pipeline, version)
 
 

@@ -21,7 +21,12 @@ class Airflow:
     """A client that logged in."""
 
     def __init__(self, services: Services) -> None:
-        """Log in."""
+        """Log in.
+
+        Raises:
+            BackendError: Airflow does not run, or does not answer.
+        """
+        services.require("api-server")
         self._client = httpx.Client(base_url=services.airflow_url, timeout=TIMEOUT)
         login = {"username": services.login.user, "password": services.login.password}
         answer = self._ask("POST", "/auth/token", json=login)

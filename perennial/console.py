@@ -19,7 +19,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     """Show rows: as a table to a person, with tabs between to a program."""
     if not OUT.is_terminal:
         for row in rows:
-            plain("\t".join(str(cell) for cell in row))
+            # Rich would turn tabs into spaces.
+            OUT.file.write("\t".join(str(cell) for cell in row) + "\n")
         return
     made = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:

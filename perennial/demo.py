@@ -37,14 +37,14 @@ def run(services: Services, pipeline: Pipeline, until: str) -> int:
         BackendError: A service ended or does not answer.
         RejectedError: A window or a training failed; with the task, the reason and what to do.
     """
-    began = time.monotonic()
+    began, wanted = time.monotonic(), list(keys(pipeline, until))
     try:
         doctor.require(services)
         with console.waiting("starting") as show:
             services.up(lambda name, seconds: show(f"{name} ready after {seconds:.0f} s"))
         control, airflow = Control(services.environment.control), Airflow(services)
         loop = _Loop(services, pipeline, control, airflow)
-        ingested = loop.ingest(until)
+        ingested = loop.ingest(wanted)
         trained, trigger = loop.train(until)
     except KeyboardInterrupt:
         console.say("ending the services; make demo goes on from here")
@@ -65,10 +65,9 @@ class _Loop:
         self._services, self._pipeline = services, pipeline
         self._control, self._airflow = control, airflow
 
-    def ingest(self, until: str) -> bool:
+    def ingest(self, wanted: Sequence[str]) -> bool:
         """Bring in the windows that are missing; tell whether there were any."""
         name = self._pipeline.name
-        wanted = list(_keys(self._pipeline, until))
         missing = [key for key in wanted if key not in self._known()]
         if not missing:
             return False
@@ -146,7 +145,7 @@ class _Loop:
     def _doing(self, dag: str, runs: dict[str, dict[str, Any]]) -> str:
         active = [r for r in runs.values() if r["state"] == "running"]
         if not active:
-            return "waiting for the scheduler"
+            return ""
         first = min(active, key=lambda r: r["partition_key"])
         tasks = self._airflow.tasks(dag, first["dag_run_id"])
         return f"week of {first['partition_key']}: {_running(tasks)}"
@@ -201,7 +200,7 @@ class _Loop:
             return "it left no capsule"
 
 
-def _keys(pipeline: Pipeline, until: str) -> Iterator[str]:
+def keys(pipeline: Pipeline, until: str) -> Iterator[str]:
     """Give the starts of the windows that end by a day.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from rich import progress
@@ -18,6 +19,7 @@ class Progress:
     def __init__(self, what: str, total: int) -> None:
         """Show nothing yet."""
         self._what, self._total, self._said = what, total, -1
+        self._began = time.monotonic()
         self._bar = progress.Progress(
             progress.TextColumn("{task.description}"),
             progress.BarColumn(),
@@ -47,5 +49,6 @@ class Progress:
         """Say how far it is."""
         self._bar.update(self._task, completed=done, doing=doing)
         if not OUT.is_terminal and done != self._said:
-            plain(f"{self._what} {done}/{self._total}: {doing}")
+            seconds = time.monotonic() - self._began
+            plain(f"{self._what} {done}/{self._total} after {seconds:.0f} s {doing}".rstrip())
         self._said = done

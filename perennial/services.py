@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PREFERRED = {"api-server": 8080, "mlflow": 5000}
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
 NAMES = ("mlflow", "warm", *AIRFLOW)
+SHOWN = {"mlflow": "MLflow", "api-server": "Airflow"}
 READY_SECONDS = 120
 PORTS_TRIED = 200
 
@@ -67,9 +68,14 @@ class Services:
         known = self.processes.known()
         return [name for name in NAMES if name not in known or not known[name].alive]
 
-    def reached(self, name: str) -> bool:
-        """Tell whether a service runs."""
-        return name not in self.dead()
+    def require(self, name: str) -> None:
+        """Make sure that a service runs.
+
+        Raises:
+            BackendError: It does not.
+        """
+        if name in self.dead():
+            raise BackendError(f"{SHOWN.get(name, name)} does not run: perennial up")
 
     @property
     def airflow_url(self) -> str:
@@ -90,7 +96,7 @@ class Services:
     @property
     def present(self) -> Environment:
         """The environment as it is: with the addresses of services, if they run."""
-        return self.environment if self.reached("mlflow") else self.given
+        return self.environment if "mlflow" not in self.dead() else self.given
 
     @cached_property
     def login(self) -> Login:

@@ -32,7 +32,8 @@ def fit(rows: pl.DataFrame, spec: Spec, label: str, seed: int) -> Predict:
         (scaled, slice(0, k)), (words, slice(k, None)), sparse_threshold=0
     )
     classify = spec.task == "classification"
-    chosen = LogisticRegression(solver="newton-cholesky", random_state=seed) if classify else Ridge()
+    logistic = LogisticRegression(solver="newton-cholesky", random_state=seed)
+    chosen = logistic if classify else Ridge()
     model = make_pipeline(inputs, chosen).fit(matrix(rows, spec), rows[label].to_numpy())
 
     def predict(asked: pl.DataFrame) -> NDArray[np.float64]:

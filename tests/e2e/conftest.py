@@ -1,0 +1,60 @@
+"""The demo's services with a small product, in a home of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from ml_tasks.config import ROOT, Environment
+from perennial.services import Services
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NAME = "small_delays"
+
+
+def small_product(folder: Path) -> None:
+    """Write the example with a split, a model and gates that fit three weeks."""
+    text = (ROOT / "ml_tasks" / "pipelines" / "flight_delays.yaml").read_text()
+    product = yaml.safe_load(text)
+    product["name"] = NAME
+    product["split"] = {"validation_days": 3, "test_days": 4, "gap_days": 1}
+    product["training"] |= {"epochs": 2, "patience": 2}
+    product["evaluation"] |= {
+        "baselines": ["majority"],
+        "bootstrap_samples": 100,
+        "gates": [
+            {"name": "floor", "params": {"metric": "roc_auc", "minimum": 0.55}},
+            {"name": "beats_baseline", "params": {"metric": "roc_auc", "baseline": "majority"}},
+            {"name": "beats_champion", "params": {"metric": "roc_auc"}},
+        ],
+    }
+    folder.mkdir(parents=True)
+    (folder / f"{NAME}.yaml").write_text(yaml.safe_dump(product))
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment variables of that home; all that was started in it is ended at the end."""
+    root = tmp_path_factory.mktemp("world")
+    small_product(root / "pipelines")
+    variables = {
+        "PERENNIAL_HOME": str(root / "home"),
+        "PERENNIAL_PIPELINES": str(root / "pipelines"),
+    }
+    try:
+        yield variables
+    finally:
+        Services(Environment(home=root / "home")).down()
+
+
+@pytest.fixture
+def in_world(world: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Services:
+    """The services of that home, which commands called in this test find too."""
+    for name, value in world.items():
+        monkeypatch.setenv(name, value)
+    return Services(Environment())

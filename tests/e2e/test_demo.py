@@ -1,0 +1,227 @@
+"""The whole loop in a real Airflow, by the command that the README names."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from ml_tasks.config import ROOT, Environment
+from ml_tasks.io.content import content_hash
+from ml_tasks.io.control import Control
+from ml_tasks.io.lake import Lake
+from ml_tasks.io.registry import Registry
+from perennial.__main__ import main
+from perennial.airflow_api import Airflow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from perennial.services import Services
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+
+NAME = "small_delays"
+WINDOW = "2013-01-01/2013-01-22"
+
+
+def demo(until: str = "2013-01-22") -> int:
+    return main(["demo", "--pipeline", NAME, "--until", until])
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 90) -> Any:
+    limit = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < limit, "it did not come"
+        time.sleep(0.2)
+    return found
+
+
+def state(environment: Environment) -> dict[str, Any]:
+    """All that a second demo must not change."""
+    lake, control = Lake(environment), Control(environment.control)
+    return {
+        "tables": {t: content_hash(lake.read(t)) for t in lake.tables()},
+        "snapshots": {t: lake.snapshot(t) for t in lake.tables()},
+        "head": control.champion(NAME),
+        "triggers": control.triggers(NAME),
+        "versions": [v.version for v in Registry(environment, NAME).versions()],
+    }
+
+
+def test_a_killed_scheduler_is_said_and_the_next_demo_goes_on(
+    in_world: Services, world: dict[str, str]
+) -> None:
+    started = subprocess.Popen(
+        [sys.executable, "-m", "perennial", "demo", "-p", NAME, "--until", "2013-01-22"],
+        env={**os.environ, **world},  # noqa: TID251 - a child's environment
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    control = Control(in_world.given.control)
+    wait_for(lambda: in_world.processes.known() and not in_world.dead())
+    wait_for(lambda: control.windows(NAME))
+    os.kill(in_world.processes.known()["scheduler"].pid, signal.SIGKILL)
+    said, _ = started.communicate(timeout=60)
+    assert started.returncode == 75, said
+    assert "scheduler ended; see perennial logs scheduler" in said
+    assert demo() == 0
+    assert [w.start[:10] for w in control.windows(NAME)] == [
+        "2013-01-01",
+        "2013-01-08",
+        "2013-01-15",
+    ]
+
+
+def test_there_is_a_champion_and_all_agree_on_it(in_world: Services) -> None:
+    assert demo() == 0
+    environment = in_world.environment
+    head = Control(environment.control).champion(NAME)
+    assert head is not None
+    registry = Registry(environment, NAME)
+    version = registry.client.get_model_version_by_alias(NAME, "champion")
+    assert version.version == head.version
+    (trigger,) = Control(environment.control).triggers(NAME)
+    assert (trigger.cause, trigger.window) == ("demo", WINDOW)
+    assert (trigger.state, trigger.outcome) == ("done", f"promoted version {head.version}")
+    runs = registry.client.search_runs([registry.experiment], max_results=100)
+    parents = [r for r in runs if r.data.tags["perennial.task"] == ""]
+    assert {r.info.status for r in parents} == {"FINISHED"}
+    assert len(parents) == 4
+    told = {r.data.tags["perennial.task"] for r in runs if r.data.tags["perennial.run"] == head.run}
+    assert told >= {"claim", "assemble", "train", "evaluate", "judge", "register", "promote"}
+
+
+def test_a_second_demo_changes_nothing(
+    in_world: Services, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert demo() == 0
+    before = state(in_world.environment)
+    capsys.readouterr()
+    assert demo() == 0
+    said = capsys.readouterr().out
+    assert "nothing to do" in said
+    assert "is champion" in said
+    assert state(in_world.environment) == before
+
+
+def finished(airflow: Airflow, dag: str, run: str) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        found = {r["dag_run_id"]: r for r in airflow.runs(dag)}
+        return found[run] if found[run]["state"] in ("success", "failed") else None
+
+    ended: dict[str, Any] = wait_for(look)
+    return ended
+
+
+def asked(airflow: Airflow, **conf: Any) -> dict[str, str]:
+    """Ask as another system would; give the states of the intake's tasks."""
+    run = airflow.start(f"{NAME}__intake", conf)
+    finished(airflow, f"{NAME}__intake", run)
+    return {t["task_id"]: t["state"] for t in airflow.tasks(f"{NAME}__intake", run)}
+
+
+def test_the_same_wish_twice_trains_once(in_world: Services) -> None:
+    assert demo() == 0
+    airflow, control = Airflow(in_world), Control(in_world.environment.control)
+    conf = {"cause": "demo", "window_start": "2013-01-01", "window_end": "2013-01-22"}
+    before = len(airflow.runs(f"{NAME}__training"))
+    assert asked(airflow, **conf) == {"ask": "skipped"}
+    assert len(control.triggers(NAME)) == 1
+    time.sleep(3)
+    assert len(airflow.runs(f"{NAME}__training")) == before
+
+
+def test_a_challenger_that_is_no_better_leaves_the_champion(in_world: Services) -> None:
+    assert demo() == 0
+    airflow, control = Airflow(in_world), Control(in_world.environment.control)
+    head = control.champion(NAME)
+    conf = {"cause": "form", "window_start": "2013-01-01", "why": "to see"}
+    assert asked(airflow, **conf) == {"ask": "success"}
+    trigger = wait_for(lambda: next((t for t in control.triggers(NAME) if t.cause == "form"), None))
+    wait_for(lambda: control.trigger(trigger.id).state == "done", 120)
+    ended = control.trigger(trigger.id)
+    assert "not promoted: 1 gates did not pass: beats_champion" in (ended.outcome or "")
+    assert control.champion(NAME) == head
+    run = finished(airflow, f"{NAME}__training", airflow.runs(f"{NAME}__training")[0]["dag_run_id"])
+    tasks = {t["task_id"]: t["state"] for t in airflow.tasks(run["dag_id"], run["dag_run_id"])}
+    assert run["state"] == "success"
+    assert (tasks["judge"], tasks["register"], tasks["promote"]) == (
+        "success",
+        "skipped",
+        "skipped",
+    )
+    assert tasks["record"] == "success"
+
+
+def test_a_wish_that_makes_no_sense_is_refused(in_world: Services) -> None:
+    assert demo() == 0
+    airflow = Airflow(in_world)
+    assert asked(airflow, window_start="2013-03-01", window_end="2013-02-01") == {"ask": "failed"}
+    run = airflow.runs(f"{NAME}__intake")[0]["dag_run_id"]
+    lines = airflow.log(f"{NAME}__intake", run, "ask", 1)
+    assert any("the start must come before the end" in line for line in lines), lines
+
+
+def test_status_logs_and_lineage_tell_of_it(
+    in_world: Services, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert demo() == 0
+    capsys.readouterr()
+    assert main(["status"]) == 0
+    said = capsys.readouterr().out
+    assert f"{NAME}\t3 windows, up to 2013-01-22\tversion 1 since" in said
+    assert said.count("\trunning\t") == 6
+    assert main(["logs", "mlflow", "-n", "3"]) == 0
+    assert main(["logs", f"{NAME}__training", "", "train"]) == 0
+    assert "ml_tasks train" in capsys.readouterr().out
+    assert main(["lineage", "champion", "-p", NAME]) == 0
+    said = capsys.readouterr().out
+    assert "semantic_version\t1.0.0" in said
+    assert "raw.flights\t" in said
+    assert "flights 5957 published, 0 in quarantine" in said
+    assert main(["lineage", "9", "-p", NAME]) == 78
+    assert "came version '9', wanted champion or one of ['1 (1.0.0)']" in capsys.readouterr().err
+
+
+def test_down_leaves_nothing(in_world: Services, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["up"]) == 0
+    pids = [running.pid for running in in_world.processes.known().values()]
+    family = [p for pid in pids for p in [psutil.Process(pid), *psutil.Process(pid).children(True)]]
+    assert len(family) > 6
+    assert main(["down"]) == 0
+    assert "ended: " in capsys.readouterr().out
+    assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+    assert main(["status"]) == 75
+    assert main(["down"]) == 0
+    assert "nothing was running" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_leaves_nothing_running(
+    in_world: Services, world: dict[str, str], number: int
+) -> None:
+    started = subprocess.Popen(
+        [sys.executable, "-m", "perennial", "demo", "-p", NAME, "--until", "2013-01-29"],
+        env={**os.environ, **world},  # noqa: TID251 - a child's environment
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    wait_for(lambda: not in_world.dead())
+    time.sleep(2)
+    pids = [running.pid for running in in_world.processes.known().values()]
+    started.send_signal(number)
+    said, _ = started.communicate(timeout=60)
+    assert started.returncode == 130, said
+    assert "make demo goes on from here" in said
+    assert not [pid for pid in pids if psutil.pid_exists(pid)]

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ml_tasks.config import Environment
+from ml_tasks.errors import BackendError, ConfigError
+from ml_tasks.io import objects, runs
+from perennial import demo, doctor
+from perennial.__main__ import main
+from perennial.processes import Processes, Running
+from perennial.services import Services, free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WEEK = "2013-01-01/2013-01-08"
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    for name in (
+        *("up", "down", "status", "doctor", "demo", "config", "run", "logs", "repro", "lineage"),
+    ):
+        assert name in said
+
+
+def test_a_wrong_word_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rnu"]) == 78
+    assert "No such command 'rnu'" in capsys.readouterr().err
+
+
+def test_tasks_run_by_name_and_find_what_they_need(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment = Environment()
+    for task in ("ingest", "validate"):
+        assert main(["run", task, "--window", WEEK, "--run", "r"]) == 0
+    assert "validate done in run r" in capsys.readouterr().out
+    found = runs.results(environment, "flight_delays", "r")
+    assert found["validate"].values["flights"]["published"] == 5957
+    assert main(["run", "ingest", "--window", WEEK, "--run", "r"]) == 0
+    assert runs.attempts(environment, "flight_delays", "r", "ingest") == 2
+    assert home.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "fly"], "task 'fly': wanted one of ingest, validate"),
+        (["run", "ingestion"], "ingestion: came no window, wanted --window START/END"),
+        (["run", "training"], "flight_delays: no window was published yet; ingest some first"),
+        (["run", "validate", "--window", WEEK], "task 'ingest' has left no result there"),
+        (["logs", "kitchen"], "service 'kitchen': wanted one of mlflow, warm, api-server"),
+        (["logs", "mlflow"], "mlflow.log yet; start it by perennial up"),
+        (["repro", "/nowhere.json"], "capsule file:///nowhere.json: there is none"),
+        (["demo", "--until", "soon"], "--until: came 'soon', wanted a day"),
+        (["demo", "--until", "2013-01-03"], "--until: came 2013-01-03, wanted 2013-01-08 at least"),
+        (["lineage", "champion"], "MLflow does not run: perennial up"),
+        (["logs", "flight_delays__training"], "Airflow does not run: perennial up"),
+    ],
+)
+def test_a_persons_mistake_is_one_line(
+    words: list[str], said: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) in (75, 78)
+    err = capsys.readouterr().err
+    assert said in err
+    assert "Traceback" not in err
+    assert home
+
+
+def test_a_failed_step_is_entered_again(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    environment = Environment()
+    good = runs.root(environment, "flight_delays", "r")
+    assert main(["run", "ingest", "--window", WEEK, "--run", "r"]) == 0
+    staged = objects.read_result(f"{good}/ingest/1/result.json").outputs["staged_flights"].uri or ""
+    kept = objects.read_bytes(staged)
+    objects.delete(staged)
+    assert main(["run", "validate", "--window", WEEK, "--run", "r"]) == 1
+    said = capsys.readouterr().out
+    address = next(w for w in said.split() if w.endswith("validate-1.json"))
+    assert main(["repro", address, "--show"]) == 0
+    shown = capsys.readouterr().out
+    assert "task\tvalidate, attempt 1" in shown
+    assert "staged_flights.parquet" in shown
+    assert main(["repro", address]) == 1
+    objects.write_bytes(staged, kept)
+    assert main(["repro", address]) == 0
+    assert "validate succeeded" in capsys.readouterr().out
+    assert runs.results(environment, "flight_delays", "r")["validate"].attempt == 3
+    assert home
+
+
+def test_the_doctor_looks_at_everything(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    for what in ("python", "disk", "memory", "permissions", "pipelines", "services", "feast"):
+        assert f"\t{what}\t" in said
+    assert home
+
+
+def test_the_doctor_says_what_is_wrong_and_what_to_do(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "pipelines"
+    folder.mkdir()
+    (folder / "bad.yaml").write_text("name: bad\n")
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(folder))
+    monkeypatch.setattr(doctor, "DISK_GB", 10**6)
+    assert main(["doctor"]) == 78
+    said = capsys.readouterr().out
+    assert "bad.yaml: sources: came nothing" in said
+    assert "set PERENNIAL_HOME to a larger disk" in said
+    with pytest.raises(ConfigError, match=r"disk: .* GB free in"):
+        doctor.require(Services(Environment()))
+    assert home
+
+
+def test_a_taken_port_gives_the_next_free_one() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert free_port(port) > port
+
+
+def test_no_free_port_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perennial.services.PORTS_TRIED", 1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(BackendError, match="are taken; free one of them"):
+            free_port(taken.getsockname()[1])
+
+
+def test_a_process_of_somebody_else_is_not_ours(tmp_path: Path) -> None:
+    import os
+
+    running = Running(os.getpid(), 0.0, "log", None)
+    assert not running.alive
+    (tmp_path / "services.json").write_text(
+        json.dumps({"mlflow": {"pid": os.getpid(), "created": 0.0, "log": "", "port": 1}})
+    )
+    assert not Processes(tmp_path).known()["mlflow"].alive
+
+
+def test_the_windows_of_the_demo_end_by_the_day_asked() -> None:
+    from ml_tasks import config
+
+    keys = list(demo.keys(config.load("flight_delays"), "2013-06-04"))
+    assert (len(keys), keys[0], keys[-1]) == (22, "2013-01-01", "2013-05-28")

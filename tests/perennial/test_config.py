@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from ml_tasks import config
+from ml_tasks.config import ROOT
+from perennial.__main__ import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EXAMPLE = (ROOT / "ml_tasks" / "pipelines" / "flight_delays.yaml").read_text()
+pytestmark = pytest.mark.usefixtures("home")
+
+
+def test_show_gives_yaml_with_all_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "show", "flight_delays"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["training"]["watchdog_seconds"] == 120
+    assert config.Pipeline.model_validate(shown) == config.load("flight_delays")
+
+
+def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert "Largest" not in schema
+    assert schema["properties"]["evaluation"]
+    assert "refused whole" in json.dumps(schema)
+
+
+def test_the_examples_are_good(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "check"]) == 0
+    assert "flight_delays: good" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("  seed: 7", "  sed: 7", "training.sed: came an unknown key"),
+        ("  seed: 7", "  seed: soon", "training.seed: came 'soon', wanted"),
+        (", maximum: 0.08}}", "}}", "a minimum or a maximum: without a threshold nothing passes"),
+        ("name: worst_segment", "name: best_segment", "gate 'best_segment': wanted one of"),
+        ("dataset: weather", "dataset: snow", "sources.weather.params"),
+        ("model: mlp", "model: oracle", "training.model: came 'oracle', wanted one of"),
+        ("dropout: 0.15", "dropout: 1.5", "training.params (mlp): dropout"),
+        ("arrival_delay > 15", "arival_delay > 15", "expression label.expression: came"),
+        ("service: flight_delays_v1", "service: nothing", "features.service: came 'nothing'"),
+        ("  train: {cpus: 2", "  tarin: {cpus: 2", "resources: came ['tarin'], wanted some of"),
+        ("type: expect_column_values_to_not_be_null", "type: expect_nothing",
+         "validation.expectations.flights: came type 'expect_nothing'"),
+        ("baselines: [majority", "baselines: [minority", "minority"),
+    ],
+)  # fmt: skip
+def test_a_fault_is_one_line_that_names_file_and_key(
+    old: str, new: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert old in EXAMPLE
+    file = tmp_path / "flight_delays.yaml"
+    file.write_text(EXAMPLE.replace(old, new, 1))
+    assert main(["config", "check", str(file)]) == 78
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith(str(file))
+    assert said in lines[0]
+
+
+def test_the_kubernetes_launcher_wants_servers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PERENNIAL_LAUNCHER", "kubernetes")
+    assert main(["config", "check"]) == 78
+    assert "pods reach neither SQLite nor file://" in capsys.readouterr().err
+
+
+def test_an_unknown_pipeline_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "show", "trains"]) == 78
+    assert "wanted one of ['flight_delays']" in capsys.readouterr().err
