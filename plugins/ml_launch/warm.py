@@ -8,6 +8,7 @@ ahead, never ours: a change of a task is seen by the next one.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import logging
@@ -166,6 +167,9 @@ def main(argv: list[str] | None = None) -> int:
     log.setLevel(logging.INFO)
     for name in AHEAD:
         importlib.import_module(name)
+    # What was imported is never garbage: a child that looked through it would copy every page.
+    gc.collect()
+    gc.freeze()
     server = Server(Path(address))
     log.info("ready at %s with %s thread", address, threading.active_count())
     server.serve()
