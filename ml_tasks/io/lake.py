@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 EVENT_TIME = "event_time"
 COMMIT_TRIES = 20
+PROPERTIES = {
+    # The library's own retries would rebase a commit without asking for the lease.
+    "commit.retry.num-retries": "0",
+    # Each read opens every manifest, and each window adds one.
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "8",
+}
 
 
 class Lake:
@@ -198,10 +205,7 @@ class Lake:
             return
         self.catalog.create_namespace_if_not_exists(table.split(".")[0])
         try:
-            # The library's own retries would rebase a commit without asking for the lease.
-            self.catalog.create_table(
-                table, schema=schema, properties={"commit.retry.num-retries": "0"}
-            )
+            self.catalog.create_table(table, schema=schema, properties=PROPERTIES)
         except (TableAlreadyExistsError, CommitFailedException):
             log.info("%s: made by another task meanwhile", table)
 
