@@ -29,10 +29,10 @@ _CALENDAR = {
     "calendar_scheduled_minutes": "Scheduled duration in minutes.",
 }
 _ROTATION = {
-    "rotation_minutes_between": "From the aircraft's last scheduled departure to this one.",
-    "rotation_known_delay": "Delay of that flight so far, in minutes; it grows while it is due.",
-    "rotation_spare": "Minutes from its landing, at the earliest, to this flight's departure.",
-    "rotation_spare_after_return": "The same, less the time to fly back.",
+    "rotation_minutes_between": "Since the aircraft's last scheduled departure, at most 1440.",
+    "rotation_known_delay": "Its delay so far, which grows while it is due, -30 to 240 minutes.",
+    "rotation_spare": "Minutes from its landing, at the earliest, to this departure, -240 to 480.",
+    "rotation_spare_after_return": "The same, less the time to fly back, -240 to 480.",
 }
 
 
@@ -86,7 +86,10 @@ def calendar(flights: pd.DataFrame) -> pd.DataFrame:
     tags={"layer": "request", **_ROTATION},
 )
 def rotation(flights: pd.DataFrame) -> pd.DataFrame:
-    """Hold the aircraft's last flight against this one, in minutes."""
+    """Hold the aircraft's last flight against this one, in minutes.
+
+    Beyond a few hours nothing more depends on them; the limits keep the scale where it counts.
+    """
     import numpy
     import pandas
 
@@ -104,12 +107,13 @@ def rotation(flights: pd.DataFrame) -> pd.DataFrame:
     expected = last["arrival"].where(~due, leaves + last["minutes"])
     lands = expected.where(landed, numpy.maximum(expected, asked))
     spare = planned - lands
+    late = last["delay"].where(~due, leaves - last["departure"])
     return pandas.DataFrame(
         {
-            "rotation_minutes_between": planned - last["departure"],
-            "rotation_known_delay": last["delay"].where(~due, leaves - last["departure"]),
-            "rotation_spare": spare,
-            "rotation_spare_after_return": spare - last["minutes"],
+            "rotation_minutes_between": (planned - last["departure"]).clip(upper=1440),
+            "rotation_known_delay": late.clip(-30, 240),
+            "rotation_spare": spare.clip(-240, 480),
+            "rotation_spare_after_return": (spare - last["minutes"]).clip(-240, 480),
         }
     ).astype(float)
 

@@ -111,14 +111,15 @@ def _trainer(
 
     settings, place = pipeline.training, ddp.place()
     torch.manual_seed(settings.seed)
-    model = models.module(settings.model).build(models.params_of(settings), spec).to(device)
+    params = models.params_of(settings)
+    model = models.module(settings.model).build(params, spec).to(device)
     fixed = [settings.model_dump_json(exclude={"watchdog_seconds"}), digest, str(place.world_size)]
     folder = (
         f"{context.environment.objects_root}/runs/{context.pipeline}/{context.run}"
         "/train/checkpoints"
     )
     checkpoints = Checkpoints(folder, bytes_hash("\n".join(fixed).encode()))
-    return Trainer(model, spec, settings, place, checkpoints)
+    return Trainer(model, spec, settings, place, checkpoints, average=params.average)
 
 
 def _fit(

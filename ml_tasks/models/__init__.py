@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Protocol, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from ml_tasks.config import explain
 from ml_tasks.errors import ConfigError
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ml_tasks.config import Training
+    from ml_tasks.models.params import ModelParams
     from ml_tasks.models.spec import Spec
 
 MODELS = {"mlp": "ml_tasks.models.mlp"}
@@ -23,11 +24,11 @@ class ModelModule(Protocol):
     """What each module of the table offers."""
 
     @property
-    def Params(self) -> type[BaseModel]:  # noqa: N802 - the name of a class
+    def Params(self) -> type[ModelParams]:  # noqa: N802 - the name of a class
         """The model's own parameters."""
         ...
 
-    def build(self, params: BaseModel, spec: Spec) -> nn.Module:
+    def build(self, params: ModelParams, spec: Spec) -> nn.Module:
         """Make a model that gives one raw output `[n]` from numbers `[n, k]` and codes `[n, m]`."""
         ...
 
@@ -43,7 +44,7 @@ def module(kind: str) -> ModelModule:
     return cast("ModelModule", importlib.import_module(MODELS[kind]))
 
 
-def params_of(training: Training) -> BaseModel:
+def params_of(training: Training) -> ModelParams:
     """Hold a model's parameters against its own model.
 
     Raises:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
+
+from ml_tasks.models.params import ModelParams
 
 if TYPE_CHECKING:
     from ml_tasks.models.spec import Spec
@@ -15,10 +17,8 @@ LIMIT = 8.0
 """Scaled inputs are cut off here: an outlier says no more than that it is one."""
 
 
-class Params(BaseModel):
+class Params(ModelParams):
     """The network's shape."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     hidden: tuple[int, ...] = (128, 64)
     dropout: float = Field(ge=0, lt=1, default=0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import signal
 from contextlib import contextmanager, nullcontext
@@ -68,10 +69,22 @@ class Trainer:
         settings: Training,
         place: Place,
         checkpoints: Checkpoints,
+        *,
+        average: float = 0.0,
     ) -> None:
-        """Make optimiser and schedule; nothing runs yet."""
+        """Make optimiser and schedule; nothing runs yet.
+
+        Args:
+            model: What is trained, on its device.
+            spec: What preprocessing has learned.
+            settings: How to train.
+            place: This process among all.
+            checkpoints: Where they are written and found.
+            average: How much of the mean of the weights a step keeps; 0 for the weights as such.
+        """
         self.model, self.spec, self.settings, self.place = model, spec, settings, place
-        self.checkpoints = checkpoints
+        self.checkpoints, self.average = checkpoints, average
+        self.averaged = copy.deepcopy(model) if average else model
         self.optimiser = torch.optim.AdamW(
             model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -163,7 +176,16 @@ class Trainer:
                 total += loss.detach().item() * place.world_size
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
+        if self.average:
+            self._average(progress.epoch * steps + progress.step)
         return total
+
+    @torch.no_grad()
+    def _average(self, step: int) -> None:
+        """Move the mean of the weights towards them; the first steps weigh more than later ones."""
+        kept = min(self.average, (1 + step) / (10 + step))
+        for mean, now in zip(self.averaged.parameters(), self.model.parameters(), strict=True):
+            mean.lerp_(now, 1 - kept)
 
     def _loss(self, raw: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
         """Give the sum of the rows' losses."""
@@ -187,14 +209,14 @@ class Trainer:
 
     def _close_epoch(self, validation: Part, steps: int) -> None:
         progress = self.progress
-        said = predict(self.model, validation, self.spec)
+        said = predict(self.averaged, validation, self.spec)
         metrics = measure(self.spec.task, validation.y.cpu().numpy().astype(float), said)
         watched = metrics["log_loss" if self.spec.task == "classification" else "rmse"]
         loss = progress.loss / steps
         self.history.append({"epoch": progress.epoch, "train_loss": loss, **metrics})
         if watched < progress.best:
             progress.best, progress.best_epoch, progress.waited = watched, progress.epoch, 0
-            self.best_weights = _copy(self.model)
+            self.best_weights = _copy(self.averaged)
         else:
             progress.waited += 1
         progress.epoch, progress.step, progress.loss = progress.epoch + 1, 0, 0.0
@@ -208,6 +230,7 @@ class Trainer:
         return {
             **asdict(self.progress),
             "model": _copy(self.model),
+            "averaged": _copy(self.averaged),
             "best_weights": self.best_weights,
             "optimiser": self.optimiser.state_dict(),
             "history": self.history,
@@ -218,6 +241,7 @@ class Trainer:
         state = self.checkpoints.newest()
         if state is None:
             return None
+        self.averaged.load_state_dict(state["averaged"])
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.best_weights, self.history = state["best_weights"], state["history"]

@@ -65,6 +65,12 @@ def test_an_aircraft_cannot_land_in_the_past_nor_leave_before_now() -> None:
     assert [row["rotation_spare_after_return"] for row in found] == [90, -120, -60, -180]
 
 
+def test_what_lies_far_off_is_cut() -> None:
+    old, far = made(rotation, aircraft(2, -55, -2000, -1800), aircraft(0, 0, -1000, -900))
+    assert list(old.values()) == [1440, -30, 480, 480]
+    assert list(far.values()) == [1440, 240, -60, -180]
+
+
 def test_an_unknown_aircraft_says_nothing() -> None:
     row = dict.fromkeys(aircraft(0, 0, 0, 0), None) | flight("2013-07-01T08:00Z")
     assert all(pd.isna(value) for value in made(rotation, row)[0].values())

@@ -48,8 +48,10 @@ def trainer(
         label=label,
     )
     torch.manual_seed(chosen.seed)
-    model = models.module("mlp").build(models.params_of(chosen), spec)
-    return Trainer(model, spec, chosen, ONE, Checkpoints(folder.as_uri(), "identity"))
+    params = models.params_of(chosen)
+    model = models.module("mlp").build(params, spec)
+    checkpoints = Checkpoints(folder.as_uri(), "identity")
+    return Trainer(model, spec, chosen, ONE, checkpoints, average=params.average)
 
 
 def fit(made: Trainer, label: str = "label", stop_at: tuple[int, int] | None = None) -> str:
@@ -76,11 +78,12 @@ def test_it_learns_and_the_same_seed_gives_the_same_weights(tmp_path: Path) -> N
     assert fit(trainer(tmp_path / "3", settings(epochs=10, seed=2))) != digest
 
 
+@pytest.mark.parametrize("average", [0, 0.9])
 @pytest.mark.parametrize("stop_at", [(0, 1), (0, 7), (1, 3), (2, 6), (3, 7)])
 def test_a_term_writes_a_checkpoint_and_the_rest_is_bit_identical(
-    tmp_path: Path, stop_at: tuple[int, int]
+    tmp_path: Path, stop_at: tuple[int, int], average: float
 ) -> None:
-    chosen = settings(params={"hidden": [8], "dropout": 0.3})
+    chosen = settings(params={"hidden": [8], "dropout": 0.3, "average": average})
     unbroken = trainer(tmp_path / "1", chosen)
     digest = fit(unbroken)
     with pytest.raises(BackendError, match=rf"SIGTERM at epoch {stop_at[0]}, step {stop_at[1]}:"):
@@ -110,6 +113,27 @@ def test_it_stops_early_and_gives_back_the_best_epoch(tmp_path: Path) -> None:
     said = predict(made.model, validation, made.spec)
     loss = -np.mean(np.log(np.where(ROWS["label"][400:].to_numpy() == 1, said, 1 - said)))
     assert loss == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_the_model_is_the_mean_of_its_weights(tmp_path: Path) -> None:
+    """Against the mean by hand; the weights themselves go their way as without it."""
+    seen: list[dict[str, torch.Tensor]] = []
+    made = trainer(tmp_path, settings(epochs=1, params={"hidden": [8], "average": 0.5}))
+    mean = {name: value.clone() for name, value in made.model.state_dict().items()}
+    train, validation = (part(r, made.spec, "label", CPU) for r in (ROWS[:400], ROWS[400:]))
+
+    def on_step(_epoch: int, _step: int, _steps: int) -> None:
+        seen.append({n: v.clone() for n, v in made.model.state_dict().items()})
+
+    made.fit(train, validation, on_step)
+    for step, weights in enumerate(seen):
+        kept = min(0.5, (1 + step) / (10 + step))
+        mean = {n: kept * v + (1 - kept) * weights[n] for n, v in mean.items()}
+    plain = trainer(tmp_path / "plain", settings(epochs=1))
+    fit(plain)
+    for name, value in made.model.state_dict().items():
+        torch.testing.assert_close(value, mean[name])
+        torch.testing.assert_close(seen[-1][name], plain.model.state_dict()[name])
 
 
 def test_class_weights_raise_the_rare_class(tmp_path: Path) -> None:
