@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks.errors import ExitCode
+from ml_tasks.flow import FLOWS
 from ml_tasks.io import objects, runs, source
 from ml_tasks.io.control import Control
 from ml_tasks.io.registry import Registry
@@ -48,8 +49,19 @@ def faulty(result: Result) -> bool:
     return result.error is not None and result.error.exit_code != ExitCode.SKIP
 
 
+def broken(results: Mapping[str, Result]) -> str | None:
+    """Give the task that ended without a result, killed before it could write one, if one did."""
+    if any(result.error is not None for result in results.values()):
+        return None
+    flows = ([s.task for s in flow if not s.teardown] for flow in FLOWS.values())
+    wanted = next((flow for flow in flows if results.keys() & set(flow)), [])
+    return next((task for task in wanted if task not in results), None)
+
+
 def outcome(results: Mapping[str, Result]) -> str:
     """Say in a line what became of a run."""
+    if killed := broken(results):
+        return f"{killed}: it was killed and left no result"
     for task, result in results.items():
         if result.error is not None:
             prefix = f"{task}: " if faulty(result) else ""
@@ -65,7 +77,12 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     results = runs.results(context.environment, context.pipeline, context.run)
     results.pop(context.task, None)
     registry = Registry(context.environment, context.pipeline)
-    parent = registry.run(context.run, tags={"window": str(context.window or "")})
+    times = [result.started for result in results.values() if result.started is not None]
+    parent = registry.run(
+        context.run,
+        tags={"window": str(context.window or "")},
+        started=min(times, default=None),
+    )
     for task, result in results.items():
         _record_task(registry, context, task, result)
     params = {
@@ -77,7 +94,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     made = results["assemble"].outputs.get("set") if "assemble" in results else None
     if made is not None and made.uri is not None:
         registry.used(parent, name="set", digest=made.content_hash, uri=made.uri)
-    failed = any(faulty(result) for result in results.values())
+    failed = any(faulty(result) for result in results.values()) or broken(results) is not None
     registry.end(parent, failed=failed)
     claimed = results.get("claim")
     if claimed is not None and "trigger" in claimed.values:
@@ -94,7 +111,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
 
 
 def _record_task(registry: Registry, context: Context, task: str, result: Result) -> None:
-    identity = registry.run(context.run, task)
+    identity = registry.run(context.run, task, started=result.started)
     # A resumed attempt measured its use from where it went on; its history is whole.
     told = (_object(result, name) for name in ("history", "usage"))
     registry.log(
@@ -114,7 +131,7 @@ def _record_task(registry: Registry, context: Context, task: str, result: Result
     for name, file in (("curves", "curves.png"), ("data_docs", "data_docs.html")):
         if data := _object(result, name) or _left(context, result, file):
             registry.attach(identity, file, data)
-    registry.end(identity, failed=faulty(result))
+    registry.end(identity, failed=faulty(result), at=result.ended)
 
 
 def _object(result: Result, name: str) -> bytes | None:

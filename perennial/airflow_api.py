@@ -84,7 +84,7 @@ class Airflow:
         """Give the lines of a task's log."""
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/logs/{attempt}"
         content = self._ask("GET", path)["content"]
-        return [str(line["event"]) for line in content]
+        return [said for line in content for said in _said(line)]
 
     def _ask(self, method: str, path: str, **rest: Any) -> dict[str, Any]:
         """Ask, again and again while the server is away."""
@@ -111,3 +111,9 @@ def _checked(answer: httpx.Response) -> httpx.Response:
             f"{answer.status_code} {answer.text[:SHOWN]}"
         )
     return answer
+
+
+def _said(line: dict[str, Any]) -> list[str]:
+    """Give a structured log line as text: the event, and the faults that it carries."""
+    faults = line.get("error_detail") or []
+    return [str(line["event"]), *(f"{f['exc_type']}: {f['exc_value']}" for f in faults)]

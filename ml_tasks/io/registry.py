@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from ml_tasks.errors import BackendError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from mlflow import MlflowClient
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 RUN, TASK, PIPELINE = "perennial.run", "perennial.task", "perennial.pipeline"
 ALIAS = "champion"
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Lets MLflow's UI show the experiment as one of models, not of language models."""
 BATCH = 900
 """Entries that one request may carry, a little below the server's limit of 1,000."""
 PARAM_LENGTH = 500
@@ -38,6 +42,7 @@ class Registry:
         """MLflow's client."""
         # Feast registers a header provider with MLflow that costs seconds at the first request.
         sys.modules.setdefault("feast.infra.data_sources.mlflow.auth", None)  # type: ignore[arg-type]
+        warnings.filterwarnings("ignore", "Failure attempting to register request header provider")
         import mlflow
 
         mlflow.set_tracking_uri(self._url)
@@ -57,7 +62,7 @@ class Registry:
             found = self.client.get_experiment_by_name(self.pipeline)
             if found is not None:
                 return str(found.experiment_id)
-            return str(self.client.create_experiment(self.pipeline))
+            return str(self.client.create_experiment(self.pipeline, tags=KIND))
         except MlflowException as fault:
             again = None
             if fault.error_code == "RESOURCE_ALREADY_EXISTS":
@@ -66,7 +71,14 @@ class Registry:
                 raise BackendError(f"MLflow at {self._url}: {fault}") from fault
             return str(again.experiment_id)
 
-    def run(self, run: str, task: str | None = None, *, tags: Mapping[str, str] = {}) -> str:
+    def run(
+        self,
+        run: str,
+        task: str | None = None,
+        *,
+        tags: Mapping[str, str] = {},
+        started: datetime | None = None,
+    ) -> str:
         """Give the id of a run, or of one of its tasks below it; made when it is not there."""
         parent = None if task is None else self.run(run)
         wanted = f"tags.`{RUN}` = '{run}' and tags.`{TASK}` = '{task or ''}'"
@@ -79,7 +91,9 @@ class Registry:
         own = {RUN: run, TASK: task or "", PIPELINE: self.pipeline, **tags}
         if parent is not None:
             own["mlflow.parentRunId"] = parent
-        made = self.client.create_run(self.experiment, tags=own, run_name=task or run)
+        made = self.client.create_run(
+            self.experiment, _milliseconds(started), tags=own, run_name=task or run
+        )
         return str(made.info.run_id)
 
     def log(
@@ -136,9 +150,9 @@ class Registry:
             (Path(place) / file).write_bytes(data)
             self.client.log_artifact(identity, str(Path(place) / file), folder or None)
 
-    def end(self, identity: str, *, failed: bool) -> None:
-        """Close a run."""
-        self.client.set_terminated(identity, "FAILED" if failed else "FINISHED")
+    def end(self, identity: str, *, failed: bool, at: datetime | None = None) -> None:
+        """Close a run, as of now or of another moment."""
+        self.client.set_terminated(identity, "FAILED" if failed else "FINISHED", _milliseconds(at))
 
     def versions(self) -> list[Any]:
         """Give the registered versions with their tags, newest first."""
@@ -183,6 +197,10 @@ class Registry:
     def follow(self, head: Head) -> None:
         """Let MLflow's alias follow the head in control."""
         self.client.set_registered_model_alias(self.pipeline, ALIAS, head.version)
+
+
+def _milliseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else int(1000 * moment.timestamp())
 
 
 def _version(package: str) -> str:

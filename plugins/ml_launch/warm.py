@@ -29,8 +29,9 @@ AHEAD = (
     "feast.on_demand_feature_view", "feast.infra.offline_stores.offline_store",
     "feast.infra.online_stores.sqlite", "feast.infra.passthrough_provider",
     "feast.infra.compute_engines.local.compute", "feast.infra.registry.registry", "holidays",
-    "holidays.countries", "psycopg", "redis", "redis.cluster", "hiredis", "mlflow", "onnxruntime", "sklearn.ensemble", "sklearn.impute",
-    "sklearn.linear_model", "sklearn.compose", "sklearn.metrics",
+    "holidays.countries", "psycopg", "redis", "redis.cluster", "hiredis", "mlflow", "onnxruntime",
+    "sklearn.ensemble", "sklearn.impute", "sklearn.linear_model", "sklearn.compose",
+    "sklearn.metrics",
 )  # fmt: skip
 log = logging.getLogger("ml_launch.warm")
 
