@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time
 
 from airflow.sdk import DAG, Asset, CronPartitionTimetable
-from ml_launch.operators import LaunchOperator
+from ml_launch.operators import LaunchOperator, wire
 
 from ml_tasks import config
 from ml_tasks.flow import FLOWS
@@ -47,10 +47,7 @@ def build(pipeline: config.Pipeline) -> DAG:
                 key="{{ dag_run.partition_key or '' }}",
                 outlets=outlets,
             )
-            for need in step.needs:
-                tasks[need] >> tasks[step.task]
-        last = [t for name, t in tasks.items() if name != "record" and not t.downstream_list]
-        last >> tasks["record"].as_teardown()
+        wire("ingestion", tasks)
     return dag
 
 

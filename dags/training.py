@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow.sdk import DAG, Asset, PartitionedAssetTimetable
-from ml_launch.operators import LaunchOperator
+from ml_launch.operators import LaunchOperator, wire
 
 from ml_tasks import config
 from ml_tasks.flow import FLOWS
@@ -40,10 +40,7 @@ def build(pipeline: config.Pipeline) -> DAG:
                 window_from=None if first else "claim",
                 outlets=[Asset(f"champion({pipeline.name})")] if step.task == "promote" else [],
             )
-            for need in step.needs:
-                tasks[need] >> tasks[step.task]
-        last = [t for name, t in tasks.items() if name != "record" and not t.downstream_list]
-        last >> tasks["record"].as_teardown()
+        wire("training", tasks)
     return dag
 
 

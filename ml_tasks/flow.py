@@ -98,6 +98,25 @@ def step(task: str, dag: Dag | None = None) -> Step:
     raise KeyError(task)
 
 
+def after(dag: Dag) -> dict[str, tuple[str, ...]]:
+    """Give the tasks that each task comes right after.
+
+    A need that another need implies is left out, and what runs at the end comes after all that
+    nobody else waits for: the same order in fewer arrows.
+    """
+    steps = {s.task: s for s in FLOWS[dag]}
+    behind: dict[str, set[str]] = {}
+    for s in steps.values():
+        behind[s.task] = {*s.needs, *(far for need in s.needs for far in behind[need])}
+    direct = {
+        s.task: tuple(n for n in s.needs if not any(n in behind[other] for other in s.needs))
+        for s in steps.values()
+    }
+    awaited = {need for needs in direct.values() for need in needs}
+    ends = tuple(s.task for s in steps.values() if not s.teardown and s.task not in awaited)
+    return {task: ends if steps[task].teardown else needs for task, needs in direct.items()}
+
+
 def task_names() -> tuple[str, ...]:
     """Give every task's name once, in the order of the flows."""
     return tuple(dict.fromkeys(s.task for flow in FLOWS.values() for s in flow))

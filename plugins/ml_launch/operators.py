@@ -11,16 +11,19 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from ml_launch import launcher
 from ml_launch.command import command, slug
 from ml_launch.windows import window_at
+from ml_tasks import flow
 from ml_tasks.config import Environment
 from ml_tasks.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.sdk import Context
 
     from ml_launch import Launch
     from ml_launch.outcome import Outcome
     from ml_tasks.config import Pipeline
-    from ml_tasks.flow import Step
+    from ml_tasks.flow import Dag, Step
 
 RETRY_SECONDS = 10
 
@@ -96,7 +99,7 @@ class LaunchOperator(BaseOperator):
     def execute(self, context: Context) -> str:
         """Run the task to its end; give the address of its result."""
         from ml_launch import capsule
-        from ml_tasks import config, flow
+        from ml_tasks import config
 
         environment = Environment()
         pipeline = config.load(self.pipeline_name, environment.pipelines)
@@ -154,6 +157,15 @@ class LaunchOperator(BaseOperator):
         uri = context["ti"].xcom_pull(task_ids=self.window_from)
         window = objects.read_result(uri).window if isinstance(uri, str) else None
         return None if window is None else str(window)
+
+
+def wire(dag: Dag, tasks: Mapping[str, BaseOperator]) -> None:
+    """Put a DAG's tasks into the order of its flow; the last one runs in any case."""
+    for task, before in flow.after(dag).items():
+        if flow.step(task, dag).teardown:
+            tasks[task].as_teardown()
+        for one in before:
+            tasks[one].set_downstream(tasks[task])
 
 
 def _failure(outcome: Outcome) -> AirflowException:

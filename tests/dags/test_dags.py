@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ml_tasks.config import ROOT
-from ml_tasks.flow import FLOWS
+from ml_tasks.flow import FLOWS, after
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,13 +101,10 @@ def test_the_order_is_the_flows(told: dict[str, Any], flow: str) -> None:
     steps = FLOWS[flow]  # type: ignore[index]
     assert list(tasks) == [step.task for step in steps]
     for step in steps:
-        if step.teardown:
-            assert tasks[step.task]["teardown"]
-            assert tasks[step.task]["needs"]
-            continue
-        assert tasks[step.task]["needs"] == sorted(step.needs)
-        assert tasks[step.task]["retries"] == step.retries
-        assert tasks[step.task]["timeout"] == 60 * step.timeout_minutes
+        task = tasks[step.task]
+        assert task["needs"] == sorted(after(flow)[step.task])  # type: ignore[arg-type]
+        assert task["teardown"] is step.teardown
+        assert (task["retries"], task["timeout"]) == (step.retries, 60 * step.timeout_minutes)
 
 
 def test_events_are_emitted_where_the_work_is_done(told: dict[str, Any]) -> None:

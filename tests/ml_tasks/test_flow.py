@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ml_tasks.flow import FLOWS, Step, step, task_names
+from ml_tasks.flow import FLOWS, Step, after, step, task_names
 
 
 @pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS.keys())
@@ -23,3 +23,17 @@ def test_step_by_name() -> None:
     assert "record" in task_names()
     with pytest.raises(KeyError):
         step("fly")
+
+
+def test_each_task_comes_after_the_last_of_what_it_needs() -> None:
+    assert after("training") == {
+        "claim": (),
+        "assemble": ("claim",),
+        "train": ("assemble",),
+        "evaluate": ("train",),
+        "judge": ("evaluate",),
+        "register": ("judge",),
+        "promote": ("register",),
+        "record": ("promote",),
+    }
+    assert after("ingestion")["record"] == ("materialise",)
