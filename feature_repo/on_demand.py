@@ -33,6 +33,7 @@ _ROTATION = {
     "rotation_known_delay": "Its delay so far, which grows while it is due, -30 to 240 minutes.",
     "rotation_spare": "Minutes from its landing, at the earliest, to this departure, -240 to 480.",
     "rotation_spare_after_return": "The same, less the time to fly back, -240 to 480.",
+    "rotation_short_turn": "Minutes missing to an hour's turn, 0 to 60; 0 where it is not awaited.",
 }
 
 
@@ -107,13 +108,17 @@ def rotation(flights: pd.DataFrame) -> pd.DataFrame:
     expected = last["arrival"].where(~due, leaves + last["minutes"])
     lands = expected.where(landed, numpy.maximum(expected, asked))
     spare = planned - lands
+    on_return = spare - last["minutes"]
+    # Nobody waits for an aircraft that has not left, or comes two hours late: another one flies.
+    missing = (60 - on_return).clip(0, 60).mask((on_return <= -120) | due, 0)
     late = last["delay"].where(~due, leaves - last["departure"])
     return pandas.DataFrame(
         {
             "rotation_minutes_between": (planned - last["departure"]).clip(upper=1440),
             "rotation_known_delay": late.clip(-30, 240),
             "rotation_spare": spare.clip(-240, 480),
-            "rotation_spare_after_return": (spare - last["minutes"]).clip(-240, 480),
+            "rotation_spare_after_return": on_return.clip(-240, 480),
+            "rotation_short_turn": missing,
         }
     ).astype(float)
 

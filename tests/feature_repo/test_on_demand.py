@@ -65,10 +65,17 @@ def test_an_aircraft_cannot_land_in_the_past_nor_leave_before_now() -> None:
     assert [row["rotation_spare_after_return"] for row in found] == [90, -120, -60, -180]
 
 
+def test_who_is_late_to_be_back_holds_the_flight_up() -> None:
+    """By how much of an hour's turn; not who comes two hours late or has not left at all."""
+    landed = [aircraft(2, 0, 100, arrival) for arrival in (299, 300, 301, 330, 400, 479, 480, 500)]
+    found = made(rotation, *landed, aircraft(1, 0, 300, 470), aircraft(0, float("nan"), 470, 590))
+    assert [row["rotation_short_turn"] for row in found] == [0, 0, 1, 30, 60, 60, 0, 0, 60, 0]
+
+
 def test_what_lies_far_off_is_cut() -> None:
     old, far = made(rotation, aircraft(2, -55, -2000, -1800), aircraft(0, 0, -1000, -900))
-    assert list(old.values()) == [1440, -30, 480, 480]
-    assert list(far.values()) == [1440, 240, -60, -180]
+    assert list(old.values()) == [1440, -30, 480, 480, 0]
+    assert list(far.values()) == [1440, 240, -60, -180, 0]
 
 
 def test_an_unknown_aircraft_says_nothing() -> None:
