@@ -37,7 +37,8 @@ EXAMPLE = "flight_delays"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; give its exit code, the same as a task's for the same fault."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         code = app(args=None if argv is None else list(argv), standalone_mode=False)
     except PerennialError as fault:

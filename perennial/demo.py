@@ -47,8 +47,8 @@ def run(services: Services, pipeline: Pipeline, until: str) -> int:
         ingested = loop.ingest(wanted)
         trained, trigger = loop.train(until)
     except KeyboardInterrupt:
-        console.say("ending the services; make demo goes on from here")
         services.down()
+        console.say("the services are ended; make demo goes on from here")
         raise
     did = ingested or trained
     seconds = time.monotonic() - began

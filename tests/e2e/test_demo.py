@@ -205,7 +205,7 @@ def test_down_leaves_nothing(in_world: Services, capsys: pytest.CaptureFixture[s
     assert "nothing was running" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_it_leaves_nothing_running(
     in_world: Services, world: dict[str, str], number: int
 ) -> None:
