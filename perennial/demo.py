@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +48,9 @@ def run(services: Services, pipeline: Pipeline, until: str) -> int:
         ingested = loop.ingest(wanted)
         trained, trigger = loop.train(until)
     except KeyboardInterrupt:
+        with suppress(OSError):  # the terminal may be gone
+            console.say("ending the services; make demo goes on from here")
         services.down()
-        console.say("the services are ended; make demo goes on from here")
         raise
     did = ingested or trained
     seconds = time.monotonic() - began

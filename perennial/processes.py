@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-STOP_SECONDS = 15
+STOP_SECONDS = 8
+"""From SIGTERM to SIGKILL: a training writes its checkpoint meanwhile."""
 TAIL_LINES = 15
 
 
