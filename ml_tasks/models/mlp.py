@@ -13,7 +13,7 @@ from ml_tasks.models.params import ModelParams
 if TYPE_CHECKING:
     from ml_tasks.models.spec import Spec
 
-LIMIT = 8.0
+LIMIT = 4.0
 """Scaled inputs are cut off here: an outlier says no more than that it is one."""
 
 
@@ -22,6 +22,8 @@ class Params(ModelParams):
 
     hidden: tuple[int, ...] = (128, 64)
     dropout: float = Field(ge=0, lt=1, default=0.0)
+    input_dropout: float = Field(ge=0, lt=1, default=0.0)
+    """Share of the numbers that training leaves out of a row: none may be leaned on alone."""
     embedding_dim: int = Field(gt=0, default=8)
 
 
@@ -44,13 +46,14 @@ class Mlp(nn.Module):
         for size in params.hidden:
             layers += [nn.Linear(width, size), nn.ReLU(), nn.Dropout(params.dropout)]
             width = size
+        self.left_out = nn.Dropout(params.input_dropout)
         self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
 
     def forward(self, x: Tensor, codes: Tensor) -> Tensor:
         """Give the raw output `[n]` for numbers `[n, k]` (NaN: missing) and codes `[n, m]`."""
         missing = torch.isnan(x)
         scaled = (torch.where(missing, self.mean, x) - self.mean) / self.scale
-        parts = [scaled.clamp(-LIMIT, LIMIT), missing.to(x.dtype)]
+        parts = [self.left_out(scaled.clamp(-LIMIT, LIMIT)), missing.to(x.dtype)]
         parts += [table(codes[:, i]) for i, table in enumerate(self.embeddings)]
         out: Tensor = self.layers(torch.cat(parts, dim=1)).squeeze(1)
         return out

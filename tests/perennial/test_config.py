@@ -46,7 +46,7 @@ def test_the_examples_are_good(capsys: pytest.CaptureFixture[str]) -> None:
         ("name: worst_segment", "name: best_segment", "gate 'best_segment': wanted one of"),
         ("dataset: weather", "dataset: snow", "sources.weather.params"),
         ("model: mlp", "model: oracle", "training.model: came 'oracle', wanted one of"),
-        ("dropout: 0.15", "dropout: 1.5", "training.params (mlp): dropout"),
+        (" dropout: 0.4", " dropout: 1.5", "training.params (mlp): dropout"),
         ("arrival_delay > 15", "arival_delay > 15", "expression label.expression: came"),
         ("service: flight_delays_v1", "service: nothing", "features.service: came 'nothing'"),
         ("  train: {cpus: 2", "  tarin: {cpus: 2", "resources: came ['tarin'], wanted some of"),

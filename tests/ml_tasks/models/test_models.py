@@ -82,6 +82,18 @@ def test_the_graph_takes_raw_rows_and_agrees_with_the_network(
     assert export.onnx_bytes(network, spec) == graph
 
 
+def test_numbers_are_left_out_in_training_alone() -> None:
+    params = models.params_of(Training(model="mlp", params={"hidden": [8], "input_dropout": 0.5}))
+    network = models.module("mlp").build(params, SPEC)
+    inputs = part(ROWS, SPEC, "label", torch.device("cpu"))
+    learning, asked = (
+        {tuple(network.train(mode)(inputs.x, inputs.codes).tolist()) for _ in range(20)}
+        for mode in (True, False)
+    )
+    assert len(learning) > 1
+    assert len(asked) == 1
+
+
 def test_the_hash_sees_every_weight() -> None:
     weights = {"a": torch.zeros(2, 3), "b": torch.ones(1)}
     known = export.weights_hash(weights)
