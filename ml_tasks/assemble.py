@@ -102,7 +102,8 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     """Write the training set of a window and tag the snapshots that it stands on.
 
     Raises:
-        RejectedError: A part of the set has no rows, or its labels are all the same.
+        RejectedError: A part of the set has no rows, or its labels are all the same, or they are
+            no classes.
     """
     window, lake = context.required_window(), Lake(context.environment)
     table = f"raw.{pipeline.label.source}"
@@ -154,6 +155,12 @@ def _check(rows: pl.DataFrame, pipeline: Pipeline) -> None:
                 f"different labels ({pipeline.label.expression}), wanted at least 2; look at the "
                 "window's raw rows and at split"
             )
+        if pipeline.label.task == "classification" and not labels.is_in([0.0, 1.0]).all():
+            raise RejectedError(
+                f"part {part!r} of the set: came labels {labels.unique().sort().to_list()[:10]} "
+                f"({pipeline.label.expression}), wanted 0 and 1 for a classification; write "
+                "label.expression as a comparison, or make it a regression"
+            )
 
 
 def _joined(
@@ -162,34 +169,41 @@ def _joined(
     """Bring in the features as known at each row's `asked_at`, and the segments."""
     import polars as pl
 
-    source = rows.to_arrow()
-    derived = evaluate(source, pipeline.features.keys)
-    segments = evaluate(
-        source, {f"segment_{n}": sql for n, sql in pipeline.evaluation.segments.items()}
-    )
-    needed = features.inputs(pipeline.features.service)
-    keys = pl.DataFrame(pl.from_arrow(derived)) if pipeline.features.keys else pl.DataFrame()
-    entities = pl.concat([rows, keys], how="horizontal").select(
-        *needed, pl.col("asked_at").alias("event_timestamp")
+    key = pipeline.sources[pipeline.label.source].key
+    own = [c for c in pipeline.features.columns if c not in key]
+    parts = [rows.select(*key, *(r for r in ROW if r not in key), *own)]
+    if pipeline.features.service is not None:
+        parts.append(_looked_up(rows, pipeline, pipeline.features.service, context, snapshots))
+    if pipeline.evaluation.segments:
+        wanted = {f"segment_{n}": sql for n, sql in pipeline.evaluation.segments.items()}
+        parts.append(pl.DataFrame(pl.from_arrow(evaluate(rows.to_arrow(), wanted))))
+    return pl.concat(parts, how="horizontal").to_arrow()
+
+
+def _looked_up(
+    rows: pl.DataFrame,
+    pipeline: Pipeline,
+    service: str,
+    context: Context,
+    snapshots: dict[str, int],
+) -> pl.DataFrame:
+    """Give the service's features of each row, in the rows' order."""
+    import polars as pl
+
+    wide = [rows]
+    if pipeline.features.keys:
+        keys = evaluate(rows.to_arrow(), pipeline.features.keys)
+        wide.append(pl.DataFrame(pl.from_arrow(keys)))
+    entities = pl.concat(wide, how="horizontal").select(
+        *features.inputs(service), pl.col("asked_at").alias("event_timestamp")
     )
     store = features.store(context.environment, snapshots)
     control = Control(context.environment.control)
     control.migrate()
     with control.lease(features.LEASE, holder=context.holder, attempt=context.attempt, wait=120):
         features.apply(store)
-    joined = features.historical(store, pipeline.features.service, entities.to_pandas())
-    found = pl.DataFrame(pl.from_arrow(joined)).select(
-        features.feature_names(pipeline.features.service)
-    )
-    key = pipeline.sources[pipeline.label.source].key
-    own = [c for c in pipeline.features.columns if c not in key]
-    kept = rows.select(*key, *(r for r in ROW if r not in key), *own)
-    made = pl.concat(
-        [kept, found, pl.DataFrame(pl.from_arrow(segments))] if segments.num_columns else
-        [kept, found],
-        how="horizontal",
-    )  # fmt: skip
-    return made.to_arrow()
+    joined = features.historical(store, service, entities.to_pandas())
+    return pl.DataFrame(pl.from_arrow(joined)).select(features.feature_names(service))
 
 
 def _description(

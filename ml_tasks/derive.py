@@ -68,7 +68,10 @@ def derive(
 
 
 def run(pipeline: Pipeline, context: Context) -> Result:
-    """Overwrite the window in each feature table whose sources the pipeline has."""
+    """Overwrite the window in each feature table whose sources the pipeline has.
+
+    Without a feature service there is nobody to derive for.
+    """
     from feature_repo.transformations import TABLES
 
     lake, control = Lake(context.environment), Control(context.environment.control)
@@ -76,7 +79,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     keys = {name: source.key for name, source in pipeline.sources.items()}
     outputs: dict[str, Output] = {}
     values: dict[str, Any] = {}
-    for table in TABLES.values():
+    for table in TABLES.values() if pipeline.features.service is not None else ():
         if not set(table.sources) <= set(pipeline.sources):
             continue
         window = _reach(lake, table, context.required_window())

@@ -73,8 +73,9 @@ def raw_schema(source: Source) -> pa.Schema:
     """Give the schema of a source's raw table."""
     import pyarrow as pa
 
-    declared = [pa.field(name, arrow_type(kind)) for name, kind in source.columns.items()]
-    return pa.schema(declared + [pa.field(name, pa.timestamp("us", "UTC")) for name in TIMES])
+    kinds = {name: arrow_type(kind) for name, kind in source.columns.items()}
+    # A source's own event time may bear that name.
+    return pa.schema(kinds | dict.fromkeys(TIMES, pa.timestamp("us", "UTC")))
 
 
 def run(pipeline: Pipeline, context: Context) -> Result:

@@ -42,38 +42,31 @@ def differences(
 
 
 def run(pipeline: Pipeline, context: Context) -> Result:
-    """Materialise the views of the pipeline's service.
+    """Materialise the views of the pipeline's service, if it has one, and call the window in.
 
     Raises:
         RejectedError: What is read online is not what was written; names view, key and values.
     """
     window = context.required_window()
-    opened, lake = features.store(context.environment), Lake(context.environment)
     control = Control(context.environment.control)
     control.migrate()
-    outputs: dict[str, Output] = {}
-    values: dict[str, Any] = {}
-    with control.lease(
-        features.LEASE, holder=context.holder, attempt=context.attempt, wait=120
-    ) as lease:
-        features.apply(opened)
-        names = features.views(pipeline.features.service)
-        reach = _reach(lake, names, window)
-        lease.check()
-        with contextlib.redirect_stdout(io.StringIO()):  # Feast prints in colours
-            opened.materialize(reach.start, reach.end, feature_views=names)
-        for name in names:
-            newest = features.newest(opened, name, reach)
-            read_back(opened, name, newest, window.end)
-            outputs[name] = Output(
-                table=f"features.{name}",
-                snapshot=lake.snapshot(f"features.{name}"),
-                content_hash=content_hash(newest),
-                rows=newest.num_rows,
-                window=window,
-            )
-            values[name] = {"rows": newest.num_rows, "freshness": _freshness(newest)}
+    names = features.views(pipeline.features.service)
+    online = _bring_online(names, window, control, context) if names else {}
     control.complete(pipeline.name, window.start.isoformat(), window.end.isoformat(), context.run)
+    outputs = {
+        name: Output(
+            table=f"features.{name}",
+            snapshot=snapshot,
+            content_hash=content_hash(newest),
+            rows=newest.num_rows,
+            window=window,
+        )
+        for name, (snapshot, newest) in online.items()
+    }
+    values = {
+        name: {"rows": newest.num_rows, "freshness": _freshness(newest)}
+        for name, (_, newest) in online.items()
+    }
     log.info("%s: online %s", window, {n: v["rows"] for n, v in values.items()})
     return Result(
         task=context.task,
@@ -84,6 +77,27 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         outputs=outputs,
         values=values,
     )
+
+
+def _bring_online(
+    names: Sequence[str], window: Window, control: Control, context: Context
+) -> dict[str, tuple[int, pa.Table]]:
+    """Give by view the snapshot that was read, and each key's row that is now online."""
+    opened, lake = features.store(context.environment), Lake(context.environment)
+    online: dict[str, tuple[int, pa.Table]] = {}
+    with control.lease(
+        features.LEASE, holder=context.holder, attempt=context.attempt, wait=120
+    ) as lease:
+        features.apply(opened)
+        reach = _reach(lake, names, window)
+        lease.check()
+        with contextlib.redirect_stdout(io.StringIO()):  # Feast prints in colours
+            opened.materialize(reach.start, reach.end, feature_views=list(names))
+        for name in names:
+            newest = features.newest(opened, name, reach)
+            read_back(opened, name, newest, window.end)
+            online[name] = (lake.snapshot(f"features.{name}"), newest)
+    return online
 
 
 def _reach(lake: Lake, names: Sequence[str], window: Window) -> Window:

@@ -16,7 +16,7 @@ from ml_tasks.io.lake import Lake
 from ml_tasks.result import Output, Result, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import pyarrow as pa
 
@@ -62,12 +62,13 @@ def split(
     return rows.filter(keep), entries
 
 
-def verdict(entries: list[dict[str, str]], staged: int, tolerated: float) -> str | None:
+def verdict(entries: list[dict[str, str]], read: int, tolerated: float) -> str | None:
     """Say why a source's window is refused; `None` when it is not.
 
     Args:
         entries: Its quarantine entries.
-        staged: How many rows were staged for it.
+        read: How many rows came that fit the schema, also those that the lake had before: where a
+            window comes again, its bad rows alone are staged.
         tolerated: Largest share of bad rows that passes.
     """
     whole = [e for e in entries if not e["row"] and not e["uri"]]
@@ -75,7 +76,7 @@ def verdict(entries: list[dict[str, str]], staged: int, tolerated: float) -> str
         return f"{whole[0]['reason']} on {whole[0]['column']!r}: came {whole[0]['value']}"
     schema_faults = sum(bool(e["uri"]) for e in entries)
     bad = schema_faults + len({e["row"] for e in entries if not e["uri"]})
-    total = staged + schema_faults
+    total = read + schema_faults
     if not total or bad / total <= tolerated:
         return None
     most = Counter(e["reason"] for e in entries).most_common(3)
@@ -87,9 +88,16 @@ def verdict(entries: list[dict[str, str]], staged: int, tolerated: float) -> str
 
 
 def judge(
-    validation: Validation, rows: pa.Table, rejected: pa.Table, origin: dict[str, str]
+    validation: Validation, rows: pa.Table, rejected: pa.Table, read: int, origin: dict[str, str]
 ) -> tuple[Section, pa.Table, list[dict[str, str]]]:
     """Hold one source's window against what the pipeline expects of it.
+
+    Args:
+        validation: What that is.
+        rows: Staged rows.
+        rejected: What did not fit the schema: `uri`, `reason`, `row`.
+        read: How many rows came that fit it, also those that the lake had before.
+        origin: `source`, `window` and `run`.
 
     Returns:
         What was found, the good rows, and the quarantine entries.
@@ -103,7 +111,7 @@ def judge(
         good=good.num_rows,
         rejected=rejected.num_rows,
         quarantined=len(entries),
-        why=verdict(entries, rows.num_rows, validation.tolerated_bad_share),
+        why=verdict(entries, read, validation.tolerated_bad_share),
         findings=checked.findings,
         rejections=data_docs.rejections(rejected),
     )
@@ -126,7 +134,8 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     for name in pipeline.sources:
         rows, rejected = _staged(context, f"staged_{name}"), _staged(context, f"rejected_{name}")
         origin = {"source": name, "window": str(window), "run": context.run}
-        section, good, entries = judge(pipeline.validation, rows, rejected, origin)
+        read = context.inputs["ingest"].values.get(name, {}).get("read", rows.num_rows)
+        section, good, entries = judge(pipeline.validation, rows, rejected, read, origin)
         if entries:
             outputs[f"quarantine_{name}"] = _quarantine(lake, control, context, name, entries)
         values[name] = {"published": good.num_rows, "quarantined": len(entries)}
@@ -164,17 +173,36 @@ def _staged(context: Context, name: str) -> pa.Table:
     return objects.read_parquet(uri)
 
 
-def _publish(lake: Lake, control: Control, context: Context, table: str, added: pa.Table) -> Output:
-    """Publish the window with what it had and what is added, each row once."""
+def _publish(
+    lake: Lake,
+    control: Control,
+    context: Context,
+    table: str,
+    added: pa.Table,
+    *,
+    without: Collection[str] = (),
+) -> Output:
+    """Publish the window with what it had and what is added, each row once.
+
+    Args:
+        lake: Where the table is.
+        control: Gives the lease; another product may publish the same source's window just now.
+        context: The window, and who publishes.
+        table: `namespace.name`.
+        added: What is new.
+        without: Columns that do not count where two rows are the same.
+    """
     window = context.required_window()
     with control.lease(
-        f"{table}/{window}", holder=context.holder, attempt=context.attempt
+        f"{table}/{window}", holder=context.holder, attempt=context.attempt, wait=60
     ) as lease:
-        rows = _united(lake, table, window, added)
+        rows = _united(lake, table, window, added, without)
         return lake.publish(table, rows, window, lease, properties={"run": context.run})
 
 
-def _united(lake: Lake, table: str, window: Window, added: pa.Table) -> pa.Table:
+def _united(
+    lake: Lake, table: str, window: Window, added: pa.Table, without: Collection[str]
+) -> pa.Table:
     import polars as pl
     import pyarrow as pa
 
@@ -182,7 +210,8 @@ def _united(lake: Lake, table: str, window: Window, added: pa.Table) -> pa.Table
         return added
     had = lake.read(table, window=window)
     both = pl.DataFrame(pl.from_arrow(pa.concat_tables([had, added.cast(had.schema)])))
-    return both.unique(maintain_order=True).to_arrow().cast(had.schema)
+    same = [name for name in both.columns if name not in without]
+    return both.unique(same, keep="first", maintain_order=True).to_arrow().cast(had.schema)
 
 
 def _quarantine(
@@ -194,4 +223,4 @@ def _quarantine(
     columns = {n: pa.array([e[n] for e in entries], pa.string()) for n in REASONS}
     times = pa.array([start] * len(entries), pa.timestamp("us", "UTC"))
     table = pa.table({"event_time": times, **columns})
-    return _publish(lake, control, context, f"quarantine.{name}", table)
+    return _publish(lake, control, context, f"quarantine.{name}", table, without=("run",))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BASELINES = {
     "majority": "ml_tasks.baselines.majority",
+    "mean": "ml_tasks.baselines.majority",
     "logistic_regression": "ml_tasks.baselines.linear",
     "linear_regression": "ml_tasks.baselines.linear",
     "gradient_boosting": "ml_tasks.baselines.gradient_boosting",

@@ -14,6 +14,12 @@ ColumnType = Literal[
 ]  # fmt: skip
 
 
+OWN_TIMES = ("known_at", "corrected_at")
+"""Columns that every raw table has beside those of its source and `event_time`."""
+OWN_COLUMNS = ("event_time", "asked_at", "label", "label_known_at", "split")
+"""Columns that every training set has beside its features."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -53,6 +59,9 @@ class Source(_Section):
         for name in (*self.key, self.event_time, *self.known_at):
             if name in (self.event_time, *self.known_at) and "timestamp" not in self.columns[name]:
                 raise ValueError(f"column {name!r} is {self.columns[name]}, wanted timestamp")
+        own = {*OWN_TIMES, "event_time"} - ({"event_time"} & {self.event_time})
+        if taken := sorted(own & set(self.columns)):
+            raise ValueError(f"other names than {taken}, which the raw table has of its own")
         return self
 
 
@@ -68,12 +77,20 @@ class Validation(_Section):
 class Features(_Section):
     """Which features the model is given."""
 
-    service: str
-    """Name of the Feast feature service."""
+    service: str | None = None
+    """Name of the Feast feature service; without one the model is given `columns` alone."""
     columns: tuple[str, ...] = ()
     """Columns of the label's source that are known when the question is asked."""
     keys: dict[str, str] = {}
     """Entity keys that are no columns of the label's source: name and SQL expression over them."""
+
+    @model_validator(mode="after")
+    def _given(self) -> Features:
+        if self.service is None and not self.columns:
+            raise ValueError("a service, columns, or both: there is nothing to learn from")
+        if self.service is None and self.keys:
+            raise ValueError("no keys: without a service nothing is looked up by them")
+        return self
 
 
 class Label(_Section):
@@ -168,6 +185,11 @@ class Pipeline(_Section):
         columns = self.sources[self.label.source].columns
         if unknown := sorted(set(self.features.columns) - set(columns)):
             raise ValueError(f"features.columns name {unknown}, wanted some of {sorted(columns)}")
+        used = {*self.features.columns, *self.sources[self.label.source].key} - {"event_time"}
+        if taken := sorted(used & set(OWN_COLUMNS)):
+            raise ValueError(f"features.columns or key name {taken}, which the set has of its own")
+        if times := [c for c in self.features.columns if "timestamp" in columns[c]]:
+            raise ValueError(f"features.columns name {times}, wanted numbers, texts or bools")
         if columns.get(self.label.known_at, "").removesuffix("?") != "timestamp":
             raise ValueError(
                 f"label.known_at is {self.label.known_at!r}, wanted a timestamp column"

@@ -68,8 +68,10 @@ def service(name: str) -> FeatureService:
     return SERVICES[name]
 
 
-def feature_names(name: str) -> tuple[str, ...]:
-    """Give the names of a service's features, in its order."""
+def feature_names(name: str | None) -> tuple[str, ...]:
+    """Give the names of a service's features, in its order; none without a service."""
+    if name is None:
+        return ()
     return tuple(
         feature.name for view in service(name).feature_view_projections for feature in view.features
     )
@@ -84,8 +86,10 @@ def inputs(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*keys, *(field.name for field in FLIGHT.schema)]))
 
 
-def views(name: str) -> list[str]:
+def views(name: str | None) -> list[str]:
     """Give the views of a service that stand on lake tables, `features.<view>`."""
+    if name is None:
+        return []
     from feature_repo.views import VIEWS
 
     named = {view.name for view in service(name).feature_view_projections}

@@ -45,8 +45,8 @@ def enforce(
 ) -> tuple[pl.DataFrame, list[Rejected]]:
     """Split a delivery into typed rows of the window and what does not fit.
 
-    Rows of other windows are neither, unless the delivery's address promises a range that they
-    lie outside of.
+    Rows of other windows are neither, good or bad, unless the delivery's address promises a range
+    that they lie outside of.
 
     Returns:
         Rows with the declared columns, and the rejected things with their reasons.
@@ -74,14 +74,16 @@ def enforce(
     both = pl.concat(
         [typed, raw.select(pl.all().name.prefix("raw "))], how="horizontal"
     ).with_columns(reason.alias(_REASON))
-    bad = both.filter(pl.col(_REASON).is_not_null())
+    time = pl.col(source.event_time)
+    inside = (time >= window.start) & (time < window.end)
+    other = ~inside
+    if delivery.covers is not None:
+        other &= (time >= delivery.covers.start) & (time < delivery.covers.end)
+    bad = both.filter(pl.col(_REASON).is_not_null() & ~other.fill_null(value=False))
     for row in bad.iter_rows(named=True):
         came = {k.removeprefix("raw "): v for k, v in row.items() if k.startswith("raw ")}
         rejected.append(Rejected(delivery.uri, row[_REASON], json.dumps(came, default=str)))
-    time = pl.col(source.event_time)
-    good = both.filter(
-        pl.col(_REASON).is_null() & (time >= window.start) & (time < window.end)
-    ).select(list(source.columns))
+    good = both.filter(pl.col(_REASON).is_null() & inside).select(list(source.columns))
     return good, rejected
 
 

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     Draws = dict[str, Numbers]
 
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "mae", "rmse"})
+MEASURED = {
+    "classification": (
+        "accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier", "ece",
+    ),
+    "regression": ("mae", "rmse", "r2"),
+}  # fmt: skip
+"""By task: the metrics that have an interval, which are those that a gate can judge."""
 LEVEL = 0.95
 
 

@@ -16,6 +16,7 @@ from ml_tasks.flow import FLOWS, after
 if TYPE_CHECKING:
     from pathlib import Path
 
+PIPELINES = ("arrival_delay", "flight_delays")
 READ = """
 import json, sys
 from airflow.dag_processing.dagbag import DagBag
@@ -80,24 +81,25 @@ def test_all_are_read_and_nothing_heavy_with_them(told: dict[str, Any]) -> None:
     assert told["errors"] == {}
     assert told["heavy"] == []
     assert sorted(told["dags"]) == [
-        "flight_delays__ingestion",
-        "flight_delays__intake",
-        "flight_delays__training",
+        f"{pipeline}__{purpose}"
+        for pipeline in PIPELINES
+        for purpose in ("ingestion", "intake", "training")
     ]
 
 
 def test_each_says_what_it_is_and_whose(told: dict[str, Any]) -> None:
     for name, dag in told["dags"].items():
         assert len(dag["doc"]) > 80, name
-        assert {"flight_delays", name.partition("__")[2]} <= set(dag["tags"])
+        assert set(name.split("__")) <= set(dag["tags"])
         for task in dag["tasks"].values():
             assert task["owner"] == "flight-operations"
             assert task["doc"]
 
 
 @pytest.mark.parametrize("flow", FLOWS)
-def test_the_order_is_the_flows(told: dict[str, Any], flow: str) -> None:
-    tasks = told["dags"][f"flight_delays__{flow}"]["tasks"]
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_the_order_is_the_flows(told: dict[str, Any], flow: str, pipeline: str) -> None:
+    tasks = told["dags"][f"{pipeline}__{flow}"]["tasks"]
     steps = FLOWS[flow]  # type: ignore[index]
     assert list(tasks) == [step.task for step in steps]
     for step in steps:
@@ -109,15 +111,19 @@ def test_the_order_is_the_flows(told: dict[str, Any], flow: str) -> None:
 
 def test_events_are_emitted_where_the_work_is_done(told: dict[str, Any]) -> None:
     outlets = {
-        f"{name.partition('__')[2]}.{task}": found["outlets"]
+        f"{name}.{task}": found["outlets"]
         for name, dag in told["dags"].items()
         for task, found in dag["tasks"].items()
         if found["outlets"]
     }
     assert outlets == {
-        "ingestion.materialise": ["features(flight_delays)"],
-        "intake.ask": ["training_request(flight_delays)"],
-        "training.promote": ["champion(flight_delays)"],
+        f"{pipeline}__{where}": [f"{asset}({pipeline})"]
+        for pipeline in PIPELINES
+        for where, asset in (
+            ("ingestion.materialise", "features"),
+            ("intake.ask", "training_request"),
+            ("training.promote", "champion"),
+        )
     }
 
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from ml_tasks import config
+from ml_tasks import config, ingest
 from ml_tasks.config import ROOT, Environment
 from ml_tasks.errors import ConfigError
 
@@ -18,7 +18,7 @@ def test_the_example_reads() -> None:
     assert pipeline.label.source == "flights"
     assert pipeline.resources_of("train").cpus == 2
     assert pipeline.resources_of("ingest").cpus == 1
-    assert [p.name for p in config.load_all(FLIGHTS.parent)] == ["flight_delays"]
+    assert [p.name for p in config.load_all(FLIGHTS.parent)] == ["arrival_delay", "flight_delays"]
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,12 @@ def test_the_example_reads() -> None:
         (("validation", "expectations"), {"x": []}, r"validation.expectations name \['x'\]"),
         (("name",), "other", "name: came 'other', wanted the file's name"),
         (("name",), "No Slug", "name: came 'No Slug', wanted"),
+        (("features",), {}, "features: came {}, wanted a service, columns, or both"),
+        (("features",), {"columns": ["dest"], "keys": {"x": "1"}}, "no keys: without a service"),
+        (("features", "columns"), ["landed_at"], r"name \['landed_at'\], wanted numbers, texts"),
+        (("sources", "weather", "columns", "known_at"), "timestamp", "names than .'known_at'"),
+        (("sources", "weather", "columns", "event_time"), "int64", "names than .'event_time'"),
+        (("sources", "flights", "key"), ["split"], r"key, event_time or known_at name \['split'\]"),
         (("sources", "weather", "event_time"), "nope", r"name \['nope'\], wanted declared"),
         (("sources", "weather", "event_time"), "temp", "'temp' is float64\\?, wanted timestamp"),
     ],
@@ -47,6 +53,20 @@ def test_faults_name_file_key_came_wanted(
     with pytest.raises(ConfigError, match=message) as caught:
         config.parse(yaml.safe_dump(content), FLIGHTS)
     assert str(caught.value).startswith(str(FLIGHTS))
+
+
+def test_columns_that_the_set_has_of_its_own_are_no_features() -> None:
+    content = yaml.safe_load(FLIGHTS.read_text())
+    content["sources"]["flights"]["columns"]["split"] = "string"
+    content["features"]["columns"].append("split")
+    with pytest.raises(ConfigError, match=r"columns or key name \['split'\], which the set has"):
+        config.parse(yaml.safe_dump(content), FLIGHTS)
+
+
+def test_a_sources_event_time_may_bear_that_name() -> None:
+    content = yaml.safe_load(FLIGHTS.read_text().replace("observed_at", "event_time"))
+    source = config.parse(yaml.safe_dump(content), FLIGHTS).sources["weather"]
+    assert ingest.raw_schema(source).names.count("event_time") == 1
 
 
 def test_a_missing_key_is_named() -> None:

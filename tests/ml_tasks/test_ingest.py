@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -120,6 +121,18 @@ def test_what_does_not_fit_is_kept_with_its_reason(
     assert reason in str(bad["reason"])
     assert str(bad["row"])
     assert result.values["unchanged"] is False
+
+
+def test_bad_rows_of_other_windows_are_theirs(
+    pipeline: Pipeline, environment: Environment, tmp_path: Path
+) -> None:
+    """A file of many windows is read for each; what has no readable time counts in all."""
+    uri = (tmp_path / "whole.csv").as_uri()
+    lines = "1,2013-01-02T10:00:00Z,x,\n2,2013-02-02T10:00:00Z,x,\n3,never,1,\n"
+    objects.write_text(uri, HEAD + lines)
+    source = pipeline.sources["s"].model_copy(update={"params": {"path": uri}})
+    result = run(pipeline.model_copy(update={"sources": {"s": source}}), environment)
+    assert [json.loads(str(r["row"]))["id"] for r in staged(result, "rejected")] == ["1", "3"]
 
 
 def test_columns_that_are_new_shuffled_or_gone(

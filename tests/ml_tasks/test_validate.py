@@ -48,20 +48,24 @@ def run(
     staged: pa.Table,
     rejected: pa.Table = NO_REJECTED,
     attempt: int = 1,
+    read: int | None = None,
+    name: str = "r",
 ) -> Result:
     outputs = {}
-    for name, table in (("staged_s", staged), ("rejected_s", rejected)):
-        uri = f"{environment.objects_root}/{name}.parquet"
+    for output, table in (("staged_s", staged), ("rejected_s", rejected)):
+        uri = f"{environment.objects_root}/{output}.parquet"
         objects.write_parquet(uri, table)
-        outputs[name] = Output(uri=uri, content_hash="0")
+        outputs[output] = Output(uri=uri, content_hash="0")
+    values = {} if read is None else {"s": {"read": read}}
+    ingested = Result(task="ingest", pipeline="p", run=name, outputs=outputs, values=values)
     context = Context(
         task="validate",
         pipeline="p",
-        run="r",
+        run=name,
         attempt=attempt,
         environment=environment,
         window=WEEK,
-        inputs={"ingest": Result(task="ingest", pipeline="p", run="r", outputs=outputs)},
+        inputs={"ingest": ingested},
     )
     return validate.run(pipeline, context)
 
@@ -82,6 +86,19 @@ def test_good_rows_flow_and_bad_rows_are_kept(pipeline: Pipeline, environment: E
     again = run(pipeline, environment, rows(1, 99, 2, 3, None), rejected)
     assert again.outputs["raw_s"].content_hash == result.outputs["raw_s"].content_hash
     assert lake.read("quarantine.s").num_rows == 2
+
+
+def test_bad_rows_that_come_again_with_good_ones_known_before(
+    pipeline: Pipeline, environment: Environment
+) -> None:
+    """Of a window that comes again its bad rows alone are staged, and their share is of all."""
+    run(pipeline, environment, rows(1, 99, 2))
+    again = run(pipeline, environment, rows(1, 99, 2).slice(1, 1), read=3, name="again")
+    assert again.values["s"] == {"published": 0, "quarantined": 1}
+    lake = Lake(environment)
+    assert lake.read("raw.s").num_rows == 2
+    (kept,) = lake.read("quarantine.s").to_pylist()
+    assert kept["run"] == "r"
 
 
 def test_too_many_bad_rows_stop_the_run(pipeline: Pipeline, environment: Environment) -> None:

@@ -78,4 +78,4 @@ def test_the_kubernetes_launcher_wants_servers(
 
 def test_an_unknown_pipeline_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "show", "trains"]) == 78
-    assert "wanted one of ['flight_delays']" in capsys.readouterr().err
+    assert "wanted one of ['arrival_delay', 'flight_delays']" in capsys.readouterr().err

@@ -38,7 +38,7 @@ def test_each_learns_repeats_itself_and_takes_what_is_new(name: str, task: str) 
     assert np.array_equal(said, two(ROWS[600:]))
     found = measure(task, ROWS[600:][label].to_numpy(), said)  # type: ignore[arg-type]
     good = found["roc_auc"] > 0.85 if task == "classification" else found["r2"] > 0.7
-    assert good or name == "majority"
+    assert good or name in ("majority", "mean")
     assert np.isfinite(one(NEW)).all()
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ml_tasks.training.bootstrap import Resamples, better, interval, metrics
+from ml_tasks.training.bootstrap import MEASURED, Resamples, better, interval, metrics
 from ml_tasks.training.metrics import measure
 
 DICE = np.random.default_rng(2)
@@ -28,6 +28,7 @@ def test_each_draw_is_the_metric_of_the_drawn_days(
     for draw, counts in enumerate(resamples.counts):
         rows = np.repeat(np.arange(N), counts[resamples.days].astype(int))
         wanted = measure(task, y[rows], np.asarray(p)[rows])  # type: ignore[arg-type]
+        assert tuple(found) == MEASURED[task]
         for name, values in found.items():
             assert values[draw] == pytest.approx(wanted[name], abs=1e-9), name
 
