@@ -17,18 +17,19 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     """Claim the trigger; its window is the run's.
 
     Raises:
-        NothingToDo: Another run has it, or it belongs to another pipeline.
-        ConfigError: The task was started without one.
+        NothingToDo: Another run has it, or there is none of that id.
+        ConfigError: The task was started without one, or with one of another pipeline.
     """
     if not context.trigger:
         raise ConfigError("claim: came no trigger, wanted --trigger ID; ask through the intake DAG")
     control = Control(context.environment.control)
     control.migrate()
-    trigger = control.claim(context.trigger, context.run)
-    if trigger.pipeline != pipeline.name:
+    asked = control.trigger(context.trigger)
+    if asked.pipeline != pipeline.name:
         raise ConfigError(
-            f"trigger {trigger.id}: came one of {trigger.pipeline!r}, wanted {pipeline.name!r}"
+            f"trigger {asked.id}: came one of {asked.pipeline!r}, wanted one of {pipeline.name!r}"
         )
+    trigger = control.claim(asked.id, context.run)
     return Result(
         task=context.task,
         pipeline=context.pipeline,

@@ -11,8 +11,8 @@ import numpy as np
 
 from ml_tasks.baselines import baseline
 from ml_tasks.errors import ConfigError
-from ml_tasks.gates.verdict import Measured, Segment
-from ml_tasks.io import objects
+from ml_tasks.gates.verdict import Leaks, Measured, Segment, Verdict
+from ml_tasks.io import objects, runs
 from ml_tasks.io.content import bytes_hash, content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.models.predict import OnnxModel
@@ -21,13 +21,14 @@ from ml_tasks.result import Output, Result
 from ml_tasks.training.bootstrap import Resamples, better, interval, metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import polars as pl
     from numpy.typing import NDArray
 
     from ml_tasks.config import Evaluation, Pipeline
     from ml_tasks.context import Context
+    from ml_tasks.io.control import Head
 
     Numbers = NDArray[np.float64]
 
@@ -110,7 +111,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     predictions = {CANDIDATE: model.predict(test_rows)}
     head = Control(context.environment.control).champion(context.pipeline)
     if head is not None:
-        predictions[CHAMPION] = _champion(context, head.run).predict(test_rows)
+        predictions[CHAMPION] = _champion(context, head, test_rows.columns).predict(test_rows)
     for name in pipeline.evaluation.baselines:
         fitted = baseline(name).fit(train, model.spec, about["label"], pipeline.training.seed)
         predictions[name] = fitted(test_rows)
@@ -134,6 +135,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         evaluation=pipeline.evaluation,
         seed=pipeline.training.seed,
     )
+    measured = measured.model_copy(update={"leaks": _leaks(context)})
     return _result(pipeline, context, measured, test_rows, predictions, test)
 
 
@@ -145,6 +147,15 @@ def _set(context: Context) -> tuple[pl.DataFrame, dict[str, Any]]:
         raise ConfigError("assemble's outputs are no objects; run assemble again")
     rows = pl.DataFrame(pl.from_arrow(objects.read_parquet(made.uri)))
     return rows, json.loads(objects.read_text(about.uri))
+
+
+def _leaks(context: Context) -> Leaks | None:
+    """Give what the prover found in this very set; `None` where it says nothing of it."""
+    proof = context.inputs["assemble"].outputs.get("leaks")
+    if proof is None or proof.uri is None:
+        return None
+    found = Leaks.model_validate_json(objects.read_bytes(proof.uri))
+    return found if found.set_hash == context.output("assemble", "set").content_hash else None
 
 
 def _trained(context: Context, name: str) -> tuple[OnnxModel, str]:
@@ -160,16 +171,30 @@ def _load(graph: str, about: str) -> tuple[OnnxModel, str]:
     return OnnxModel(objects.read_bytes(graph), spec), description["weights_hash"]
 
 
-def _champion(context: Context, run: str) -> OnnxModel:
-    """Load the champion from the run that trained it."""
-    folder = f"{context.environment.objects_root}/runs/{context.pipeline}/{run}/train"
-    graphs = [o.uri for o in objects.find(folder) if o.uri.endswith("/model.onnx")]
-    if not graphs:
-        raise ConfigError(
-            f"champion of {context.pipeline}: no model.onnx under {folder}; restore that run's "
-            "objects, or promote another version"
-        )
-    return _load(graphs[-1], graphs[-1].replace("model.onnx", "model.json"))[0]
+def _champion(context: Context, head: Head, columns: Sequence[str]) -> OnnxModel:
+    """Load the champion from the run that trained it: the very model that its verdict is about.
+
+    Raises:
+        ConfigError: Its objects are gone, or the set lacks what it takes in.
+    """
+    verdict = Verdict.model_validate_json(objects.read_bytes(head.verdict_uri))
+    folder = f"{runs.root(context.environment, context.pipeline, head.run)}/train"
+    for found in objects.find(folder):
+        if not found.uri.endswith("/model.onnx"):
+            continue
+        model, weights = _load(found.uri, found.uri.replace("model.onnx", "model.json"))
+        if weights != verdict.candidate:
+            continue
+        if missing := sorted({*model.spec.numeric, *model.spec.categorical} - set(columns)):
+            raise ConfigError(
+                f"champion {head.version} of {context.pipeline} takes in {missing}, which the set "
+                "lacks: keep them in the feature service until its successor is champion"
+            )
+        return model
+    raise ConfigError(
+        f"champion {head.version} of {context.pipeline}: no model {verdict.candidate[:12]} under "
+        f"{folder}; restore that run's objects, or promote another version"
+    )
 
 
 def _result(

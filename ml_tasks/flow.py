@@ -48,7 +48,7 @@ FLOWS: dict[Dag, tuple[Step, ...]] = {
         Step(task="record", teardown=True, doc="Write the run and its tasks to MLflow."),
     ),
     "training": (
-        Step(task="claim", retries=0, doc="Claim the trigger, or skip when somebody else has it."),
+        Step(task="claim", doc="Claim the trigger, or skip when somebody else has it."),
         Step(
             task="assemble",
             needs=("claim",),

@@ -24,7 +24,7 @@ def run(_pipeline: Pipeline, context: Context) -> Result:
 
     Raises:
         PromotionLostError: Another version became champion since; names it.
-        RejectedError: The verdict did not pass.
+        RejectedError: The verdict did not pass, or is about another model.
     """
     uri = context.output("judge", "verdict").uri
     if uri is None:
@@ -33,6 +33,11 @@ def run(_pipeline: Pipeline, context: Context) -> Result:
     if not verdict.passed:
         raise RejectedError("the verdict did not pass: there is nothing to promote")
     registered = context.inputs["register"].values
+    if registered["tags"]["weights_hash"] != verdict.candidate:
+        raise RejectedError(
+            f"version {registered['version']} is model {registered['tags']['weights_hash'][:12]}, "
+            f"the verdict is about {verdict.candidate[:12]}: run register again"
+        )
     control = Control(context.environment.control)
     head = control.promote(
         context.pipeline,

@@ -73,9 +73,18 @@ def outcome(results: Mapping[str, Result]) -> str:
 
 
 def run(pipeline: Pipeline, context: Context) -> Result:
-    """Record what the tasks of this run left; the same again changes nothing."""
+    """Record what the tasks of this run left; the same again changes nothing.
+
+    Control comes first, so that the ledger does not wait for MLflow; last MLflow's alias is set to
+    the head, in case a promotion was killed between the two.
+    """
     results = runs.results(context.environment, context.pipeline, context.run)
     results.pop(context.task, None)
+    control = Control(context.environment.control)
+    control.migrate()
+    claimed = results.get("claim")
+    if claimed is not None and "trigger" in claimed.values:
+        control.finish(claimed.values["trigger"], outcome(results))
     registry = Registry(context.environment, context.pipeline)
     times = [result.started for result in results.values() if result.started is not None]
     parent = registry.run(
@@ -96,9 +105,8 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         registry.used(parent, name="set", digest=made.content_hash, uri=made.uri)
     failed = any(faulty(result) for result in results.values()) or broken(results) is not None
     registry.end(parent, failed=failed)
-    claimed = results.get("claim")
-    if claimed is not None and "trigger" in claimed.values:
-        Control(context.environment.control).finish(claimed.values["trigger"], outcome(results))
+    if (head := control.champion(context.pipeline)) is not None:
+        registry.follow(head)
     log.info("%s tasks recorded under MLflow run %s", len(results), parent)
     return Result(
         task=context.task,

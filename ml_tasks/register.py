@@ -63,7 +63,13 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         f"registry {context.pipeline}", holder=context.holder, attempt=context.attempt, wait=120
     ) as lease:
         earlier = registry.versions()
-        own = [v for v in earlier if v.tags.get(RUN) == context.run and "complete" in v.tags]
+        own = [
+            v
+            for v in earlier
+            if v.tags.get(RUN) == context.run
+            and v.tags.get("weights_hash") == verdict.candidate
+            and "complete" in v.tags
+        ]
         tags = _tags(pipeline, context, verdict)
         done = [v.tags for v in earlier if "complete" in v.tags]
         tags["semantic_version"] = (

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ml_tasks.flow import step
 from ml_tasks.io import objects
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ml_tasks.config import Environment
     from ml_tasks.result import Result
 
@@ -17,7 +20,11 @@ def root(environment: Environment, pipeline: str, run: str) -> str:
 
 
 def results(environment: Environment, pipeline: str, run: str) -> dict[str, Result]:
-    """Give each task's result of its latest attempt, in the order in which they began."""
+    """Give each task's result of its latest attempt, in the order in which they began.
+
+    A result that is older than one it stands on is left out: the run was cleared and has not come
+    so far again.
+    """
     found = [
         objects.read_result(o.uri)
         for o in objects.find(root(environment, pipeline, run))
@@ -28,7 +35,17 @@ def results(environment: Environment, pipeline: str, run: str) -> dict[str, Resu
         known = latest.get(result.task)
         if known is None or result.attempt >= known.attempt:
             latest[result.task] = result
-    return latest
+    return {task: result for task, result in latest.items() if _stands(task, latest)}
+
+
+def _stands(task: str, latest: Mapping[str, Result]) -> bool:
+    """Tell whether a task's result is newer than all results that it stands on."""
+    began = str(latest[task].started)
+    needs = step(task).needs
+    return all(
+        need not in latest or (str(latest[need].started) <= began and _stands(need, latest))
+        for need in needs
+    )
 
 
 def attempts(environment: Environment, pipeline: str, run: str, task: str) -> int:

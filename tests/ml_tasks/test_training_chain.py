@@ -10,7 +10,13 @@ import pytest
 from ml_tasks import assemble, claim, evaluate, judge, promote, record, register, train
 from ml_tasks.config import Environment, Gate, Pipeline
 from ml_tasks.context import Context
-from ml_tasks.errors import NothingToDo, NotPassedError, PromotionLostError, RejectedError
+from ml_tasks.errors import (
+    ConfigError,
+    NothingToDo,
+    NotPassedError,
+    PromotionLostError,
+    RejectedError,
+)
 from ml_tasks.flow import FLOWS
 from ml_tasks.io import objects
 from ml_tasks.io.control import Control
@@ -228,6 +234,39 @@ def test_who_was_judged_against_an_older_champion_is_told(
     late.done["register"] = registered.model_copy(update={"values": values})
     with pytest.raises(PromotionLostError, match=r"version 9 .* champion None, but 1 is champion"):
         late.go("promote")
+
+
+def test_a_version_of_another_model_is_not_promoted(
+    champion: Runner, environment: Environment, pipeline: Pipeline
+) -> None:
+    swapped = Runner(pipeline, environment, "swapped")
+    swapped.done = {**champion.done}
+    values = champion.done["register"].values
+    tags = {**values["tags"], "weights_hash": "f" * 64}
+    swapped.done["register"] = champion.done["register"].model_copy(
+        update={"values": {**values, "tags": tags}}
+    )
+    with pytest.raises(RejectedError, match=r"version 1 is model ffff.*run register again"):
+        swapped.go("promote")
+
+
+def test_record_brings_the_alias_back_to_the_head(
+    champion: Runner, environment: Environment
+) -> None:
+    registry = Registry(environment, champion.pipeline.name)
+    registry.client.delete_registered_model_alias(champion.pipeline.name, "champion")
+    champion.go("record")
+    version = registry.client.get_model_version_by_alias(champion.pipeline.name, "champion")
+    assert version.version == champion.done["register"].values["version"]
+
+
+def test_a_champion_whose_inputs_are_gone_is_named(
+    champion: Runner, environment: Environment
+) -> None:
+    head = Control(environment.control).champion(champion.pipeline.name)
+    assert head is not None
+    with pytest.raises(ConfigError, match=r"takes in .*'distance'.* keep them in the feature"):
+        evaluate._champion(champion.context("evaluate"), head, ["carrier"])
 
 
 def test_a_failed_run_is_recorded_as_failed(environment: Environment, pipeline: Pipeline) -> None:
