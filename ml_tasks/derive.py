@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ml_tasks.io.control import Control
 from ml_tasks.io.engine import compute
 from ml_tasks.io.lake import Lake
+from ml_tasks.io.versions import newest_versions
 from ml_tasks.result import Output, Result, Window
 
 if TYPE_CHECKING:
@@ -104,10 +105,8 @@ def _as_known(frame: pl.DataFrame, key: tuple[str, ...], cut: datetime | None) -
     """Give each key's newest version among those known at a cut; first versions without one."""
     import polars as pl
 
-    first = pl.col("corrected_at").is_null()
-    known = frame.filter(first if cut is None else first | (pl.col("corrected_at") <= cut))
-    newest = known.sort("known_at", maintain_order=True).unique(list(key), keep="last")
-    return newest.sort(*key).to_arrow()
+    known = frame if cut is not None else frame.filter(pl.col("corrected_at").is_null())
+    return newest_versions(known, key, by=cut).sort(*key).to_arrow()
 
 
 def _withdrawn(rows: pl.DataFrame, state: pl.DataFrame, table: FeatureTable) -> pl.DataFrame:

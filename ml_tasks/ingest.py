@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks import sources
@@ -12,10 +13,13 @@ from ml_tasks.errors import SourceError
 from ml_tasks.io import objects
 from ml_tasks.io.content import content_hash
 from ml_tasks.io.lake import Lake
+from ml_tasks.io.versions import newest_versions
 from ml_tasks.result import Output, Result
 from ml_tasks.sources.schema import Rejected, arrow_type, enforce
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import polars as pl
     import pyarrow as pa
 
@@ -44,8 +48,9 @@ def stage(
 ) -> Staged:
     """Compare a window's deliveries, in the order they landed, with what is published.
 
-    A row whose key is not known yet is new. A row that differs from the newest version of its
-    key is a correction: it became known when its delivery landed. Any other row is no news.
+    A row whose key is not known yet is new. A row that differs from the version of its key that
+    was the newest when it landed is a correction: it became known then. Any other row is no news.
+    Of what landed at once, a key's last row counts.
 
     Args:
         source: What the rows should look like.
@@ -55,17 +60,23 @@ def stage(
     """
     import polars as pl
 
-    schema = raw_schema(source)
-    known = _newest(source, published if published is not None else schema.empty_table())
-    added, rejected, read = [], [], 0
-    for delivery in deliveries:
-        rows, bad = enforce(source, delivery, window)
-        rejected += bad
-        read += rows.height
-        news = _news(source, rows, known, delivery)
+    schema, key = raw_schema(source), list(source.key)
+    had = published if published is not None else schema.empty_table()
+    known = pl.DataFrame(pl.from_arrow(had))
+    added, rejected, read = [known.clear()], [], 0
+    for landed_at, together in groupby(deliveries, key=lambda delivery: delivery.landed_at):
+        parts = []
+        for delivery in together:
+            rows, bad = enforce(source, delivery, window)
+            parts.append(rows)
+            rejected += bad
+            read += rows.height
+        rows = pl.concat(parts).unique(key, keep="last", maintain_order=True)
+        news = _news(source, rows, newest_versions(known, key, by=landed_at), landed_at)
         added.append(news)
-        known = _newest(source, pl.concat([known, news]).to_arrow())
-    frame = pl.concat([known.clear(), *added]).sort("event_time", *source.key, "known_at")
+        known = pl.concat([known, news])
+    order = ["event_time", *key, "corrected_at"]
+    frame = pl.concat(added).sort(order, nulls_last=False)
     return Staged(frame.to_arrow().cast(schema), rejected, read)
 
 
@@ -114,22 +125,15 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     )
 
 
-def _newest(source: Source, rows: pa.Table) -> pl.DataFrame:
-    import polars as pl
-
-    frame = pl.DataFrame(pl.from_arrow(rows)).sort("known_at", maintain_order=True)
-    return frame.unique(list(source.key), keep="last", maintain_order=True)
-
-
 def _news(
-    source: Source, rows: pl.DataFrame, known: pl.DataFrame, delivery: Delivery
+    source: Source, rows: pl.DataFrame, known: pl.DataFrame, landed_at: datetime
 ) -> pl.DataFrame:
     import polars as pl
 
     columns, key = list(source.columns), list(source.key)
     fresh = rows.join(known.select(columns), on=columns, how="anti", nulls_equal=True)
     before = known.select(*key, pl.lit(value=True).alias("_before"))
-    landed = pl.lit(delivery.landed_at).cast(pl.Datetime("us", "UTC"))
+    landed = pl.lit(landed_at).cast(pl.Datetime("us", "UTC"))
     corrected = pl.when(pl.col("_before").is_not_null()).then(landed)
     return (
         fresh.join(before, on=key, how="left", nulls_equal=True)

@@ -163,6 +163,19 @@ def test_two_corrections_make_three_versions() -> None:
     assert [r["origin_left_6h_mean_delay"] for r in rows] == [10.0, 60.0, 30.0]
 
 
+def test_a_correction_counts_whatever_the_wrong_version_claims() -> None:
+    """Its landing was wrong and lies weeks ahead: the correction is no less the newest."""
+    wrong = flight(1, 2, 10)
+    ahead = wrong["landed_at"] + timedelta(days=60)
+    landing = DAY.start + timedelta(days=3)
+    versions = [{**wrong, "landed_at": ahead, "known_at": ahead}, corrected(wrong, 10, landing)]
+    rows = derived("aircraft", versions)
+    known = [
+        (r["aircraft_last_state"], r["known_at"]) for r in rows if r["aircraft_last_state"] == 2
+    ]
+    assert known == [(2, landing)]
+
+
 def test_an_event_that_a_correction_moves_leaves_no_phantom() -> None:
     """A landing at 6:05 that was at 5:05: who asks for 7:00 once it is known finds the latter."""
     first = flight(1, 3, 65)

@@ -99,6 +99,55 @@ def test_a_correction_within_one_window_keeps_both_versions(
     assert result.values["s"]["corrections"] == 1
 
 
+def test_a_wrong_version_that_claims_to_be_known_later_does_not_come_back(
+    pipeline: Pipeline, environment: Environment, tmp_path: Path
+) -> None:
+    """Its time was wrong, and is corrected before that time has come."""
+    source = pipeline.sources["s"]
+    columns = {**source.columns, "done": "timestamp?"}
+    known = {"columns": columns, "known_at": ("at", "done")}
+    pipeline = pipeline.model_copy(update={"sources": {"s": source.model_copy(update=known)}})
+    folder, head = f"{tmp_path.as_uri()}/in/2013-01-02", "id,at,value,note,done\n"
+    for day, done in ((3, "2013-03-01"), (5, "2013-01-02")):
+        row = f"1,2013-01-02T10:00:00Z,1,,{done}T12:00:00Z\n"
+        objects.write_text(f"{folder}/landed=2013-01-{day:02}.csv", head + row)
+    first = run(pipeline, environment)
+    assert first.values["s"]["corrections"] == 1
+    publish(environment, first)
+    assert run(pipeline, environment, 2).values["unchanged"] is True
+
+
+def test_versions_that_landed_at_once_or_came_back_are_no_news_again(
+    pipeline: Pipeline, environment: Environment, tmp_path: Path
+) -> None:
+    folder = f"{tmp_path.as_uri()}/in/2013-01-02"
+    for day, value in ((3, 1), (5, 2), (6, 1)):
+        for part in "ab":
+            text = f"{HEAD}1,2013-01-02T10:00:00Z,{value},{part}\n"
+            objects.write_text(f"{folder}/landed=2013-01-{day:02}/{part}.csv", text)
+    source = pipeline.sources["s"]
+    params = {"path": source.params["path"].replace("*", "**/*")}
+    source = source.model_copy(update={"params": params})
+    pipeline = pipeline.model_copy(update={"sources": {"s": source}})
+    first = run(pipeline, environment)
+    assert [(r["value"], r["note"]) for r in staged(first)] == [(1, "b"), (2, "b"), (1, "b")]
+    publish(environment, first)
+    again = run(pipeline, environment, 2)
+    assert staged(again) == []
+    assert again.values["unchanged"] is True
+
+
+def test_a_delivery_that_is_found_late_is_held_against_what_was_known_when_it_landed(
+    pipeline: Pipeline, environment: Environment, tmp_path: Path
+) -> None:
+    for landed, value in ((3, 1), (7, 2)):
+        deliver(tmp_path, f"1,2013-01-02T10:00:00Z,{value},\n", landed=landed)
+    publish(environment, run(pipeline, environment))
+    deliver(tmp_path, "1,2013-01-02T10:00:00Z,5,\n", landed=5)
+    (found,) = staged(run(pipeline, environment, 2))
+    assert (found["value"], found["corrected_at"]) == (5, WEEK.start.replace(day=5))
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
