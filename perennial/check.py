@@ -13,7 +13,7 @@ from ml_tasks.flow import task_names
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ml_tasks.config import Environment, Pipeline
+    from ml_tasks.config import Environment, Gate, Pipeline
 
 
 def look(environment: Environment, wanted: Sequence[str]) -> dict[str, list[str]]:
@@ -35,18 +35,19 @@ def _faults(environment: Environment, name: str) -> Iterator[str]:
     except ConfigError as fault:
         yield from str(fault).splitlines()
         return
-    for hold in _checks(pipeline):
+    for hold in _checks(pipeline, folder):
         try:
             hold()
         except ConfigError as fault:
             yield from (f"{folder / stem}.yaml: {line}" for line in str(fault).splitlines())
 
 
-def _checks(pipeline: Pipeline) -> Iterator[Callable[[], object]]:
+def _checks(pipeline: Pipeline, folder: Path) -> Iterator[Callable[[], object]]:
     for name, source in pipeline.sources.items():
         yield partial(sources.params_of, name, source)
     for gate in pipeline.evaluation.gates:
         yield partial(gates.params_of, gate)
+        yield partial(_gate, pipeline, gate)
     for name in pipeline.evaluation.baselines:
         yield partial(baselines.baseline, name)
     yield partial(models.params_of, pipeline.training)
@@ -54,6 +55,57 @@ def _checks(pipeline: Pipeline) -> Iterator[Callable[[], object]]:
     yield partial(_resources, pipeline)
     yield partial(_service, pipeline)
     yield partial(_expressions, pipeline)
+    yield partial(_shared, pipeline, folder)
+
+
+def _gate(pipeline: Pipeline, gate: Gate) -> None:
+    """Hold a gate against what is measured: a metric of the task, a baseline that is fitted."""
+    from ml_tasks.training.bootstrap import LOWER_IS_BETTER, MEASURED
+
+    where, told = f"evaluation.gates {gate.name}", gate.params
+    metric, known = told.get("metric"), MEASURED[pipeline.label.task]
+    if metric is not None and metric not in known:
+        raise ConfigError(
+            f"{where}: came metric {metric!r}, wanted one of {', '.join(known)}: label.task is "
+            f"{pipeline.label.task}"
+        )
+    baseline, fitted = told.get("baseline"), pipeline.evaluation.baselines
+    if baseline is not None and baseline not in fitted:
+        raise ConfigError(
+            f"{where}: came baseline {baseline!r}, wanted one of evaluation.baselines {fitted}"
+        )
+    needed = "maximum" if metric in LOWER_IS_BETTER else "minimum"
+    bounds = [
+        {"minimum", "maximum"} & set(other.params)
+        for other in pipeline.evaluation.gates
+        if other.name == gate.name and other.params.get("metric") == metric
+    ]
+    if any(bounds) and not any(needed in bound for bound in bounds):
+        worse = "larger" if needed == "maximum" else "smaller"
+        raise ConfigError(
+            f"{where}: came no {needed} for {metric}, wanted one: {worse} is worse, so any bad "
+            "model would pass"
+        )
+
+
+def _shared(pipeline: Pipeline, folder: Path) -> None:
+    """Hold sources against those of the same name in other pipelines: they fill the same tables."""
+    for path in sorted(folder.glob("*.yaml")):
+        if path.stem == pipeline.name:
+            continue
+        try:
+            other = config.load(path.stem, folder)
+        except ConfigError:
+            continue  # it is told of its own faults
+        for name in sorted(pipeline.sources.keys() & other.sources.keys()):
+            alike = pipeline.sources[name] == other.sources[name]
+            ours, theirs = (p.validation.expectations.get(name, ()) for p in (pipeline, other))
+            if not alike or ours != theirs:
+                raise ConfigError(
+                    f"sources.{name}: came other {'expectations' if alike else 'declarations'} "
+                    f"than in {path}, wanted the same: both fill the table raw.{name}. Make them "
+                    "alike, or name one of them otherwise"
+                )
 
 
 def _expectations(pipeline: Pipeline) -> None:

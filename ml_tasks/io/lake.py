@@ -162,6 +162,7 @@ class Lake:
         """
         from pyiceberg.exceptions import CommitFailedException, ValidationException
 
+        rows = _plain(rows)  # as they will be read: else equal rows differ by type
         self._ensure(table, rows.schema)
         moved, digest = not lease.took_over, content_hash(rows)
         for _ in range(COMMIT_TRIES):

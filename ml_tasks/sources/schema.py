@@ -66,13 +66,13 @@ def enforce(
             rejected.append(Rejected(delivery.uri, f"column {name!r} is not declared", sample))
     missing = [n for n in source.columns if n not in raw.columns]
     raw = raw.with_columns(pl.lit(None).alias(name) for name in missing)
-    typed = raw.select(_typed(raw, name, kind) for name, kind in source.columns.items())
+    rows = raw.select(typed(raw, name, kind) for name, kind in source.columns.items())
     reason = pl.coalesce(
         [_fault(name, kind) for name, kind in source.columns.items()]
         + [_outside(source, delivery), _repeated(source)]
     )
     both = pl.concat(
-        [typed, raw.select(pl.all().name.prefix("raw "))], how="horizontal"
+        [rows, raw.select(pl.all().name.prefix("raw "))], how="horizontal"
     ).with_columns(reason.alias(_REASON))
     time = pl.col(source.event_time)
     inside = (time >= window.start) & (time < window.end)
@@ -95,7 +95,7 @@ def _empty(source: Source) -> pl.DataFrame:
     return pl.DataFrame(pl.from_arrow(pa.schema(fields).empty_table()))
 
 
-def _typed(raw: pl.DataFrame, name: str, kind: str) -> pl.Expr:
+def typed(raw: pl.DataFrame, name: str, kind: str) -> pl.Expr:
     """Read a column as its declared type; null where that fails."""
     import polars as pl
 

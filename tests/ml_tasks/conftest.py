@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import socket
@@ -13,26 +14,62 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from ml_tasks import config, derive, ingest, materialise, validate
+from ml_tasks import config
 from ml_tasks.config import ROOT, Environment, Pipeline
 from ml_tasks.context import Context
+from ml_tasks.flow import FLOWS
+from ml_tasks.io import objects
 from ml_tasks.result import Result, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    Task = Callable[[Pipeline, Context], Result]
+    Chain = Callable[..., dict[str, Result]]
 
 WEEKS = tuple(
     Window.parse(w)
     for w in ("2013-01-01/2013-01-08", "2013-01-08/2013-01-15", "2013-01-15/2013-01-22")
 )
-CHAIN = {
-    "ingest": (ingest.run, ()),
-    "validate": (validate.run, ("ingest",)),
-    "derive": (derive.run, ()),
-    "materialise": (materialise.run, ()),
-}
+
+
+INGESTION = ("ingest", "validate", "derive", "materialise")
+
+
+@pytest.fixture(scope="session")
+def chain() -> Chain:
+    """Run a flow's tasks in order, as a launcher would."""
+
+    def run(
+        pipeline: Pipeline,
+        environment: Environment,
+        flow: str,
+        *,
+        name: str,
+        window: Window,
+        tasks: tuple[str, ...],
+        trigger: str | None = None,
+        before: Mapping[str, Result] | None = None,
+    ) -> dict[str, Result]:
+        done = dict(before or {})
+        for step in FLOWS[flow]:  # type: ignore[index]
+            if step.task not in tasks:
+                continue
+            context = Context(
+                task=step.task,
+                pipeline=pipeline.name,
+                run=name,
+                attempt=1,
+                environment=environment,
+                window=window,
+                trigger=trigger,
+                inputs={need: done[need] for need in step.needs if need in done},
+            )
+            module = importlib.import_module(f"ml_tasks.{step.task}")
+            done[step.task] = module.run(pipeline, context)
+            objects.write_result(f"{context.folder}/result.json", done[step.task])
+        return done
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -44,22 +81,15 @@ def flights() -> Pipeline:
 
 
 @pytest.fixture(scope="session")
-def lake_of_weeks(tmp_path_factory: pytest.TempPathFactory, flights: Pipeline) -> Environment:
+def lake_of_weeks(
+    tmp_path_factory: pytest.TempPathFactory, flights: Pipeline, chain: Chain
+) -> Environment:
     """An environment whose lake and online store hold the weeks."""
     environment = Environment(home=tmp_path_factory.mktemp("weeks"))
     for number, window in enumerate(WEEKS):
-        done: dict[str, Result] = {}
-        for task, (run, needs) in CHAIN.items():
-            context = Context(
-                task=task,
-                pipeline=flights.name,
-                run=f"week{number}",
-                attempt=1,
-                environment=environment,
-                window=window,
-                inputs={need: done[need] for need in needs},
-            )
-            done[task] = run(flights, context)
+        chain(
+            flights, environment, "ingestion", name=f"week{number}", window=window, tasks=INGESTION
+        )
     return environment
 
 

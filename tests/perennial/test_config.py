@@ -53,6 +53,11 @@ def test_the_examples_are_good(capsys: pytest.CaptureFixture[str]) -> None:
         ("type: expect_column_values_to_not_be_null", "type: expect_nothing",
          "validation.expectations.flights: came type 'expect_nothing'"),
         ("baselines: [majority", "baselines: [minority", "minority"),
+        ("{metric: ece, max", "{metric: rmse, max", "came metric 'rmse', wanted one of accuracy"),
+        ("baselines: [majority, logistic_regression", "baselines: [majority",
+         "came baseline 'logistic_regression', wanted one of evaluation.baselines"),
+        ("ece, maximum: 0.08", "ece, minimum: 0.08", "came no maximum for ece, wanted one: larger"),
+        ("roc_auc, minimum: 0.55", "roc_auc, maximum: 0.9", "came no minimum for roc_auc, wanted"),
     ],
 )  # fmt: skip
 def test_a_fault_is_one_line_that_names_file_and_key(
@@ -66,6 +71,26 @@ def test_a_fault_is_one_line_that_names_file_and_key(
     assert len(lines) == 1, lines
     assert lines[0].startswith(str(file))
     assert said in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("humid: float64?", "humid: float64", "sources.weather: came other declarations than in"),
+        ("max_value: 110", "max_value: 100", "sources.weather: came other expectations than in"),
+    ],
+)
+def test_a_source_that_two_products_declare_otherwise(
+    old: str, new: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "flight_delays.yaml"
+    file.write_text(EXAMPLE)
+    other = EXAMPLE.replace("name: flight_delays", "name: other").replace(old, new, 1)
+    (tmp_path / "other.yaml").write_text(other)
+    assert main(["config", "check", str(file)]) == 78
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert "other.yaml, wanted the same: both fill the table raw.weather" in line
 
 
 def test_the_kubernetes_launcher_wants_servers(
