@@ -7,6 +7,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from ml_tasks import prover
 from ml_tasks.errors import RejectedError
 from ml_tasks.io import features, objects
 from ml_tasks.io.content import bytes_hash, content_hash
@@ -16,18 +17,24 @@ from ml_tasks.io.lake import Lake
 from ml_tasks.result import Output, Result, Window
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import polars as pl
     import pyarrow as pa
 
     from ml_tasks.config import Pipeline, Split
     from ml_tasks.context import Context
+    from ml_tasks.gates.verdict import Leaks
 
 log = logging.getLogger(__name__)
 ROW = ("event_time", "asked_at", "label", "label_known_at", "split")
 
 
 def labelled(raw: pa.Table, pipeline: Pipeline, cut: datetime) -> pl.DataFrame:
-    """Give each key's newest version at the cut that has a label which was known by then.
+    """Give each key that has a label at the cut, and what was known of it when it was asked.
+
+    The label is that of the newest version at the cut; all else is as it stood when the question
+    was asked: an aircraft that is swapped later was not known to be another one.
 
     Args:
         raw: Rows of the label's source in all their versions.
@@ -45,11 +52,32 @@ def labelled(raw: pa.Table, pipeline: Pipeline, cut: datetime) -> pl.DataFrame:
     value = evaluate(newest.to_arrow(), {"label": label.expression})
     labels = pl.DataFrame(pl.from_arrow(value)).get_column("label").cast(pl.Float64)
     ask = timedelta(minutes=label.asked_before_minutes)
-    return newest.with_columns(
+    found = newest.with_columns(
         labels,
         pl.max_horizontal(label.known_at, "corrected_at").alias("label_known_at"),
         (pl.col("event_time") - ask).alias("asked_at"),
     ).filter(pl.col("label").is_not_null() & (pl.col("label_known_at") <= cut))
+    return _as_asked(found, frame, source.key)
+
+
+def _as_asked(rows: pl.DataFrame, versions: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    import polars as pl
+
+    corrected = pl.col("corrected_at")
+    then = (
+        versions.join(rows.select(*key, "asked_at"), on=list(key), nulls_equal=True)
+        .filter(corrected.is_null() | (corrected <= pl.col("asked_at")))
+        .sort("corrected_at", nulls_last=False, maintain_order=True)
+        .unique(list(key), keep="last")
+    )
+    own = [c for c in ROW if c in rows.columns and c not in key]
+    return rows.select(*key, *own).join(
+        then.drop(own, strict=False),
+        on=list(key),
+        how="left",
+        nulls_equal=True,
+        maintain_order="left",
+    )
 
 
 def ranges(window: Window, split: Split) -> dict[str, Window]:
@@ -119,10 +147,13 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     for name, snapshot in snapshots.items():
         lake.tag(name, snapshot, tag)
     description = _description(made, pipeline, snapshots, digest)
-    text = json.dumps(description, indent=2)
+    leaks = _proven(made, raw, pipeline, context, snapshots)
+    proof = leaks.model_dump_json(indent=2)
     set_uri, text_uri = f"{context.folder}/set.parquet", f"{context.folder}/set.json"
+    leaks_uri = f"{context.folder}/leaks.json"
     objects.write_parquet(set_uri, made)
-    objects.write_text(text_uri, text)
+    objects.write_text(text_uri, json.dumps(description, indent=2))
+    objects.write_text(leaks_uri, proof)
     log.info("%s: %s rows in the set %s", window, description["rows"], digest[:12])
     return Result(
         task=context.task,
@@ -133,8 +164,15 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         outputs={
             "set": Output(uri=set_uri, content_hash=digest, rows=made.num_rows, window=window),
             "description": Output(uri=text_uri, content_hash=_without_snapshots(description)),
+            "leaks": Output(uri=leaks_uri, content_hash=bytes_hash(proof.encode())),
         },
-        values={"rows": description["rows"], "snapshots": snapshots, "set": digest, "tag": tag},
+        values={
+            "rows": description["rows"],
+            "snapshots": snapshots,
+            "set": digest,
+            "tag": tag,
+            "leaks": sorted({leak.column for leak in leaks.leaks}),
+        },
     )
 
 
@@ -204,6 +242,33 @@ def _looked_up(
         features.apply(store)
     joined = features.historical(store, service, entities.to_pandas())
     return pl.DataFrame(pl.from_arrow(joined)).select(features.feature_names(service))
+
+
+def _proven(
+    made: pa.Table, raw: pa.Table, pipeline: Pipeline, context: Context, snapshots: dict[str, int]
+) -> Leaks:
+    """Hold the set against the lake, by another way than the join's."""
+    service, window = pipeline.features.service, context.required_window()
+    lake = Lake(context.environment)
+    subject = prover.subject(
+        made,
+        content_hash(made),
+        raw,
+        pipeline,
+        inputs=features.inputs(service) if service is not None else (),
+        keys=lambda asked: evaluate(asked, pipeline.features.keys),
+        cut=window.end,
+    )
+
+    def views() -> Iterator[prover.View]:
+        for name in features.views(service):
+            keys, names, ttl = features.shape(name)
+            table = f"features.{name}"
+            reach = Window(start=window.start - subject.ahead - ttl, end=window.end)
+            rows = lake.read(table, window=reach, snapshot=snapshots[table])
+            yield prover.View(name=name, keys=keys, features=names, ttl=ttl, rows=rows)
+
+    return prover.prove(subject, views(), prover.OnRequest(*features.on_request(service)))
 
 
 def _description(

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from ml_tasks.config import explain
 from ml_tasks.errors import ConfigError
-from ml_tasks.gates import beats_baseline, beats_champion, floor, worst_segment
+from ml_tasks.gates import beats_baseline, beats_champion, floor, no_leak, worst_segment
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -26,6 +26,7 @@ class _GateModule(Protocol):
 
 GATES: dict[str, _GateModule] = {
     "floor": floor,
+    "no_leak": no_leak,
     "beats_baseline": beats_baseline,
     "beats_champion": beats_champion,
     "worst_segment": worst_segment,

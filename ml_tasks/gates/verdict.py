@@ -35,6 +35,31 @@ class Segment(_Frozen):
     metrics: dict[str, Interval]
 
 
+class Leak(_Frozen):
+    """One column that holds what was not known when the question was asked."""
+
+    column: str
+    kind: str
+    """What it holds instead, such as `future row` or `own departure_delay`."""
+    rows: int
+    evidence: str
+
+
+class Leaks(_Frozen):
+    """What the leak prover found in a training set."""
+
+    set_hash: str
+    """Content hash of the set."""
+    rows: int
+    cells: int
+    """How many were held against what was known."""
+    leaks: tuple[Leak, ...]
+    strength: dict[str, float]
+    """By column: AUC of the best ranking of the label that it alone gives."""
+    coincidence: dict[str, float]
+    """By column: share of rows in which it is the row's own outcome, beyond chance."""
+
+
 class Measured(_Frozen):
     """Candidate, champion and baselines on the same test rows."""
 
@@ -48,6 +73,8 @@ class Measured(_Frozen):
     over_baseline: dict[str, dict[str, Interval]] = {}
     """By baseline and metric: how much better, paired; positive is better."""
     segments: tuple[Segment, ...] = ()
+    leaks: Leaks | None = None
+    """What the leak prover found in the set; `None` where it did not run."""
 
 
 class Judgement(_Frozen):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ml_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime, timedelta
 
     import pandas as pd
@@ -94,6 +94,40 @@ def views(name: str | None) -> list[str]:
 
     named = {view.name for view in service(name).feature_view_projections}
     return [view for view in VIEWS if view in named]
+
+
+def on_request(
+    name: str | None,
+) -> tuple[tuple[str, ...], tuple[str, ...], Callable[[pa.Table], pa.Table]]:
+    """Give what a service computes when it is asked.
+
+    Returns:
+        The features, the features of views that they are made of, and what computes them from
+        those and from the request columns.
+    """
+    import pyarrow as pa
+
+    from feature_repo.on_demand import ON_DEMAND
+
+    projections = [] if name is None else service(name).feature_view_projections
+    named = {projection.name for projection in projections}
+    views = [view for view in ON_DEMAND if view.name in named]
+    needs = {
+        feature.name
+        for view in views
+        for projection in view.source_feature_view_projections.values()
+        for feature in projection.features
+    }
+
+    def compute(told: pa.Table) -> pa.Table:
+        frame, columns = told.to_pandas(), {}
+        for view in views:
+            made = view.feature_transformation.udf(frame)
+            columns.update({c: pa.array(made[c], from_pandas=True) for c in made})
+        return pa.table(columns)
+
+    features = [feature.name for view in views for feature in view.features]
+    return tuple(features), tuple(sorted(needs)), compute
 
 
 def historical(opened: FeatureStore, name: str, entities: pd.DataFrame) -> pa.Table:

@@ -9,7 +9,7 @@ from ml_tasks import config, judge
 from ml_tasks.config import ROOT, Gate
 from ml_tasks.context import Context
 from ml_tasks.errors import ConfigError
-from ml_tasks.gates.verdict import Interval, Measured, Segment, Verdict
+from ml_tasks.gates.verdict import Interval, Leak, Leaks, Measured, Segment, Verdict
 from ml_tasks.io import objects
 from ml_tasks.result import Output, Result
 
@@ -22,6 +22,14 @@ def around(value: float, half: float = 0.01) -> Interval:
 
 
 NAN = around(math.nan)
+PROOF = Leaks(
+    set_hash="s",
+    rows=900,
+    cells=1800,
+    leaks=(),
+    strength={"a": 0.7, "b": 0.61},
+    coincidence={"a": 0.004},
+)
 MEASURED = Measured(
     candidate="h",
     champion="3",
@@ -32,6 +40,7 @@ MEASURED = Measured(
         Segment(name="a=1", rows=500, days=20, metrics={"roc_auc": around(0.7)}),
         Segment(name="a=2", rows=500, days=20, metrics={"roc_auc": around(0.6)}),
     ),
+    leaks=PROOF,
 )
 
 
@@ -53,6 +62,9 @@ MEASURED = Measured(
         ("beats_baseline", {"metric": "roc_auc", "baseline": "x"}, False, "not compared with x"),
         ("worst_segment", {"metric": "roc_auc", "minimum": 0.6}, True, "of 2 segments is a=2"),
         ("worst_segment", {"metric": "roc_auc", "minimum": 0.65}, False, "a=2 with 0.6000"),
+        ("no_leak", {"ceiling": 0.7}, True, "1800 cells of 900 rows are as known when asked"),
+        ("no_leak", {"ceiling": 0.69}, False, "a: alone it ranks the label with AUC 0.7000"),
+        ("no_leak", {"ceiling": 0.8, "coincidence": 0.003}, False, "a: 0.4% of its cells are"),
     ],
 )
 def test_gates(name: str, params: dict[str, object], passed: bool, evidence: str) -> None:
@@ -65,6 +77,38 @@ def test_the_first_champion_has_no_rival() -> None:
     first = MEASURED.model_copy(update={"champion": None, "over_champion": {}})
     gate = Gate(name="beats_champion", params={"metric": "roc_auc"})
     assert judge.judge(first, [gate], pipeline="p", run="r").passed
+
+
+@pytest.mark.parametrize(
+    ("proof", "measured", "evidence"),
+    [
+        (None, None, "the set was not proven; assemble it again"),
+        (PROOF.model_copy(update={"cells": 0}), None, "was not proven"),
+        (PROOF.model_copy(update={"strength": {}}), None, "was not proven"),
+        (PROOF.model_copy(update={"strength": {"a": math.nan}}), 1, "AUC nan"),
+        (
+            PROOF.model_copy(
+                update={
+                    "leaks": tuple(
+                        Leak(column=f"c{i}", kind="future row", rows=9, evidence="9 of 900 rows")
+                        for i in range(7)
+                    )
+                }
+            ),
+            7,
+            "c0: future row: 9 of 900 rows; c1",
+        ),
+    ],
+)
+def test_without_a_clean_proof_nothing_passes(
+    proof: Leaks | None, measured: int | None, evidence: str
+) -> None:
+    gate = Gate(name="no_leak", params={"ceiling": 0.85})
+    of = MEASURED.model_copy(update={"leaks": proof})
+    (judgement,) = judge.judge(of, [gate], pipeline="p", run="r").judgements
+    assert (judgement.passed, judgement.measured) == (False, measured)
+    assert evidence in judgement.evidence
+    assert ("and 2 more" in judgement.evidence) is (measured == 7)
 
 
 def test_one_gate_that_fails_is_enough() -> None:
@@ -82,6 +126,8 @@ def test_one_gate_that_fails_is_enough() -> None:
         ([Gate(name="floor", params={"metric": "x"})], "without a threshold nothing passes"),
         ([Gate(name="worst_segment", params={"metric": "x"})], "without a threshold nothing"),
         ([Gate(name="floor", params={"metric": "x", "minimum": math.nan})], "a finite number"),
+        ([Gate(name="no_leak")], "ceiling: came nothing, wanted a value"),
+        ([Gate(name="no_leak", params={"ceiling": 1})], "no_leak.*ceiling"),
         ([Gate(name="beats_champion", params={"metrik": "x"})], "metrik: came an unknown key"),
     ],
 )
@@ -107,5 +153,5 @@ def test_the_verdict_is_written(environment: Environment) -> None:
     written = result.outputs["verdict"].uri
     assert written is not None
     verdict = Verdict.model_validate_json(objects.read_bytes(written))
-    assert [j.passed for j in verdict.judgements] == [True, True, False, True, True]
+    assert [j.passed for j in verdict.judgements] == [True, True, True, False, True, True]
     assert (verdict.candidate, verdict.champion) == ("h", "3")

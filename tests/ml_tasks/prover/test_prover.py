@@ -1,0 +1,93 @@
+"""The prover against leaks that are planted at random, and against honest sets."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.ml_tasks.prover.leaks import (
+    IN_A_TABLE,
+    IN_THE_SET,
+    by_a_key,
+    by_the_product,
+    in_a_table,
+    planted,
+)
+from tests.ml_tasks.prover.worlds import World
+
+WORLDS = 200
+SHARES = (0.01, 0.02, 0.1, 0.5, 1.0)
+
+
+def test_no_alarm_on_honest_sets() -> None:
+    alarms = {}
+    for seed in range(WORLDS):
+        world = World(seed)
+        judgement = world.judged(world.rows)
+        if not judgement.passed:
+            alarms[seed] = judgement.evidence
+    assert alarms == {}
+
+
+def test_leaks_of_the_join_are_caught() -> None:
+    """Every kind in every share of rows, drawn by seed; at most one of a hundred may slip by."""
+    missed, kinds = Counter[str](), [*IN_THE_SET]
+    for seed in range(WORLDS):
+        world = World(10_000 + seed)
+        kind = kinds[seed % len(kinds)]
+        share = SHARES[seed // len(kinds) % len(SHARES)]
+        rows = planted(world, share, IN_THE_SET[kind](world))
+        assert rows != world.rows
+        missed[f"{kind} in {share:.0%}"] += world.judged(rows).passed
+    assert missed.total() <= WORLDS / 100, +missed
+
+
+@pytest.mark.parametrize("kind", IN_A_TABLE)
+def test_a_feature_table_that_holds_the_flight_itself(kind: str) -> None:
+    """The set follows from the lake, and the lake leaks: only what the column tells shows it."""
+    for seed in range(5):
+        world = World(20_000 + seed)
+        in_a_table(world, IN_A_TABLE[kind], 1.0)
+        judgement = world.judged(world.rows)
+        assert not judgement.passed
+        assert judgement.evidence.startswith("twin: ")
+
+
+@pytest.mark.parametrize("column", ["departure_delay", "arrival_delay", "air_time"])
+def test_a_product_that_declares_an_outcome(column: str) -> None:
+    world = World(30_000)
+    by_the_product(world, column)
+    judgement = world.judged(world.rows)
+    assert not judgement.passed
+    assert judgement.evidence.startswith(f"{column}: ")
+
+
+def test_a_product_whose_key_is_an_outcome() -> None:
+    world = World(40_000)
+    by_a_key(world)
+    judgement = world.judged(world.rows)
+    assert "slot_planned: not as known then" in judgement.evidence
+
+
+def test_a_column_from_nowhere() -> None:
+    world = World(50_000)
+    rows = [{**row, "guess": 1.0} for row in world.rows]
+    judgement = world.judged(rows, extra=("guess",))
+    assert judgement.evidence.startswith("guess: no origin")
+
+
+def test_the_evidence_names_the_leak() -> None:
+    world = World(60_000)
+    rows = [{**row} for row in world.rows]
+    place = next(i for i, a in enumerate(world.asks) if rows[i]["craft_delay"] is not None)
+    table, ask = world.tables["craft"], world.asks[place]
+    found = table.look(ask, ask["asked_at"], event_cut=False, known_cut=False)
+    rows[place]["craft_delay"] = found["craft_delay"]
+    (leak,) = world.proven(rows).leaks
+    assert (leak.column, leak.kind, leak.rows) == ("craft_delay", "last row of all", 1)
+    was = world.rows[place]["craft_delay"]
+    assert leak.evidence.endswith(
+        f"row {place}, asked {ask['asked_at']:%Y-%m-%d %H:%M}: came {found['craft_delay']}, "
+        f"known was {was}"
+    )
