@@ -9,7 +9,6 @@ from ml_launch.command import Command
 
 from ml_tasks import config
 from ml_tasks.errors import ConfigError, ExitCode
-from ml_tasks.io import runs
 from perennial import console
 
 if TYPE_CHECKING:
@@ -21,7 +20,9 @@ TAIL_LINES = 20
 
 
 def run(environment: Environment, uri: str, *, only_show: bool) -> int:
-    """Show a capsule, and run its step as a further attempt; give the step's exit code.
+    """Show a capsule, and run its attempt anew; give the step's exit code.
+
+    It holds the attempt's leases: what a later attempt has published it does not touch.
 
     Raises:
         ConfigError: There is no capsule at the address.
@@ -33,37 +34,44 @@ def run(environment: Environment, uri: str, *, only_show: bool) -> int:
     _show(found)
     if only_show:
         return ExitCode.OK
-    pipeline = config.load(found.pipeline, environment.pipelines)
-    made = _again(environment, found)
+    place = _environment(environment, found)
+    pipeline = config.load(found.pipeline, place.pipelines)
+    made = _again(found)
     console.say(f"[bold]{' '.join(made.argv)}[/bold]")
-    fresh = environment.model_copy(update={"warm_socket": None})
-    launch = launcher(fresh).start(made, pipeline.resources_of(made.task), fresh)
+    launch = launcher(place).start(made, pipeline.resources_of(made.task), place)
     try:
         outcome = launch.follow(console.plain)
     except KeyboardInterrupt:
         launch.stop()
         raise
     if outcome.succeeded:
-        console.say(f"[green]{made.task} succeeded[/green]: {made.result}")
+        console.say(f"[green]{made.task} succeeded[/green]; clear the task in Airflow to go on")
         return ExitCode.OK
     console.fail(f"{made.task}: {outcome.message}")
     return outcome.code
 
 
-def _again(environment: Environment, found: Capsule) -> Command:
-    """Make the same command line with the next attempt's number and place."""
-    number = runs.attempts(environment, found.pipeline, found.run, found.task) + 1
+def _environment(present: Environment, found: Capsule) -> Environment:
+    """Give the capsule's environment; what is masked there, and the launcher, are those of here."""
+    told = {
+        name.removeprefix("PERENNIAL_").lower(): value
+        for name, value in found.environment.items()
+        if capsule.MASK not in value
+    }
+    here = {"launcher": "local", "warm_socket": None, "pipelines": present.pipelines}
+    return config.Environment.model_validate({**present.model_dump(), **told, **here})
+
+
+def _again(found: Capsule) -> Command:
+    """Make the same command line; its result lies beside the attempt's and counts for nobody."""
     words = list(found.arguments)
     place = words.index("--result") + 1
-    words[words.index("--attempt") + 1] = str(number)
-    words[place] = words[place].replace(
-        f"/{found.task}/{found.attempt}/", f"/{found.task}/{number}/"
-    )
+    words[place] = words[place].removesuffix("result.json") + "repro.json"
     return Command(
         task=found.task,
         pipeline=found.pipeline,
         run=found.run,
-        attempt=number,
+        attempt=found.attempt,
         result=words[place],
         arguments=tuple(words),
         processes=found.processes,

@@ -21,10 +21,10 @@ class Launch(Protocol):
     """One started task."""
 
     def follow(self, on_line: Callable[[str], None]) -> Outcome:
-        """Hand each line of its log on, and give what became of it."""
+        """Hand each line of its log on, and give what became of it; after a break it goes on."""
         ...
 
-    def stop(self) -> None:
+    def stop(self, why: str = ...) -> None:
         """End it, with all that it started."""
         ...
 

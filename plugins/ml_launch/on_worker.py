@@ -61,29 +61,29 @@ class LocalLaunch:
 
     def __init__(self, process: _Process, command: Command, resources: TaskResources) -> None:
         """Follow a started process."""
-        self._process, self._command, self._resources = process, command, resources
-        self._stopped: str | None = None
+        self._process, self._command = process, command
+        self._tail, self._stopped = Tail(), ""
+        self._watch = tree.Watch(process.pid, resources.memory_gb)
 
     def follow(self, on_line: Callable[[str], None]) -> Outcome:
-        """Hand each line of its log on, and give what became of it."""
-        tail = Tail()
-        with tree.Watch(self._process.pid, self._resources.memory_gb) as watch:
+        """Hand each line of its log on, and give what became of it; after a break it goes on."""
+        with self._watch:
             for line in self._process.lines:
                 text = line.rstrip("\n")
-                tail.add(text)
+                self._tail.add(text)
                 on_line(text)
             code = self._process.wait()
         return Outcome(
             exit_code=code,
             result=_result(self._command.result),
-            tail=tuple(tail.lines),
-            curve=tuple(watch.curve),
-            stopped=watch.stopped or self._stopped,
+            tail=tuple(self._tail.lines),
+            curve=tuple(self._watch.curve),
+            stopped=self._watch.stopped or self._stopped or None,
         )
 
-    def stop(self) -> None:
+    def stop(self, why: str = "the task was stopped from outside") -> None:
         """End it, with all that it started."""
-        self._stopped = "the task was stopped from outside"
+        self._stopped = why
         tree.end(self._process.pid)
 
 

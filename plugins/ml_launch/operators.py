@@ -6,14 +6,19 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 
 from ml_launch import launcher
 from ml_launch.command import command, slug
 from ml_launch.windows import window_at
 from ml_tasks import flow
 from ml_tasks.config import Environment
-from ml_tasks.errors import ExitCode
+from ml_tasks.errors import ExitCode, PerennialError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from ml_launch import Launch
+    from ml_launch.command import Command
     from ml_launch.outcome import Outcome
     from ml_tasks.config import Pipeline
     from ml_tasks.flow import Dag, Step
@@ -98,7 +104,6 @@ class LaunchOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Run the task to its end; give the address of its result."""
-        from ml_launch import capsule
         from ml_tasks import config
 
         environment = Environment()
@@ -117,14 +122,32 @@ class LaunchOperator(BaseOperator):
         self.log.info("%s", " ".join(made.argv))
         resources = pipeline.resources_of(self.task_name)
         self._launch = launcher(environment).start(made, resources, environment)
-        outcome = self._launch.follow(lambda line: self.log.info("%s", line))
+        try:
+            outcome = self._launch.follow(self._show)
+        except AirflowTaskTimeout:
+            self._launch.stop(f"it took longer than {self.execution_timeout}")
+            self._leave(made, self._launch.follow(self._show), environment)
+            raise
         if outcome.succeeded:
             return made.result
         if outcome.code == ExitCode.SKIP:
             raise AirflowSkipException(outcome.message)
-        uri = capsule.write(made, outcome, environment)
-        self.log.error("to enter this step again: perennial repro %s", uri)
+        self._leave(made, outcome, environment)
         raise _failure(outcome)
+
+    def _show(self, line: str) -> None:
+        self.log.info("%s", line)
+
+    def _leave(self, made: Command, outcome: Outcome, environment: Environment) -> None:
+        """Leave a capsule; without one the task's own fault still counts."""
+        from ml_launch import capsule
+
+        try:
+            uri = capsule.write(made, outcome, environment)
+        except PerennialError as fault:
+            self.log.error("no capsule: %s", fault)
+        else:
+            self.log.error("to enter this step again: perennial repro %s", uri)
 
     def on_kill(self) -> None:
         """End the task with all that it started."""

@@ -47,12 +47,13 @@ class Watch:
         """Watch over a process; nothing runs yet."""
         self._pid, self._limit_mb = pid, memory_gb * 1024
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True, name=f"watch-{pid}")
         self.curve: list[Sample] = []
         self.stopped: str | None = None
 
     def __enter__(self) -> Watch:
-        """Begin."""
+        """Begin, or go on."""
+        self._done.clear()
+        self._thread = threading.Thread(target=self._run, daemon=True, name=f"watch-{self._pid}")
         self._thread.start()
         return self
 

@@ -33,6 +33,9 @@ AHEAD = (
     "sklearn.ensemble", "sklearn.impute", "sklearn.linear_model", "sklearn.compose",
     "sklearn.metrics",
 )  # fmt: skip
+HEAD_BYTES = 8
+ASK_SECONDS = 5
+"""How long a client may take to say what it wants: meanwhile all others wait."""
 log = logging.getLogger("ml_launch.warm")
 
 
@@ -74,21 +77,15 @@ class Server:
     def _accept(self) -> None:
         link, _address = self._listener.accept()
         try:
-            head, fds, _flags, _from = socket.recv_fds(link, 8, 1)
-            data = b""
-            while len(data) < int.from_bytes(head, "big"):
-                piece = link.recv(65_536)
-                if not piece:
-                    raise ConnectionError("the client vanished before it had asked")
-                data += piece
-        except OSError as fault:
+            request, out = _asked(link)
+        except (OSError, ValueError) as fault:
             log.warning("a request was lost: %s", fault)
             link.close()
             return
         pid = os.fork()
         if pid == 0:
-            self._child(link, fds[0], json.loads(data))
-        os.close(fds[0])
+            self._child(link, out, request)
+        os.close(out)
         self._links[pid] = link
         self._selector.register(link, selectors.EVENT_READ, pid)
         with contextlib.suppress(OSError):
@@ -143,6 +140,37 @@ class Server:
         with contextlib.suppress(OSError):
             link.sendall(f"{code}\n".encode())
         link.close()
+
+
+def _asked(link: socket.socket) -> tuple[dict[str, object], int]:
+    """Read what a client asks for, and the file descriptor that its log goes to.
+
+    Raises:
+        OSError: It vanished, or took too long.
+        ValueError: What came is no request.
+    """
+    link.settimeout(ASK_SECONDS)
+    head, fds, _flags, _from = socket.recv_fds(link, HEAD_BYTES, 1)
+    try:
+        data = _exactly(link, int.from_bytes(head, "big"))
+        request: dict[str, object] = json.loads(data)
+        (out,) = fds
+    except (OSError, ValueError):
+        for fd in fds:
+            os.close(fd)
+        raise
+    link.settimeout(None)
+    return request, out
+
+
+def _exactly(link: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = link.recv(65_536)
+        if not piece:
+            raise ConnectionError("the client vanished before it had asked")
+        data += piece
+    return data
 
 
 def _run(request: dict[str, object]) -> int:

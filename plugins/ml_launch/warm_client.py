@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 CONNECT_SECONDS = 5
+FORK_SECONDS = 60
 
 
 class WarmProcess:
@@ -51,9 +52,10 @@ def connect(
     try:
         socket.send_fds(link, [len(data).to_bytes(8, "big")], [write])
         link.sendall(data)
-        link.settimeout(None)
+        link.settimeout(FORK_SECONDS)
         reply = link.makefile("r")
         pid = reply.readline()
+        link.settimeout(None)
     except OSError as fault:
         log.info("the warm launcher did not answer (%s): starting a fresh process", fault)
         pid = ""

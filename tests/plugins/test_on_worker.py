@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ import psutil
 import pytest
 from ml_launch import capsule, launcher, on_worker
 from ml_launch.command import Command, command, slug
+from ml_launch.warm_client import WarmProcess
 from ml_launch.windows import window_at
 
 from ml_tasks.config import Environment, TaskResources
@@ -147,6 +149,31 @@ def test_a_vanished_client_takes_its_child_along(tmp_path: Path, warm_socket: Pa
         time.sleep(0.05)
     assert not psutil.pid_exists(process.pid)
     assert run(environment, ingest(environment, "trains")).code == 78
+
+
+def test_a_client_that_asks_for_nothing_hurts_nobody(tmp_path: Path, warm_socket: Path) -> None:
+    environment = Environment(home=tmp_path / "home", warm_socket=warm_socket)
+    for sent in (b"", b"1234", b"\x00\x00\x00\x00\x00\x00\x00\x02{"):
+        with socket.socket(socket.AF_UNIX) as link:
+            link.connect(str(warm_socket))
+            link.sendall(sent)
+    launch = on_worker.start(ingest(environment, "trains"), ROOMY, environment)
+    assert isinstance(launch._process, WarmProcess)
+    assert launch.follow(lambda _line: None).code == 78
+
+
+def test_a_follower_that_was_interrupted_goes_on(launching: Environment) -> None:
+    launch = launcher(launching).start(ingest(launching), ROOMY, launching)
+
+    def interrupt(_line: str) -> None:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        launch.follow(interrupt)
+    launch.stop("it took too long")
+    outcome = launch.follow(lambda _line: None)
+    assert outcome.message == "it took too long"
+    assert len(outcome.tail) >= 1
 
 
 def test_without_a_warm_launcher_a_fresh_process_starts(tmp_path: Path) -> None:
