@@ -12,12 +12,14 @@ from ml_tasks import sources
 from ml_tasks.errors import SourceError
 from ml_tasks.io import objects
 from ml_tasks.io.content import content_hash
+from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.versions import newest_versions
-from ml_tasks.result import Output, Result
+from ml_tasks.result import Output, Result, Window
 from ml_tasks.sources.schema import Rejected, arrow_type, enforce
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     import polars as pl
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
     from ml_tasks.config import Pipeline, Source
     from ml_tasks.context import Context
-    from ml_tasks.result import Window
     from ml_tasks.sources.delivery import Delivery
 
 log = logging.getLogger(__name__)
@@ -39,31 +40,39 @@ class Staged:
     rows: pa.Table
     """New rows and corrections: the declared columns, then event_time, known_at, corrected_at."""
     rejected: list[Rejected] = field(default_factory=list)
+    late: int = 0
+    """New rows that came once what they belong to had been published."""
     read: int = 0
     """Rows that fit the schema, whether or not the lake had them."""
 
 
 def stage(
-    source: Source, deliveries: list[Delivery], window: Window, published: pa.Table | None
+    source: Source,
+    deliveries: list[Delivery],
+    window: Window,
+    published: pa.Table | None,
+    ranges: Sequence[Window] = (),
 ) -> Staged:
     """Compare a window's deliveries, in the order they landed, with what is published.
 
     A row whose key is not known yet is new. A row that differs from the version of its key that
-    was the newest when it landed is a correction: it became known then. Any other row is no news.
-    Of what landed at once, a key's last row counts.
+    was the newest when it landed is a correction: it became known then, and so did a new row of
+    what had been published without it. Any other row is no news. Of what landed at once, a key's
+    last row counts.
 
     Args:
         source: What the rows should look like.
         deliveries: Files or answers, by landing time.
         window: The half-open range of event time.
         published: The window's rows in the lake; `None` when there are none.
+        ranges: What of the window had been published, with rows or without.
     """
     import polars as pl
 
     schema, key = raw_schema(source), list(source.key)
     had = published if published is not None else schema.empty_table()
     known = pl.DataFrame(pl.from_arrow(had))
-    added, rejected, read = [known.clear()], [], 0
+    added, rejected, read, late = [known.clear()], [], 0, 0
     for landed_at, together in groupby(deliveries, key=lambda delivery: delivery.landed_at):
         parts = []
         for delivery in together:
@@ -72,12 +81,15 @@ def stage(
             rejected += bad
             read += rows.height
         rows = pl.concat(parts).unique(key, keep="last", maintain_order=True)
-        news = _news(source, rows, newest_versions(known, key, by=landed_at), landed_at)
+        before = newest_versions(known, key, by=landed_at)
+        news = _news(source, rows, before, landed_at, ranges)
+        first = news.join(before, on=key, how="anti", nulls_equal=True)
+        late += first.height - first["corrected_at"].null_count()
         added.append(news)
         known = pl.concat([known, news])
     order = ["event_time", *key, "corrected_at"]
     frame = pl.concat(added).sort(order, nulls_last=False)
-    return Staged(frame.to_arrow().cast(schema), rejected, read)
+    return Staged(frame.to_arrow().cast(schema), rejected, late, read)
 
 
 def raw_schema(source: Source) -> pa.Schema:
@@ -96,7 +108,8 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         SourceError: A source delivered files of which none could be read.
     """
     window = context.required_window()
-    lake = Lake(context.environment)
+    lake, control = Lake(context.environment), Control(context.environment.control)
+    control.migrate()
     outputs: dict[str, Output] = {}
     values: dict[str, Any] = {"unchanged": True}
     for name, source in pipeline.sources.items():
@@ -108,7 +121,8 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             )
         table = f"raw.{name}"
         published = lake.read(table, window=window) if lake.exists(table) else None
-        staged = stage(source, deliveries, window, published)
+        ranges = _published(control, table, window)
+        staged = stage(source, deliveries, window, published, ranges)
         outputs[f"staged_{name}"] = _write(context, f"staged_{name}", staged.rows)
         outputs[f"rejected_{name}"] = _write(context, f"rejected_{name}", _table(staged.rejected))
         values[name] = _summary(staged, len(deliveries))
@@ -125,8 +139,17 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     )
 
 
+def _published(control: Control, table: str, window: Window) -> list[Window]:
+    known = [Window.parse(f"{one.start}/{one.end}") for one in control.publications(table)]
+    return [one for one in known if one.start < window.end and window.start < one.end]
+
+
 def _news(
-    source: Source, rows: pl.DataFrame, known: pl.DataFrame, landed_at: datetime
+    source: Source,
+    rows: pl.DataFrame,
+    known: pl.DataFrame,
+    landed_at: datetime,
+    ranges: Sequence[Window],
 ) -> pl.DataFrame:
     import polars as pl
 
@@ -134,7 +157,9 @@ def _news(
     fresh = rows.join(known.select(columns), on=columns, how="anti", nulls_equal=True)
     before = known.select(*key, pl.lit(value=True).alias("_before"))
     landed = pl.lit(landed_at).cast(pl.Datetime("us", "UTC"))
-    corrected = pl.when(pl.col("_before").is_not_null()).then(landed)
+    time = pl.col(source.event_time)
+    late = [(time >= one.start) & (time < one.end) for one in ranges]
+    corrected = pl.when(pl.any_horizontal(pl.col("_before").is_not_null(), *late)).then(landed)
     return (
         fresh.join(before, on=key, how="left", nulls_equal=True)
         .with_columns(
@@ -163,13 +188,14 @@ def _write(context: Context, name: str, table: pa.Table) -> Output:
 
 
 def _summary(staged: Staged, deliveries: int) -> dict[str, Any]:
-    corrections = staged.rows.num_rows - staged.rows["corrected_at"].null_count
+    new = staged.rows["corrected_at"].null_count
     reasons = Counter(one.reason for one in staged.rejected)
     return {
         "deliveries": deliveries,
         "read": staged.read,
-        "new": staged.rows.num_rows - corrections,
-        "corrections": corrections,
+        "new": new,
+        "late": staged.late,
+        "corrections": staged.rows.num_rows - new - staged.late,
         "rejected": len(staged.rejected),
         "reasons": dict(reasons.most_common(5)),
     }

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from ml_tasks.config import OWN_TIMES
 from ml_tasks.errors import RejectedError
 from ml_tasks.io import data_docs, objects
 from ml_tasks.io.control import Control
@@ -44,10 +45,12 @@ def split(
     import pyarrow as pa
 
     bad = {fault.row for fault in faults if fault.row is not None}
+    # When a row became known is not its own: as it comes again, it is the same entry.
+    came = rows.drop_columns([name for name in OWN_TIMES if name in rows.column_names])
     entries = [{**one, "column": "", "value": "", **origin} for one in rejected.to_pylist()]
     for fault in faults:
         whole = fault.row is None
-        row = "" if whole else json.dumps(rows.slice(fault.row, 1).to_pylist()[0], default=str)
+        row = "" if whole else json.dumps(came.slice(fault.row, 1).to_pylist()[0], default=str)
         entries.append(
             {
                 "reason": fault.expectation,
@@ -153,6 +156,9 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         if good.num_rows:
             outputs[f"raw_{name}"] = _publish(lake, control, context, f"raw.{name}", good)
             values["unchanged"] = False
+        control.published(
+            f"raw.{name}", window.start.isoformat(), window.end.isoformat(), context.run
+        )
     outputs["data_docs"] = data_docs.write(report, context)
     log.info("%s: %s", window, values)
     return Result(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ml_tasks.config.environment import ROOT, Environment
 from ml_tasks.config.files import explain, load, load_all, parse
 from ml_tasks.config.pipeline import (
+    OWN_TIMES,
     ColumnType,
     Evaluation,
     Features,
@@ -21,6 +22,7 @@ from ml_tasks.config.pipeline import (
 )
 
 __all__ = [
+    "OWN_TIMES",
     "ROOT",
     "ColumnType",
     "Environment",

@@ -74,6 +74,16 @@ windows = sa.Table(
     sa.Column("at", sa.String(32), nullable=False),
 )
 
+publications = sa.Table(
+    "publications",
+    metadata,
+    sa.Column("table", sa.String(128), primary_key=True),
+    sa.Column("start", sa.String(32), primary_key=True),
+    sa.Column("end", sa.String(32), primary_key=True),
+    sa.Column("run", sa.String(255), nullable=False),
+    sa.Column("at", sa.String(32), nullable=False),
+)
+
 costs = sa.Table(
     "costs",
     metadata,

@@ -1,13 +1,14 @@
-"""Which windows were ingested to the end."""
+"""Which windows were published, and which were ingested to the end."""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from ml_tasks.io.database import Database, now
-from ml_tasks.io.schema import windows
+from ml_tasks.io.schema import publications, windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,29 @@ class Ingested:
 
 
 class Windows(Database):
-    """The windows of each pipeline that reached the online store."""
+    """The windows of each raw table, and those of each pipeline that reached the online store."""
+
+    def published(self, table: str, start: str, end: str, run: str) -> None:
+        """Say that a window of a raw table is out, with rows or without; once for all.
+
+        Args:
+            table: `namespace.name`.
+            start: First moment, ISO 8601 in UTC.
+            end: Moment after the last one.
+            run: The run that published it.
+        """
+        values = {"table": table, "start": start, "end": end, "run": run, "at": now()}
+        with contextlib.suppress(sa.exc.IntegrityError), self.transaction() as tx:
+            tx.execute(publications.insert().values(values))
+
+    def publications(self, table: str) -> list[Ingested]:
+        """Give the windows of a raw table that were published, oldest first, and by which run."""
+        wanted = sa.select(publications.c.start, publications.c.end, publications.c.run)
+        with self.transaction() as tx:
+            rows = tx.execute(
+                wanted.where(publications.c.table == table).order_by(publications.c.start)
+            ).all()
+        return [Ingested(*row) for row in rows]
 
     def complete(self, pipeline: str, start: str, end: str, run: str) -> None:
         """Say that a window is in; the same again says it anew.

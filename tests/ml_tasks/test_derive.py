@@ -151,6 +151,26 @@ def test_corrections_are_known_when_they_land() -> None:
     assert len(untouched) <= 1
 
 
+def test_a_flight_that_first_comes_late_is_known_when_it_lands() -> None:
+    landing = DAY.start + timedelta(days=30)
+    late = {**flight(2, 2, 60), "corrected_at": landing, "known_at": landing}
+    rows = derived("origin_traffic", [flight(1, 2, 10), late])
+    at_six = [r for r in rows if r["event_time"] == DAY.start + timedelta(hours=6)]
+    assert [(r["known_at"], r["origin_left_6h_mean_delay"]) for r in at_six] == [
+        (DAY.start + timedelta(hours=6), 10.0),
+        (landing, 35.0),
+    ]
+
+
+def test_a_correction_that_was_known_before_the_row_leaves_no_other_version() -> None:
+    first, landing = flight(1, 2, 10), DAY.start + timedelta(hours=5)
+    rows = derived("origin_traffic", [first, corrected(first, 60, landing)])
+    six = DAY.start + timedelta(hours=6)
+    assert [
+        (r["known_at"], r["origin_left_6h_mean_delay"]) for r in rows if r["event_time"] == six
+    ] == [(six, 60.0)]
+
+
 def test_two_corrections_make_three_versions() -> None:
     first = flight(1, 2, 10)
     cuts = [DAY.start + timedelta(days=d) for d in (3, 5)]

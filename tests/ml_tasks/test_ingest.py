@@ -67,6 +67,7 @@ def publish(environment: Environment, result: Result) -> None:
     assert uri is not None
     with control.lease("raw.s", holder="r/validate", attempt=1) as lease:
         Lake(environment).publish("raw.s", objects.read_parquet(uri), WEEK, lease)
+    control.published("raw.s", WEEK.start.isoformat(), WEEK.end.isoformat(), "r")
 
 
 def test_new_unchanged_corrected(
@@ -75,7 +76,8 @@ def test_new_unchanged_corrected(
     deliver(tmp_path, "1,2013-01-02T10:00:00Z,0.5,a\n2,2013-01-02T11:00:00Z,,\n")
     first = run(pipeline, environment)
     assert first.values["s"] == {
-        "deliveries": 1, "read": 2, "new": 2, "corrections": 0, "rejected": 0, "reasons": {},
+        "deliveries": 1, "read": 2, "new": 2, "late": 0, "corrections": 0, "rejected": 0,
+        "reasons": {},
     }  # fmt: skip
     assert all(r["known_at"] == r["event_time"] == r["at"] for r in staged(first))
     publish(environment, first)
@@ -97,6 +99,40 @@ def test_a_correction_within_one_window_keeps_both_versions(
     result = run(pipeline, environment)
     assert [r["value"] for r in staged(result)] == [1.0, 2.0]
     assert result.values["s"]["corrections"] == 1
+
+
+def test_a_row_that_first_comes_once_the_window_was_published_is_known_when_it_lands(
+    pipeline: Pipeline, environment: Environment, tmp_path: Path
+) -> None:
+    """The deliveries of the first publication are not late, however many they are."""
+    deliver(tmp_path, "1,2013-01-02T10:00:00Z,1,\n")
+    deliver(tmp_path, "2,2013-01-02T11:00:00Z,2,\n3,2013-01-02T12:00:00Z,x,\n", landed=25)
+    first = run(pipeline, environment)
+    assert [r["corrected_at"] for r in staged(first)] == [None, None]
+    publish(environment, first)
+
+    fixed, new = "3,2013-01-02T12:00:00Z,3,\n", "4,2013-01-02T13:00:00Z,4,\n"
+    deliver(tmp_path, fixed + new + "1,2013-01-02T10:00:00Z,9,\n", landed=28)
+    again = run(pipeline, environment, 2)
+    landed = WEEK.start.replace(day=28)
+    assert [(r["id"], r["known_at"], r["corrected_at"]) for r in staged(again)] == [
+        (1, landed, landed), (3, landed, landed), (4, landed, landed)
+    ]  # fmt: skip
+    told = again.values["s"]
+    assert (told["new"], told["late"], told["corrections"]) == (0, 2, 1)
+
+
+def test_only_rows_of_what_was_published_are_late(
+    pipeline: Pipeline, environment: Environment, tmp_path: Path
+) -> None:
+    """Also where nothing had come, and where a longer window is read than was published."""
+    control = Control(environment.control)
+    control.migrate()
+    control.published("raw.s", "2013-01-01T00:00:00+00:00", "2013-01-03T00:00:00+00:00", "r")
+    deliver(tmp_path, "1,2013-01-02T10:00:00Z,1,\n", landed=9)
+    deliver(tmp_path, "2,2013-01-03T00:00:00Z,2,\n", day=3, landed=9)
+    result = run(pipeline, environment)
+    assert [r["corrected_at"] for r in staged(result)] == [WEEK.start.replace(day=9), None]
 
 
 def test_a_wrong_version_that_claims_to_be_known_later_does_not_come_back(

@@ -12,6 +12,7 @@ from ml_tasks.config import ROOT, Environment, Pipeline, Validation
 from ml_tasks.context import Context
 from ml_tasks.errors import ConfigError, RejectedError
 from ml_tasks.io import objects
+from ml_tasks.io.control import Control
 from ml_tasks.io.expectations import check
 from ml_tasks.io.lake import Lake
 from ml_tasks.result import Output, Result, Window
@@ -99,6 +100,31 @@ def test_bad_rows_that_come_again_with_good_ones_known_before(
     assert lake.read("raw.s").num_rows == 2
     (kept,) = lake.read("quarantine.s").to_pylist()
     assert kept["run"] == "r"
+
+
+def test_bad_rows_that_come_again_once_the_window_is_out_are_the_same_entries(
+    pipeline: Pipeline, environment: Environment
+) -> None:
+    """By then they count as late: known when they landed."""
+    for name, landed in (("r", None), ("again", datetime(2013, 1, 20, tzinfo=UTC))):
+        known = pa.array([landed] * 3, pa.timestamp("us", "UTC"))
+        staged = rows(1, 99, 2).append_column("known_at", known)
+        run(pipeline, environment, staged.append_column("corrected_at", known), name=name)
+    (kept,) = Lake(environment).read("quarantine.s").to_pylist()
+    assert json.loads(kept["row"]) == {"event_time": "2013-01-02 01:00:00+00:00", "value": 99.0}
+
+
+def test_what_is_out_is_called_so_with_rows_or_without(
+    pipeline: Pipeline, environment: Environment
+) -> None:
+    control = Control(environment.control)
+    with pytest.raises(RejectedError):
+        run(pipeline, environment, rows(99), name="refused")
+    assert control.publications("raw.s") == []
+    for name in ("empty", "later"):
+        run(pipeline, environment, rows(), name=name)
+    (window,) = control.publications("raw.s")
+    assert (window.start[:10], window.end[:10], window.run) == ("2013-01-01", "2013-01-08", "empty")
 
 
 def test_too_many_bad_rows_stop_the_run(pipeline: Pipeline, environment: Environment) -> None:

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ml_tasks.io.control import Control
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def control(tmp_path: Path) -> Control:
+    made = Control(f"sqlite:///{tmp_path}/control.db")
+    made.migrate()
+    return made
+
+
+def day(number: int) -> str:
+    return f"2013-01-{number:02}T00:00:00+00:00"
+
+
+def test_the_first_run_that_published_a_window_stays(control: Control) -> None:
+    for start, end, run in ((8, 15, "b"), (1, 8, "a"), (1, 8, "again"), (1, 31, "month")):
+        control.published("raw.s", day(start), day(end), run)
+    control.published("raw.t", day(1), day(8), "other")
+    found = [(w.start[8:10], w.end[8:10], w.run) for w in control.publications("raw.s")]
+    assert sorted(found) == [("01", "08", "a"), ("01", "31", "month"), ("08", "15", "b")]
