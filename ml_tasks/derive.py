@@ -65,7 +65,10 @@ def derive(
         kept.append(news.with_columns(known.cast(pl.Datetime("us", "UTC")).alias("known_at")))
         state = rows
     inside = pl.col("event_time") >= window.start - table.lead
-    return pl.concat(kept).filter(inside).sort(*table.keys, "event_time", "known_at").to_arrow()
+    order = [*table.keys, "event_time", "known_at"]
+    # What was corrected before the row's own time was never known otherwise.
+    rows = pl.concat(kept).filter(inside).unique(order, keep="last", maintain_order=True)
+    return rows.sort(order).to_arrow()
 
 
 def run(pipeline: Pipeline, context: Context) -> Result:
