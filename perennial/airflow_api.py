@@ -34,19 +34,22 @@ class Airflow:
 
     def known(self, dag: str) -> bool:
         """Tell whether Airflow has read a DAG."""
-        return self._client.get(f"/api/v2/dags/{dag}").is_success
+        return self._answer("GET", f"/api/v2/dags/{dag}").is_success
 
     def task_ids(self, dag: str) -> list[str]:
         """Give the names of a DAG's tasks."""
         found = self._ask("GET", f"/api/v2/dags/{dag}/tasks")["tasks"]
         return [str(task["task_id"]) for task in found]
 
-    def runs(self, dag: str) -> list[dict[str, Any]]:
-        """Give a DAG's runs, newest first."""
-        found: list[dict[str, Any]] = self._ask(
-            "GET", f"/api/v2/dags/{dag}/dagRuns", params={"limit": 100, "order_by": "-id"}
-        )["dag_runs"]
-        return found
+    def runs(self, dag: str, run: str = "", *, key: str = "") -> list[dict[str, Any]]:
+        """Give a DAG's newest 100 runs, newest first; only one of them, or those with a key."""
+        wanted: dict[str, Any] = {"limit": 100, "order_by": "-id"}
+        wanted |= {"run_id_pattern": run} if run else {}
+        wanted |= {"partition_key_pattern": key} if key else {}
+        found = self._ask("GET", f"/api/v2/dags/{dag}/dagRuns", params=wanted)["dag_runs"]
+        return [
+            r for r in found if run in ("", r["dag_run_id"]) and key in ("", r["partition_key"])
+        ]
 
     def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
         """Give the task instances of a run."""
@@ -66,7 +69,7 @@ class Airflow:
             "run_backwards": False,
             "dag_run_conf": {},
         }
-        answer = self._client.post("/api/v2/backfills", json=body)
+        answer = self._answer("POST", "/api/v2/backfills", json=body)
         if answer.status_code != httpx.codes.CONFLICT:
             _checked(answer)
 
@@ -87,21 +90,20 @@ class Airflow:
         return [said for line in content for said in _said(line)]
 
     def _ask(self, method: str, path: str, **rest: Any) -> dict[str, Any]:
+        found: dict[str, Any] = _checked(self._answer(method, path, **rest)).json()
+        return found
+
+    def _answer(self, method: str, path: str, **rest: Any) -> httpx.Response:
         """Ask, again and again while the server is away."""
-        for number in range(TRIES):
+        for _ in range(TRIES):
             try:
-                answer = self._client.request(method, path, **rest)
+                return self._client.request(method, path, **rest)
             except httpx.TransportError as fault:
-                if number == TRIES - 1:
-                    raise BackendError(
-                        f"Airflow at {self._client.base_url} does not answer: {fault}; "
-                        "see perennial status"
-                    ) from fault
+                last = fault
                 time.sleep(1)
-                continue
-            found: dict[str, Any] = _checked(answer).json()
-            return found
-        raise AssertionError
+        raise BackendError(
+            f"Airflow at {self._client.base_url} does not answer: {last}; see perennial status"
+        ) from last
 
 
 def _checked(answer: httpx.Response) -> httpx.Response:

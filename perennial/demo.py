@@ -18,7 +18,7 @@ from perennial.airflow_api import Airflow
 from perennial.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from ml_tasks.config import Pipeline
     from ml_tasks.io.control import Trigger
@@ -28,25 +28,27 @@ CAUSE = "demo"
 POLL_SECONDS = 1.0
 DAG_SECONDS = 120
 """How long Airflow may take to read the DAG files, and an event to start a run."""
-ENDED = ("success", "failed")
+PATIENCE_SECONDS = 1200
+"""Longer than a task's heartbeat timeout and its retries, shorter than a person's evening."""
+ENDED, ACTIVE = ("success", "failed"), ("queued", "running")
+WHY = "the demo's training"
 
 
 def run(services: Services, pipeline: Pipeline, until: str) -> int:
     """Do what is not done yet, and show what came of it.
 
     Raises:
-        BackendError: A service ended or does not answer.
+        BackendError: A service ended or does not answer, or nothing goes on.
         RejectedError: A window or a training failed; with the task, the reason and what to do.
     """
-    began, wanted = time.monotonic(), list(keys(pipeline, until))
+    began, wanted = time.monotonic(), windows(pipeline, until)
     try:
         doctor.require(services)
         with console.waiting("starting") as show:
             services.up(lambda name, seconds: show(f"{name} ready after {seconds:.0f} s"))
-        control, airflow = Control(services.environment.control), Airflow(services)
-        loop = _Loop(services, pipeline, control, airflow)
-        ingested = loop.ingest(wanted)
-        trained, trigger = loop.train(until)
+        loop = _Loop(services, pipeline, Control(services.environment.control), Airflow(services))
+        ingested = loop.ingest(list(wanted))
+        trained, trigger = loop.train(next(reversed(wanted.values())))
     except KeyboardInterrupt:
         with suppress(OSError):  # the terminal may be gone
             console.say("ending the services; make demo goes on from here")
@@ -66,109 +68,120 @@ class _Loop:
     ) -> None:
         self._services, self._pipeline = services, pipeline
         self._control, self._airflow = control, airflow
+        self._ingestion, self._intake, self._training = (
+            f"{pipeline.name}__{flow}" for flow in ("ingestion", "intake", "training")
+        )
 
     def ingest(self, wanted: Sequence[str]) -> bool:
         """Bring in the windows that are missing; tell whether there were any."""
-        name = self._pipeline.name
-        missing = [key for key in wanted if key not in self._known()]
+        missing = self._missing(wanted)
         if not missing:
             return False
-        dag = f"{name}__ingestion"
-        self._await_dags(dag, f"{name}__intake", f"{name}__training")
-        for found in self._runs(dag, missing).values():
-            if found["state"] == "failed":
-                self._airflow.clear(dag, found["dag_run_id"])
-        self._airflow.backfill(dag, missing[0], missing[-1])
+        self._await_dags(self._ingestion, self._intake, self._training)
+        for run in self._runs(missing).values():
+            if run["state"] in ENDED:
+                self._airflow.clear(self._ingestion, run["dag_run_id"])
+        waits = _Patience()
         with Progress("windows", len(wanted)) as bar:
             while missing:
-                time.sleep(POLL_SECONDS)
-                self._alive()
-                known = self._known()
-                missing = [key for key in wanted if key not in known]
-                runs = self._runs(dag, missing)
-                self._stop_at_failure(dag, runs.values())
-                bar.show(len(wanted) - len(missing), self._doing(dag, runs))
+                runs = self._runs(missing)
+                self._stop_at_failure(self._ingestion, runs.values())
+                if not any(run["state"] in ACTIVE for run in runs.values()):
+                    # Refused while an older backfill is open: then asked again.
+                    self._airflow.backfill(self._ingestion, missing[0], missing[-1])
+                doing = self._doing(runs)
+                bar.show(len(wanted) - len(missing), doing)
+                waits.check((len(missing), doing), "the windows")
+                self._rest()
+                missing = self._missing(wanted)
+            bar.show(len(wanted), "")
         return True
 
-    def train(self, until: str) -> tuple[bool, Trigger]:
+    def train(self, end: str) -> tuple[bool, Trigger]:
         """Ask for a training of all that is in, and follow it; tell whether it ran now."""
-        name = self._pipeline.name
-        dag, start = f"{name}__training", self._pipeline.schedule.start.isoformat()
-        trigger = self._asked(f"{start}/{until}")
-        if trigger is not None and trigger.run is not None:
-            found = self._training(dag, trigger.run)
-            if found is not None and found["state"] == "success":
-                return False, trigger
-            if found is not None and found["state"] == "failed":
-                self._airflow.clear(dag, found["dag_run_id"])
-        else:
-            self._await_dags(f"{name}__intake", dag)
-            why = "the demo's training"
-            conf = {"cause": CAUSE, "window_start": start, "window_end": until, "why": why}
-            self._airflow.start(f"{name}__intake", conf)
-        steps = len(self._airflow.task_ids(dag))
+        window = f"{self._pipeline.schedule.start}/{end}"
+        trigger = self._asked(window)
+        run = self._trained(trigger)
+        ended_well = run is None or run["state"] == "success"
+        if trigger is not None and trigger.state == "done" and ended_well:
+            return False, trigger
+        if run is not None and run["state"] == "failed":
+            self._airflow.clear(self._training, run["dag_run_id"])
+        intake = "" if run else self._ask(end)
+        waits, steps = _Patience(), len(self._airflow.task_ids(self._training))
         with Progress("training", steps) as bar:
             while True:
-                time.sleep(POLL_SECONDS)
-                self._alive()
-                trigger = self._asked(f"{start}/{until}")
-                run = self._training(dag, trigger.run) if trigger and trigger.run else None
-                if run is None:
-                    self._stop_at_failure(f"{name}__intake", self._newest(f"{name}__intake"))
-                    self._stop_at_failure(dag, self._newest(dag))
+                self._rest()
+                trigger = self._asked(window)
+                run = self._trained(trigger)
+                if run is None or trigger is None:
+                    self._stop_at_failure(self._intake, self._airflow.runs(self._intake, intake))
+                    waits.check("asked", "the training")
                     continue
-                tasks = self._airflow.tasks(dag, run["dag_run_id"])
-                bar.show(sum(t["state"] in (*ENDED, "skipped") for t in tasks), _running(tasks))
-                if run["state"] in ENDED and trigger is not None:
-                    self._stop_at_failure(dag, [run])
+                tasks = self._airflow.tasks(self._training, run["dag_run_id"])
+                done = sum(t["state"] in (*ENDED, "skipped") for t in tasks)
+                bar.show(done, _running(tasks))
+                waits.check(done, "the training")
+                if run["state"] in ENDED:
+                    self._stop_at_failure(self._training, [run])
                     return True, trigger
 
-    def _known(self) -> set[str]:
-        return {w.start[:10] for w in self._control.windows(self._pipeline.name)}
+    def _ask(self, end: str) -> str:
+        """Ask for the training by the intake; give the intake's run."""
+        self._await_dags(self._intake, self._training)
+        start = self._pipeline.schedule.start.isoformat()
+        conf = {"cause": CAUSE, "window_start": start, "window_end": end, "why": WHY}
+        return self._airflow.start(self._intake, conf)
+
+    def _missing(self, wanted: Sequence[str]) -> list[str]:
+        known = {w.start[:10] for w in self._control.windows(self._pipeline.name)}
+        return [key for key in wanted if key not in known]
 
     def _asked(self, window: str) -> Trigger | None:
         found = self._control.triggers(self._pipeline.name)
         return next((t for t in found if (t.cause, t.window) == (CAUSE, window)), None)
 
-    def _runs(self, dag: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Give the newest run of each of these windows, if it has one."""
+    def _runs(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Give the newest ingestion of each of these windows, if it has one."""
         found: dict[str, dict[str, Any]] = {}
-        for run in self._airflow.runs(dag):
+        for run in self._airflow.runs(self._ingestion):
             if run["partition_key"] in keys:
                 found.setdefault(run["partition_key"], run)
         return found
 
-    def _training(self, dag: str, run: str) -> dict[str, Any] | None:
-        return next((r for r in self._airflow.runs(dag) if slug(r["dag_run_id"]) == run), None)
+    def _trained(self, trigger: Trigger | None) -> dict[str, Any] | None:
+        """Give the training that works for a trigger: the one that claimed it, else the newest."""
+        if trigger is None:
+            return None
+        runs = self._airflow.runs(self._training, key=trigger.id)
+        claimed = [r for r in runs if slug(r["dag_run_id"]) == trigger.run]
+        return next(iter(claimed or runs), None)
 
-    def _newest(self, dag: str) -> list[dict[str, Any]]:
-        return self._airflow.runs(dag)[:1]
-
-    def _doing(self, dag: str, runs: dict[str, dict[str, Any]]) -> str:
+    def _doing(self, runs: dict[str, dict[str, Any]]) -> str:
         active = [r for r in runs.values() if r["state"] == "running"]
         if not active:
             return ""
         first = min(active, key=lambda r: r["partition_key"])
-        tasks = self._airflow.tasks(dag, first["dag_run_id"])
+        tasks = self._airflow.tasks(self._ingestion, first["dag_run_id"])
         return f"week of {first['partition_key']}: {_running(tasks)}"
 
-    def _await_dags(self, *dags: str) -> None:
-        limit = time.monotonic() + DAG_SECONDS
-        while missing := [dag for dag in dags if not self._airflow.known(dag)]:
-            self._alive()
-            if time.monotonic() > limit:
-                raise BackendError(
-                    f"Airflow has not read {', '.join(missing)} in {DAG_SECONDS} s; "
-                    "see perennial logs dag-processor"
-                )
-            time.sleep(POLL_SECONDS / 4)
-
-    def _alive(self) -> None:
+    def _rest(self) -> None:
+        time.sleep(POLL_SECONDS)
         if dead := self._services.dead():
             raise BackendError(
                 f"{', '.join(dead)} ended; see perennial logs {dead[0]}. The same command starts "
                 "it again and goes on: nothing is lost"
             )
+
+    def _await_dags(self, *dags: str) -> None:
+        limit = time.monotonic() + DAG_SECONDS
+        while missing := [dag for dag in dags if not self._airflow.known(dag)]:
+            if time.monotonic() > limit:
+                raise BackendError(
+                    f"Airflow has not read {', '.join(missing)} in {DAG_SECONDS} s; "
+                    "see perennial logs dag-processor"
+                )
+            self._rest()
 
     def _stop_at_failure(self, dag: str, runs: Iterable[dict[str, Any]]) -> None:
         for run in runs:
@@ -202,8 +215,25 @@ class _Loop:
             return "it left no capsule"
 
 
-def keys(pipeline: Pipeline, until: str) -> Iterator[str]:
-    """Give the starts of the windows that end by a day.
+class _Patience:
+    """Ends a wait in which nothing changes any more."""
+
+    def __init__(self) -> None:
+        self._seen: object = None
+        self._since = time.monotonic()
+
+    def check(self, seen: object, what: str) -> None:
+        if seen != self._seen:
+            self._seen, self._since = seen, time.monotonic()
+        if time.monotonic() - self._since > PATIENCE_SECONDS:
+            raise BackendError(
+                f"{what}: nothing has changed for {PATIENCE_SECONDS // 60} minutes; look at the "
+                "runs in Airflow's UI, see perennial status and perennial logs scheduler"
+            )
+
+
+def windows(pipeline: Pipeline, until: str) -> dict[str, str]:
+    """Give the windows that end by a day: the day each begins at, and the day it ends before.
 
     Raises:
         ConfigError: The day is none, or no window ends by it.
@@ -217,9 +247,11 @@ def keys(pipeline: Pipeline, until: str) -> Iterator[str]:
     end = walk.get_next(datetime)
     if end > last:
         raise ConfigError(f"--until: came {until}, wanted {end:%Y-%m-%d} at least")
+    found = {}
     while end <= last:
-        yield f"{start:%Y-%m-%d}"
+        found[f"{start:%Y-%m-%d}"] = f"{end:%Y-%m-%d}"
         start, end = end, walk.get_next(datetime)
+    return found
 
 
 def _running(tasks: Sequence[dict[str, Any]]) -> str:

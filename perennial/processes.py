@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import psutil
+from ml_launch import tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 STOP_SECONDS = 8
 """From SIGTERM to SIGKILL: a training writes its checkpoint meanwhile."""
 TAIL_LINES = 15
+MARK = "PERENNIAL_SERVICES_OF"
+"""Stands in the environment of all that the services of a home start, with the home's path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class Processes:
         with log.open("ab") as stream:
             process = subprocess.Popen(
                 argv,
-                env={**os.environ, **environ},
+                env={**os.environ, **environ, MARK: str(self.home)},
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
@@ -76,6 +79,17 @@ class Processes:
         running = Running(process.pid, created, str(log), port)
         self._record({**self.known(), name: running})
         return running
+
+    def end_strays(self) -> None:
+        """End what services of this home started and left behind when they were killed."""
+        owned = {m.pid for one in self.known().values() if one.alive for m in tree.members(one.pid)}
+        for process in psutil.process_iter():
+            try:
+                ours = process.environ().get(MARK) == str(self.home)
+            except psutil.Error:
+                continue
+            if ours and process.pid not in owned:
+                tree.end(process.pid, grace=STOP_SECONDS)
 
     def _record(self, known: Mapping[str, Running]) -> None:
         draft = self._file.with_suffix(".draft")

@@ -2,54 +2,61 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import secrets
 import socket
 import sys
+import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 from ml_launch import tree
 
-from ml_tasks.config import ROOT, Environment
-from ml_tasks.errors import BackendError
+from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io.control import Control
+from perennial import settings
 from perennial.processes import STOP_SECONDS, Processes, call, tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ml_tasks.config import Environment
     from perennial.processes import Running
+    from perennial.settings import Login
 
 PREFERRED = {"api-server": 8080, "mlflow": 5000}
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
 NAMES = ("mlflow", "warm", *AIRFLOW)
 SHOWN = {"mlflow": "MLflow", "api-server": "Airflow"}
 READY_SECONDS = 120
+POLL_SECONDS = 0.25
 PORTS_TRIED = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """Who may enter the UI of Airflow."""
-
-    user: str
-    password: str
+SOCKET_PATH = 100
+"""Characters; systems allow 104 or 108."""
 
 
 class Services:
     """All services of one home."""
 
     def __init__(self, environment: Environment) -> None:
-        """Remember the home; nothing is started."""
-        self.given = environment
-        self.home = environment.home.resolve()
-        self.home.mkdir(parents=True, exist_ok=True)
+        """Remember the home; nothing is started.
+
+        Raises:
+            ConfigError: The home cannot be made.
+        """
+        self.given, self.home = environment, environment.home
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+        except OSError as fault:
+            raise ConfigError(
+                f"PERENNIAL_HOME: {self.home} cannot be made: {fault.strerror}; wanted a folder of "
+                "yours"
+            ) from fault
         self.processes = Processes(self.home)
 
     @cached_property
@@ -89,24 +96,28 @@ class Services:
             update={
                 "home": self.home,
                 "mlflow_url": f"http://127.0.0.1:{self.ports['mlflow']}",
-                "warm_socket": self.home / "warm.sock",
+                "warm_socket": self.socket,
             }
         )
+
+    @cached_property
+    def socket(self) -> Path:
+        """Where the warm launcher listens: in the home, unless its path is too long for that."""
+        plain = self.home / "warm.sock"
+        if len(str(plain)) <= SOCKET_PATH:
+            return plain
+        short = hashlib.sha256(str(self.home).encode()).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"perennial-{short}.sock"
 
     @property
     def present(self) -> Environment:
         """The environment as it is: with the addresses of services, if they run."""
         return self.environment if "mlflow" not in self.dead() else self.given
 
-    @cached_property
+    @property
     def login(self) -> Login:
-        """The only user, with a password that was drawn once."""
-        file = self.home / "airflow" / "passwords.json"
-        if not file.is_file():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps({"admin": secrets.token_urlsafe(9)}))
-            file.chmod(0o600)
-        return Login("admin", json.loads(file.read_text())["admin"])
+        """Who may enter the UI of Airflow."""
+        return settings.login(self.home / "airflow")
 
     def up(self, on_ready: Callable[[str, float], None]) -> list[str]:
         """Start what does not run and wait until all answer; give the names of what was started.
@@ -121,28 +132,29 @@ class Services:
             # The others have been told the old addresses.
             self.down()
             missing = list(NAMES)
+        self.processes.end_strays()
         Control(self.environment.control).migrate()
         began = time.monotonic()
-        with ThreadPoolExecutor(len(missing)) as pool:
-            for name in missing:
-                if name not in AIRFLOW:
-                    self._start(name)
-            if set(missing) & set(AIRFLOW):
+        for name in missing:
+            if name in AIRFLOW:
                 self._migrate_airflow()
-            for name in missing:
-                if name in AIRFLOW:
-                    self._start(name)
-            waits = {pool.submit(self._wait, name): name for name in missing}
-            for wait in as_completed(waits):
-                wait.result()
-                on_ready(waits[wait], time.monotonic() - began)
+            self._start(name)
+        waiting = list(missing)
+        while waiting:
+            for name in [n for n in waiting if self.ready(n)]:
+                waiting.remove(name)
+                on_ready(name, time.monotonic() - began)
+            for name in waiting:
+                self._expect(name, time.monotonic() - began)
+            time.sleep(POLL_SECONDS)
         return missing
 
     def down(self) -> list[str]:
-        """End every service; give the names of those that ran."""
+        """End every service, and what those that were killed left; give the names that ran."""
         running = {n: r for n, r in self.processes.known().items() if r.alive}
         with ThreadPoolExecutor(len(NAMES)) as pool:
             list(pool.map(lambda one: tree.end(one.pid, grace=STOP_SECONDS), running.values()))
+        self.processes.end_strays()
         return list(running)
 
     def _moved(self) -> bool:
@@ -151,14 +163,14 @@ class Services:
 
     def _start(self, name: str) -> Running:
         if name == "warm":
-            (self.home / "warm.sock").unlink(missing_ok=True)
+            self.socket.unlink(missing_ok=True)
         return self.processes.start(
             name, self._argv(name), self._environ(), port=self.ports.get(name)
         )
 
     def _argv(self, name: str) -> list[str]:
         if name == "warm":
-            return [sys.executable, "-m", "ml_launch.warm", str(self.home / "warm.sock")]
+            return [sys.executable, "-m", "ml_launch.warm", str(self.socket)]
         if name == "mlflow":
             return [
                 *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"),
@@ -169,53 +181,11 @@ class Services:
         return [sys.executable, "-m", "airflow", name]
 
     def _environ(self) -> dict[str, str]:
-        home, url = self.home / "airflow", self.airflow_url
-        self.login  # noqa: B018 - writes the file that Airflow reads
-        settings = {
-            "CORE__LOAD_EXAMPLES": "False",
-            "CORE__EXECUTOR": "LocalExecutor",
-            "CORE__PARALLELISM": "4",
-            "CORE__DAGS_FOLDER": str(ROOT / "dags"),
-            "CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
-            "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-            "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.login.user}:admin",
-            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
-            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
-            "API__HOST": "127.0.0.1",
-            "API__PORT": str(self.ports["api-server"]),
-            "API__BASE_URL": url,
-            "API__WORKERS": "1",
-            "API__SECRET_KEY": self._secret("api"),
-            "API_AUTH__JWT_SECRET": self._secret("jwt"),
-            "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
-            "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
-            # Work of a scheduler that was killed is found again within half a minute.
-            "SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "5",
-            "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
-            "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
-            "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
-            "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
-            "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "15",
-            "DAG_PROCESSOR__REFRESH_INTERVAL": "15",
-            "USAGE_DATA_COLLECTION__ENABLED": "False",
-        }
+        home, port = self.home / "airflow", self.ports["api-server"]
         return {
             **self.environment.variables(),
-            **{f"AIRFLOW__{name}": value for name, value in settings.items()},
-            "AIRFLOW_HOME": str(home),
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "DO_NOT_TRACK": "true",
-            "GIT_PYTHON_REFRESH": "quiet",
+            **settings.variables(home, self.airflow_url, port),
         }
-
-    def _secret(self, name: str) -> str:
-        file = self.home / "airflow" / f"{name}.secret"
-        if not file.is_file():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(secrets.token_urlsafe(32))
-            file.chmod(0o600)
-        return file.read_text()
 
     def _migrate_airflow(self) -> None:
         done = self.home / "airflow" / f"migrated-{version('apache-airflow')}"
@@ -227,18 +197,16 @@ class Services:
             raise BackendError(f"Airflow's database cannot be made; see {log}")
         done.touch()
 
-    def _wait(self, name: str) -> None:
-        limit = time.monotonic() + READY_SECONDS
-        while not self.ready(name):
-            running = self.processes.known()[name]
-            if not running.alive:
-                raise BackendError(f"{name} ended; the end of {running.log}:\n{tail(running)}")
-            if time.monotonic() > limit:
-                raise BackendError(
-                    f"{name} did not answer in {READY_SECONDS} s; the end of {running.log}:\n"
-                    f"{tail(running)}"
-                )
-            time.sleep(0.25)
+    def _expect(self, name: str, seconds: float) -> None:
+        """Raise where a service that is waited for has ended, or takes too long."""
+        running = self.processes.known()[name]
+        if not running.alive:
+            raise BackendError(f"{name} ended; the end of {running.log}:\n{tail(running)}")
+        if seconds > READY_SECONDS:
+            raise BackendError(
+                f"{name} did not answer in {READY_SECONDS} s; the end of {running.log}:\n"
+                f"{tail(running)}"
+            )
 
     def ready(self, name: str) -> bool:
         """Tell whether a service does its work."""
@@ -246,7 +214,7 @@ class Services:
         if running is None or not running.alive:
             return False
         if name == "warm":
-            return (self.home / "warm.sock").exists()
+            return self.socket.exists()
         if name == "mlflow":
             return _answers(f"{self.environment.mlflow_url}/health") is not None
         health = _answers(f"{self.airflow_url}/api/v2/monitor/health")

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ml_tasks.errors import ConfigError
@@ -42,6 +42,12 @@ class Environment(BaseSettings):
     """The source's commit, where git cannot be asked: in an image."""
     warm_socket: Path | None = None
     """Socket of the warm launcher; without it a task is a fresh process."""
+
+    @field_validator("home", "pipelines", "warm_socket")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        """Processes with other working directories are told the same place."""
+        return path and path.expanduser().absolute()
 
     @model_validator(mode="after")
     def _complete(self) -> Environment:

@@ -118,10 +118,14 @@ def find(prefix: str) -> list[Object]:
 
     store, path = filesystem(prefix)
     infos = store.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
-    scheme = prefix.split("://", 1)[0]
+    local = prefix.startswith("file:")
     return sorted(
         (
-            Object(f"{scheme}://{i.path}", i.size, (i.mtime or datetime.now(UTC)).astimezone(UTC))
+            Object(
+                Path(i.path).as_uri() if local else f"s3://{i.path}",
+                i.size,
+                (i.mtime or datetime.now(UTC)).astimezone(UTC),
+            )
             for i in infos
             if i.type == fs.FileType.File and not i.base_name.startswith(".")
         ),

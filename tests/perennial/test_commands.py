@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from ml_tasks.config import Environment
@@ -153,5 +155,57 @@ def test_a_process_of_somebody_else_is_not_ours(tmp_path: Path) -> None:
 def test_the_windows_of_the_demo_end_by_the_day_asked() -> None:
     from ml_tasks import config
 
-    keys = list(demo.keys(config.load("flight_delays"), "2013-06-04"))
+    keys = list(demo.windows(config.load("flight_delays"), "2013-06-04"))
     assert (len(keys), keys[0], keys[-1]) == (22, "2013-01-01", "2013-05-28")
+
+
+def test_a_home_that_cannot_be_made_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path / "file" / "home"))
+    assert main(["doctor"]) == 78
+    assert "cannot be made: Not a directory; wanted a folder of yours" in capsys.readouterr().err
+
+
+def test_a_relative_home_with_a_space_is_one_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PERENNIAL_HOME", "my höme")
+    for attempt in (1, 2):
+        assert main(["run", "ingest", "--window", WEEK, "--run", "r"]) == 0
+        assert runs.attempts(Environment(), "flight_delays", "r", "ingest") == attempt
+    assert (tmp_path / "my höme" / "objects").is_dir()
+
+
+def test_a_long_home_has_its_socket_elsewhere(tmp_path: Path) -> None:
+    deep = Services(Environment(home=tmp_path / ("d" * 120)))
+    assert len(str(deep.socket)) < 100
+    assert Services(Environment(home=tmp_path / "d")).socket.parent == tmp_path / "d"
+
+
+def test_what_a_killed_service_left_is_ended(tmp_path: Path) -> None:
+    import os
+    import sys
+
+    from perennial.processes import MARK
+
+    home = tmp_path / "home"
+    home.mkdir()
+    processes = Processes(home)
+    script = (
+        "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', "
+        "'import time; time.sleep(60)'], start_new_session=True); time.sleep(60)"
+    )
+    service = processes.start("mlflow", [sys.executable, "-c", script], {})
+    process = psutil.Process(service.pid)
+    while not (children := process.children()):
+        time.sleep(0.05)
+    processes.end_strays()
+    assert children[0].is_running(), "the service lives, and what it started is no stray"
+    process.kill()
+    process.wait()
+    processes.end_strays()
+    assert not psutil.pid_exists(children[0].pid) or children[0].status() == "zombie"
+    assert MARK not in os.environ  # noqa: TID251
