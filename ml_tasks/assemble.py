@@ -14,6 +14,7 @@ from ml_tasks.io.content import bytes_hash, content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.engine import evaluate
 from ml_tasks.io.lake import Lake
+from ml_tasks.io.versions import newest_versions
 from ml_tasks.result import Output, Result, Window
 
 if TYPE_CHECKING:
@@ -44,11 +45,8 @@ def labelled(raw: pa.Table, pipeline: Pipeline, cut: datetime) -> pl.DataFrame:
     import polars as pl
 
     label, source = pipeline.label, pipeline.sources[pipeline.label.source]
-    frame = pl.DataFrame(pl.from_arrow(raw)).filter(
-        pl.col("corrected_at").is_null() | (pl.col("corrected_at") <= cut)
-    )
-    newest = frame.sort("known_at", maintain_order=True).unique(list(source.key), keep="last")
-    newest = newest.sort("event_time", *source.key)
+    frame = pl.DataFrame(pl.from_arrow(raw))
+    newest = newest_versions(frame, source.key, by=cut).sort("event_time", *source.key)
     value = evaluate(newest.to_arrow(), {"label": label.expression})
     labels = pl.DataFrame(pl.from_arrow(value)).get_column("label").cast(pl.Float64)
     ask = timedelta(minutes=label.asked_before_minutes)
@@ -61,15 +59,17 @@ def labelled(raw: pa.Table, pipeline: Pipeline, cut: datetime) -> pl.DataFrame:
 
 
 def _as_asked(rows: pl.DataFrame, versions: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    """Give each row as it was known at its `asked_at`, or as it first came where it was not."""
     import polars as pl
 
     corrected = pl.col("corrected_at")
-    then = (
-        versions.join(rows.select(*key, "asked_at"), on=list(key), nulls_equal=True)
-        .filter(corrected.is_null() | (corrected <= pl.col("asked_at")))
-        .sort("corrected_at", nulls_last=False, maintain_order=True)
-        .unique(list(key), keep="last")
+    in_order = versions.sort(corrected, nulls_last=False, maintain_order=True)
+    first = in_order.unique(list(key), keep="first")
+    known = in_order.join(rows.select(*key, "asked_at"), on=list(key), nulls_equal=True).filter(
+        corrected.is_null() | (corrected <= pl.col("asked_at"))
     )
+    either = pl.concat([first, newest_versions(known, key).select(first.columns)])
+    then = either.unique(list(key), keep="last", maintain_order=True)
     own = [c for c in ROW if c in rows.columns and c not in key]
     return rows.select(*key, *own).join(
         then.drop(own, strict=False),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml_tasks.prover.known import micros, search, take
+from ml_tasks.prover.known import ALWAYS, micros, search, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -143,12 +144,8 @@ def _null_share(column: pa.ChunkedArray) -> float:
 
 def _version(made: pa.Table, raw: pa.Table, key: tuple[str, ...], at: Times) -> pa.Table:
     """Give of each row of the set its newest version at a moment; the first one has no cut."""
-    found = search(
-        raw,
-        made,
-        keys=key,
-        asked_at=at,
-        event_time=np.zeros(len(raw), np.int64),
-        known_at=micros(raw["corrected_at"]),
-    )
-    return take(raw, found.known)
+    known_at, always = micros(raw["corrected_at"]), np.full(len(made), ALWAYS)
+    at_once = np.zeros(len(raw), np.int64)
+    find = partial(search, raw, made, keys=key, event_time=at_once, known_at=known_at)
+    known = find(asked_at=at).known
+    return take(raw, np.where(known >= 0, known, find(asked_at=always).following))

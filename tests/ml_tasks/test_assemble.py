@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
-from ml_tasks import assemble
+from ml_tasks import assemble, ingest
 from ml_tasks.config import Environment, Label, Pipeline, Split
 from ml_tasks.context import Context
 from ml_tasks.errors import ConfigError, RejectedError
 from ml_tasks.io import objects
 from ml_tasks.io.engine import evaluate
 from ml_tasks.io.lake import Lake
+from ml_tasks.prover import facts
 from ml_tasks.result import Result, Window
 
 WEEKS = Window.parse("2013-01-01/2013-01-22")
@@ -120,6 +122,53 @@ def test_the_same_snapshots_give_the_same_set_and_are_tagged(
     tag = made.values["tag"]
     for table, snapshot in made.values["snapshots"].items():
         assert lake.catalog.load_table(table).refs()[tag].snapshot_id == snapshot
+
+
+def at(day: float) -> datetime:
+    return WEEKS.start + timedelta(days=day)
+
+
+def versions(pipeline: Pipeline, *changes: dict[str, object]) -> pa.Table:
+    """A flight at noon of the second day, as it was and as each landing changed it."""
+    flight: dict[str, object] = {
+        "carrier": "UA", "flight": 1, "tailnum": "N1", "origin": "EWR", "dest": "IAH",
+        "distance": 1400, "scheduled_departure": at(1.5), "scheduled_arrival": at(1.75),
+        "departed_at": at(1.5), "landed_at": at(1.75), "departure_delay": 0, "arrival_delay": 0,
+        "air_time": 120, "event_time": at(1.5), "known_at": at(1.75), "corrected_at": None,
+    }  # fmt: skip
+    schema = ingest.raw_schema(pipeline.sources["flights"])
+    return pa.Table.from_pylist([{**flight, **change} for change in changes], schema)
+
+
+LATER = {"tailnum": "N2", "arrival_delay": 60, "corrected_at": at(3), "known_at": at(3)}
+BEFORE = {"tailnum": "N3", "corrected_at": at(1.2), "known_at": at(1.75)}
+WRONG = {"landed_at": at(9), "known_at": at(9), "arrival_delay": 99}
+
+
+@pytest.mark.parametrize(
+    ("changes", "tailnum", "label", "known"),
+    [
+        ([{}], "N1", 0, at(1.75)),
+        ([{}, LATER], "N1", 1, at(3)),
+        ([{}, BEFORE, LATER], "N3", 1, at(3)),
+        ([LATER], "N2", 1, at(3)),
+        ([LATER, {"tailnum": "N4", "corrected_at": at(5)}], "N2", 0, at(5)),
+        ([WRONG, {"corrected_at": at(3)}], "N1", 0, at(3)),
+    ],
+    ids=["once", "swapped after", "swapped before", "first comes late", "twice late", "was wrong"],
+)
+def test_the_label_is_as_known_in_the_end_and_all_else_as_when_asked(
+    flights: Pipeline, changes: list[dict[str, object]], tailnum: str, label: int, known: datetime
+) -> None:
+    """Who was not known at all when asked is as it first came."""
+    raw = versions(flights, *changes)
+    for table in (raw, raw.take(list(range(raw.num_rows))[::-1])):
+        (row,) = assemble.labelled(table, flights, WEEKS.end).rows(named=True)
+        assert (row["tailnum"], row["label"], row["label_known_at"]) == (tailnum, label, known)
+        assert row["asked_at"] == at(1.5) - timedelta(hours=1)
+        made = pa.Table.from_pylist([row])
+        (claimed,) = facts.asked(made, table, flights, ("tailnum",)).to_pylist()
+        assert claimed["tailnum"] == tailnum
 
 
 def test_too_short_a_window(lake_of_weeks: Environment, flights: Pipeline) -> None:
