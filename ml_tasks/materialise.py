@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ml_tasks.config import Pipeline
     from ml_tasks.context import Context
+    from ml_tasks.io.control import Lease
 
 log = logging.getLogger(__name__)
 SAMPLE = 20
@@ -51,8 +52,12 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     control = Control(context.environment.control)
     control.migrate()
     names = features.views(pipeline.features.service)
-    online = _bring_online(names, window, control, context) if names else {}
-    control.complete(pipeline.name, window.start.isoformat(), window.end.isoformat(), context.run)
+    start, end = window.start.isoformat(), window.end.isoformat()
+    with control.lease(
+        features.LEASE, holder=context.holder, attempt=context.attempt, wait=120
+    ) as lease:
+        online = _bring_online(names, window, lease, context) if names else {}
+        control.complete(pipeline.name, start, end, context.run, lease)
     outputs = {
         name: Output(
             table=f"features.{name}",
@@ -80,23 +85,25 @@ def run(pipeline: Pipeline, context: Context) -> Result:
 
 
 def _bring_online(
-    names: Sequence[str], window: Window, control: Control, context: Context
+    names: Sequence[str], window: Window, lease: Lease, context: Context
 ) -> dict[str, tuple[int, pa.Table]]:
-    """Give by view the snapshot that was read, and each key's row that is now online."""
+    """Give by view the snapshot that was read, and each key's row that is now online.
+
+    No lease is asked for within Feast's writing: who lost it meanwhile has written nothing,
+    because the store never goes back in time.
+    """
     opened, lake = features.store(context.environment), Lake(context.environment)
     online: dict[str, tuple[int, pa.Table]] = {}
-    with control.lease(
-        features.LEASE, holder=context.holder, attempt=context.attempt, wait=120
-    ) as lease:
-        features.apply(opened)
-        reach = _reach(lake, names, window)
-        lease.check()
-        with contextlib.redirect_stdout(io.StringIO()):  # Feast prints in colours
-            opened.materialize(reach.start, reach.end, feature_views=list(names))
-        for name in names:
-            newest = features.newest(opened, name, reach)
-            read_back(opened, name, newest, window.end)
-            online[name] = (lake.snapshot(f"features.{name}"), newest)
+    features.apply(opened)
+    reach = _reach(lake, names, window)
+    lease.check()
+    with contextlib.redirect_stdout(io.StringIO()):  # Feast prints in colours
+        opened.materialize(reach.start, reach.end, feature_views=list(names))
+    lease.check()
+    for name in names:
+        newest = features.newest(opened, name, reach)
+        read_back(opened, name, newest, window.end)
+        online[name] = (lake.snapshot(f"features.{name}"), newest)
     return online
 
 

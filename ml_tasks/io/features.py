@@ -31,14 +31,20 @@ def store(environment: Environment, snapshots: Mapping[str, int] | None = None) 
         config=RepoConfig(
             project="perennial",
             provider="local",
-            registry=str(folder / "registry.db"),
+            registry={
+                "path": str(folder / "registry.db"),
+                "registry_store_type": "feature_repo.registry_store.WholeRegistryStore",
+            },
             offline_store={
                 "type": "feature_repo.offline_store.LakeOfflineStore",
                 "catalog": environment.catalog,
                 "warehouse": environment.warehouse_root,
                 "snapshots": dict(snapshots or {}),
             },
-            online_store={"type": "sqlite", "path": str(folder / "online.db")},
+            online_store={
+                "type": "feature_repo.online_store.ForwardSqliteOnlineStore",
+                "path": str(folder / "online.db"),
+            },
             entity_key_serialization_version=3,
             repo_path=str(folder),
         )

@@ -36,7 +36,16 @@ class Lease:
             LeaseLostError: Another attempt or run has taken it.
         """
         with self.control.transaction() as tx:
-            row = tx.execute(sa.select(leases).where(leases.c.resource == self.resource)).one()
+            self.check_within(tx)
+
+    def check_within(self, tx: sa.Connection) -> None:
+        """Make sure of it until the transaction ends: what it writes is written by the holder.
+
+        Raises:
+            LeaseLostError: Another attempt or run has taken it.
+        """
+        wanted = sa.select(leases).where(leases.c.resource == self.resource).with_for_update()
+        row = tx.execute(wanted).one()
         if row.token != self.token or row.released:
             raise LeaseLostError(
                 f"lease lost: {self.resource} is with {row.holder}, attempt {row.attempt}; "
@@ -75,15 +84,23 @@ class Leases(Database):
                 if time.monotonic() >= limit:
                     raise
                 time.sleep(0.1)
+        settled = False
         try:
             yield lease
+            settled = True
         finally:
-            with self.transaction() as tx:
-                tx.execute(
-                    leases.update()
-                    .where(leases.c.resource == resource, leases.c.token == lease.token)
-                    .values(released=True)
-                )
+            # Who took it over and failed may not have moved the table: the holder before could
+            # still publish, so the next one has to take it over as well.
+            if settled or not lease.took_over:
+                self._give_back(lease)
+
+    def _give_back(self, lease: Lease) -> None:
+        with self.transaction() as tx:
+            tx.execute(
+                leases.update()
+                .where(leases.c.resource == lease.resource, leases.c.token == lease.token)
+                .values(released=True)
+            )
 
     def _take(self, resource: str, holder: str, attempt: int, seconds: float) -> Lease:
         now = time.time()

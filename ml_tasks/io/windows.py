@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from ml_tasks.io.database import Database, now
 from ml_tasks.io.schema import publications, windows
+
+if TYPE_CHECKING:
+    from ml_tasks.io.leases import Lease
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Windows(Database):
             ).all()
         return [Ingested(*row) for row in rows]
 
-    def complete(self, pipeline: str, start: str, end: str, run: str) -> None:
+    def complete(self, pipeline: str, start: str, end: str, run: str, lease: Lease) -> None:
         """Say that a window is in; the same again says it anew.
 
         Args:
@@ -53,9 +57,14 @@ class Windows(Database):
             start: First moment, ISO 8601 in UTC.
             end: Moment after the last one.
             run: The run that brought it in.
+            lease: Its right to say so.
+
+        Raises:
+            LeaseLostError: Another attempt or run has the lease.
         """
         key = (windows.c.pipeline == pipeline) & (windows.c.start == start)
         with self.transaction() as tx:
+            lease.check_within(tx)
             tx.execute(windows.delete().where(key))
             tx.execute(
                 windows.insert().values(pipeline=pipeline, start=start, end=end, run=run, at=now())

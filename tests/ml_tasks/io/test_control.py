@@ -76,6 +76,29 @@ class TestLease:
         with control.lease("x", holder="b/t", attempt=1) as lease:
             assert lease.took_over
 
+    def test_who_took_over_and_failed_leaves_it_to_be_taken_over(self, control: Control) -> None:
+        """It may not have moved the table, and the holder before may still be about to publish."""
+        kept = control.lease("x", holder="a/t", attempt=1)
+        kept.__enter__()
+        with (
+            pytest.raises(BackendError, match="no table"),
+            control.lease("x", holder="a/t", attempt=2),
+        ):
+            raise BackendError("no table")
+        with control.lease("x", holder="a/t", attempt=3) as third:
+            assert third.took_over
+        with control.lease("x", holder="b/t", attempt=1) as other:
+            assert not other.took_over
+
+    def test_a_window_is_completed_by_the_holder_alone(self, control: Control) -> None:
+        kept = control.lease("x", holder="a/t", attempt=1)
+        first = kept.__enter__()
+        with control.lease("x", holder="a/t", attempt=2) as second:
+            with pytest.raises(LeaseLostError, match="x is with a/t, attempt 2"):
+                control.complete("p", "2013-01-01", "2013-01-08", "zombie", first)
+            control.complete("p", "2013-01-01", "2013-01-08", "a", second)
+        assert [window.run for window in control.windows("p")] == ["a"]
+
     def test_a_returned_lease_does_not_check(self, control: Control) -> None:
         with control.lease("x", holder="a/t", attempt=1) as lease:
             pass
