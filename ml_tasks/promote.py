@@ -48,8 +48,7 @@ def run(_pipeline: Pipeline, context: Context) -> Result:
         who=context.holder,
         why=f"all {len(verdict.judgements)} gates passed",
     )
-    current = control.champion(context.pipeline) or head
-    Registry(context.environment, context.pipeline).follow(current)
+    current = Registry(context.environment, context.pipeline).follow(control) or head
     log.info("%s: version %s is champion", context.pipeline, current.version)
     return Result(
         task=context.task,

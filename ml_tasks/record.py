@@ -105,8 +105,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         registry.used(parent, name="set", digest=made.content_hash, uri=made.uri)
     failed = any(faulty(result) for result in results.values()) or broken(results) is not None
     registry.end(parent, failed=failed)
-    if (head := control.champion(context.pipeline)) is not None:
-        registry.follow(head)
+    registry.follow(control)
     log.info("%s tasks recorded under MLflow run %s", len(results), parent)
     return Result(
         task=context.task,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ml_tasks.config import Pipeline
     from ml_tasks.context import Context
+    from ml_tasks.io.control import Lease
 
 log = logging.getLogger(__name__)
 EXAMPLE_ROWS = 3
@@ -62,21 +63,21 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     with control.lease(
         f"registry {context.pipeline}", holder=context.holder, attempt=context.attempt, wait=120
     ) as lease:
-        earlier = registry.versions()
+        done = registry.complete()
         own = [
             v
-            for v in earlier
-            if v.tags.get(RUN) == context.run
-            and v.tags.get("weights_hash") == verdict.candidate
-            and "complete" in v.tags
+            for v in done
+            if v.tags[RUN] == context.run and v.tags["weights_hash"] == verdict.candidate
         ]
         tags = _tags(pipeline, context, verdict)
-        done = [v.tags for v in earlier if "complete" in v.tags]
         tags["semantic_version"] = (
-            own[0].tags["semantic_version"] if own else next_version(tags, done)
+            own[0].tags["semantic_version"] if own else next_version(tags, [v.tags for v in done])
         )
-        lease.check()
-        version = own[0].version if own else _register(registry, context, tags)
+        identity = registry.run(context.run, "register")
+        try:
+            version = own[0].version if own else _register(registry, context, tags, lease)
+        finally:
+            registry.tidy(tags, identity)
     log.info("%s %s is version %s", context.pipeline, tags["semantic_version"], version)
     return Result(
         task=context.task,
@@ -139,7 +140,18 @@ def _tags(pipeline: Pipeline, context: Context, verdict: Verdict) -> dict[str, s
     }
 
 
-def _register(registry: Registry, context: Context, tags: dict[str, str]) -> str:
+def _register(registry: Registry, context: Context, tags: dict[str, str], lease: Lease) -> str:
+    """Make the version, or go on with the one that a killed attempt made, and let it count."""
+    version = registry.draft(tags)
+    if version is None:
+        model = _log_model(registry, context)
+        lease.check()
+        version = registry.add(registry.run(context.run, "register"), model, tags)
+    registry.publish(version, tags, lease)
+    return version
+
+
+def _log_model(registry: Registry, context: Context) -> str:
     identity = registry.run(context.run, "register")
     for task, name, file in (
         ("train", "model", "torch/model.pt"),
@@ -162,8 +174,7 @@ def _register(registry: Registry, context: Context, tags: dict[str, str]) -> str
         words = [words[0] if words else "" for words in spec.vocabularies]
         example["categorical"] = np.array([words] * EXAMPLE_ROWS, dtype=object)
     prediction = OnnxModel(graph, spec).raw(example)
-    # The last tag says that all others are there: a version without it does not count.
-    return registry.register(identity, graph, example, prediction, {**tags, "complete": "true"})
+    return registry.log_model(identity, graph, example, prediction)
 
 
 def _read(context: Context, task: str, name: str) -> dict[str, Any]:

@@ -155,8 +155,9 @@ def _result(
     }
     written = {
         "model": ("model.pt", export.torch_bytes(trainer.model, description)),
-        "onnx": ("model.onnx", export.onnx_bytes(trainer.model, spec)),
+        # Before the graph: who finds one finds what it takes in.
         "description": ("model.json", json.dumps(description, indent=2).encode()),
+        "onnx": ("model.onnx", export.onnx_bytes(trainer.model, spec)),
         "history": ("history.json", json.dumps(trainer.history, indent=2).encode()),
         "usage": ("usage.json", json.dumps(usage, indent=2).encode()),
         "curves": ("curves.png", curves.png(trainer.history, spec.task, best)),

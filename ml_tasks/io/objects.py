@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import uuid
 from dataclasses import dataclass
@@ -107,8 +108,8 @@ def exists(uri: str) -> bool:
 
 def delete(uri: str) -> None:
     """Remove an object; one that is gone already is no fault."""
-    if exists(uri):
-        store, path = filesystem(uri)
+    store, path = filesystem(uri)
+    with contextlib.suppress(FileNotFoundError):
         store.delete_file(path)
 
 

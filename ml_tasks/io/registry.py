@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from ml_tasks.config import Environment
-    from ml_tasks.io.control import Head
+    from ml_tasks.io.champions import Champions, Head
+    from ml_tasks.io.leases import Lease
 
 RUN, TASK, PIPELINE = "perennial.run", "perennial.task", "perennial.pipeline"
+COMPLETE = "complete"
+"""The tag that makes a version count; set last, while the lease is held."""
 ALIAS = "champion"
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 """Lets MLflow's UI show the experiment as one of models, not of language models."""
@@ -115,12 +118,13 @@ class Registry:
         now = int(time.time() * 1000)
         known = self.client.get_run(identity).data
         points = [Metric(k, v, now, 0) for k, v in metrics.items() if known.metrics.get(k) != v]
-        if history and history[0].keys() - known.metrics.keys() - {"epoch"}:
+        for name in dict.fromkeys(n for row in history for n in row if n != "epoch"):
+            # What was killed between two requests goes on behind the last epoch that arrived.
+            last = self._last_step(identity, name) if name in known.metrics else -1
             points += [
-                Metric(name, value, now, int(row["epoch"]))
+                Metric(name, row[name], now, int(row["epoch"]))
                 for row in history
-                for name, value in row.items()
-                if name != "epoch"
+                if name in row and row["epoch"] > last
             ]
         pairs = [
             Param(k, str(v)[:PARAM_LENGTH]) for k, v in params.items() if k not in known.params
@@ -129,6 +133,10 @@ class Registry:
             self.client.log_batch(identity, metrics=chunk)
         for chunk in _chunks(pairs, 100):
             self.client.log_batch(identity, params=chunk)
+
+    def _last_step(self, identity: str, metric: str) -> int:
+        known = self.client.get_metric_history(identity, metric)
+        return max(int(point.step) for point in known)
 
     def used(self, identity: str, *, name: str, digest: str, uri: str) -> None:
         """Say that a run was made from a data set; the same again is no fault."""
@@ -159,22 +167,28 @@ class Registry:
         found = self.client.search_model_versions(f"name = '{self.pipeline}'")
         return sorted(found, key=lambda v: int(v.version), reverse=True)
 
-    def register(
-        self,
-        identity: str,
-        graph: bytes,
-        example: Mapping[str, Any],
-        prediction: Any,
-        tags: Mapping[str, str],
+    def complete(self) -> list[Any]:
+        """Give the versions that count, newest first."""
+        return [version for version in self.versions() if COMPLETE in version.tags]
+
+    def draft(self, tags: Mapping[str, str]) -> str | None:
+        """Give the version that a killed attempt of the same run left for the same model."""
+        same = (RUN, "weights_hash")
+        for version in self.versions():
+            if all(version.tags.get(name) == tags[name] for name in same):
+                return str(version.version)
+        return None
+
+    def log_model(
+        self, identity: str, graph: bytes, example: Mapping[str, Any], prediction: Any
     ) -> str:
-        """Register an ONNX graph as a new version with tags; give its number.
+        """Write an ONNX graph to a run as a model; give the model's id.
 
         Args:
             identity: The MLflow run that it belongs to.
             graph: The ONNX graph.
             example: Its inputs by name, a few rows.
             prediction: What it answers to the example.
-            tags: Written to the version.
         """
         import mlflow
         import onnx
@@ -187,16 +201,67 @@ class Registry:
                 name="onnx",
                 signature=infer_signature(dict(example), {"prediction": prediction}),
                 pip_requirements=[f"onnxruntime=={_version('onnxruntime')}"],
-                registered_model_name=self.pipeline,
             )
-        version = str(logged.registered_model_version)
-        for name, value in tags.items():
-            self.client.set_model_version_tag(self.pipeline, version, name, value)
-        return version
+        return str(logged.model_id)
 
-    def follow(self, head: Head) -> None:
-        """Let MLflow's alias follow the head in control."""
-        self.client.set_registered_model_alias(self.pipeline, ALIAS, head.version)
+    def add(self, identity: str, model: str, tags: Mapping[str, str]) -> str:
+        """Make a version of a model with its tags, which does not count yet; give its number."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.create_registered_model(self.pipeline)
+        except MlflowException as fault:
+            if fault.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        source = f"models:/{model}"
+        made = self.client.create_model_version(
+            self.pipeline, source, identity, tags=dict(tags), model_id=model
+        )
+        return str(made.version)
+
+    def publish(self, version: str, tags: Mapping[str, str], lease: Lease) -> None:
+        """Let a version count.
+
+        Raises:
+            LeaseLostError: Another attempt has the lease; the version does not count by our doing.
+        """
+        known = self.client.get_model_version(self.pipeline, version).tags
+        for name, value in {**tags, COMPLETE: "true"}.items():
+            if known.get(name) != value:
+                lease.check()
+                self.client.set_model_version_tag(self.pipeline, version, name, value)
+
+    def tidy(self, tags: Mapping[str, str], identity: str) -> None:
+        """Remove what other attempts of a run left beside its version, once that one counts.
+
+        Args:
+            tags: Tags of the version.
+            identity: The MLflow run that its models belong to.
+        """
+        own = [version for version in self.versions() if version.tags.get(RUN) == tags[RUN]]
+        whole = [version for version in own if COMPLETE in version.tags]
+        if not any(v.tags["weights_hash"] == tags["weights_hash"] for v in whole):
+            return
+        kept = {version.source for version in whole}
+        for version in own:
+            if COMPLETE not in version.tags:
+                self.client.delete_model_version(self.pipeline, version.version)
+        of_run = f"source_run_id = '{identity}'"
+        for model in self.client.search_logged_models([self.experiment], of_run):
+            if f"models:/{model.model_id}" not in kept:
+                self.client.delete_logged_model(model.model_id)
+
+    def follow(self, champions: Champions) -> Head | None:
+        """Let MLflow's alias follow the head in control; give the head.
+
+        MLflow keeps the last writer's word, so the head is read again after each write: whoever
+        writes last has then written what control says.
+        """
+        written, head = None, champions.champion(self.pipeline)
+        while head is not None and head != written:
+            self.client.set_registered_model_alias(self.pipeline, ALIAS, head.version)
+            written, head = head, champions.champion(self.pipeline)
+        return head
 
 
 def _milliseconds(moment: datetime | None) -> int | None:

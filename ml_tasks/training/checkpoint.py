@@ -49,7 +49,11 @@ def _read(uri: str) -> dict[str, Any] | None:
     """Load a checkpoint; one whose bytes are not what was written is passed over."""
     import torch
 
-    content = objects.read_bytes(uri)
+    try:
+        content = objects.read_bytes(uri)
+    except FileNotFoundError:
+        log.info("checkpoint %s was dropped by an attempt that still runs", uri)
+        return None
     written, data = content[:DIGEST], content[DIGEST:]
     if bytes_hash(data).encode() != written:
         log.warning("checkpoint %s is damaged and is passed over", uri)
