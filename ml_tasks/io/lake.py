@@ -92,7 +92,7 @@ class Lake:
         """
         from pyiceberg.expressions import AlwaysTrue
 
-        scan = self._load(table).scan(
+        scan = self.load(table).scan(
             row_filter=AlwaysTrue() if window is None else _within(window),
             selected_fields=tuple(columns or ("*",)),
             snapshot_id=snapshot,
@@ -105,7 +105,7 @@ class Lake:
         Raises:
             ConfigError: The lake has no such table, or nothing was ever published to it.
         """
-        current = self._load(table).current_snapshot()
+        current = self.load(table).current_snapshot()
         if current is None:
             raise ConfigError(f"lake table {table}: nothing was published yet; ingest a window")
         return int(current.snapshot_id)
@@ -124,7 +124,7 @@ class Lake:
         from pyiceberg.exceptions import CommitFailedException
 
         for _ in range(COMMIT_TRIES):
-            loaded = self._load(table)
+            loaded = self.load(table)
             if loaded.refs().get(name):
                 return
             try:
@@ -166,7 +166,7 @@ class Lake:
         self._ensure(table, rows.schema)
         moved, digest = not lease.took_over, content_hash(rows)
         for _ in range(COMMIT_TRIES):
-            loaded = self._load(table)
+            loaded = self.load(table)
             lease.check()
             try:
                 if not moved:
@@ -179,7 +179,7 @@ class Lake:
             except (CommitFailedException, ValidationException) as refused:
                 log.info("%s: commit refused, trying again: %s", table, refused)
                 continue
-            current = self._load(table).current_snapshot()
+            current = self.load(table).current_snapshot()
             return Output(
                 table=table,
                 snapshot=current.snapshot_id if current else None,
@@ -189,7 +189,12 @@ class Lake:
             )
         raise BackendError(f"lake table {table}: {COMMIT_TRIES} commits were refused; try later")
 
-    def _load(self, table: str) -> Table:
+    def load(self, table: str) -> Table:
+        """Load a table's metadata as it is now.
+
+        Raises:
+            ConfigError: The lake has no such table.
+        """
         from pyiceberg.exceptions import NoSuchTableError
 
         try:
