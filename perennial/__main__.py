@@ -29,6 +29,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Show, explain and check the pipelines.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+new_app = typer.Typer(help="Make something new.", no_args_is_help=True)
+app.add_typer(new_app, name="new")
 
 PipelineName = Annotated[str, typer.Option("--pipeline", "-p", help="Name of its YAML file.")]
 EXAMPLE = "flight_delays"
@@ -170,6 +172,30 @@ def config_check(
         if not found:
             console.say(f"{name}: good")
     return ExitCode.CONFIG if any(faults.values()) else ExitCode.OK
+
+
+@new_app.command("product")
+def new_product(
+    name: Annotated[str, typer.Argument(help="Its name: lower case letters, digits and _.")],
+    source: Annotated[
+        str, typer.Option(help="CSV or Parquet: a file, a folder, a glob; file:// or s3://.")
+    ],
+    label: Annotated[str, typer.Option(help="Column that is to be predicted.")] = "",
+    event_time: Annotated[str, typer.Option(help="Column that says when a row happened.")] = "",
+    key: Annotated[
+        list[str] | None, typer.Option(help="Column that names a row; once for each.")
+    ] = None,
+    known_at: Annotated[
+        str, typer.Option(help="Column that says when the label became known.")
+    ] = "",
+    task: Annotated[str, typer.Option(help="classification or regression.")] = "",
+    positive: Annotated[str, typer.Option(help="Value of the label that is the yes.")] = "",
+) -> int:
+    """Look at data and write a pipeline's YAML that runs, with what was guessed marked."""
+    from perennial import new_product as maker
+
+    wish = maker.Wish(name, source, label, event_time, tuple(key or ()), known_at, task, positive)
+    return maker.run(environment(), wish)
 
 
 @app.command()

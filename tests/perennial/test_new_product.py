@@ -1,0 +1,240 @@
+"""What is guessed of data that nobody has described, and what is asked for where it cannot be."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+import yaml
+
+from ml_tasks import config
+from perennial.__main__ import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Write = Callable[..., str]
+
+DAYS = 40
+START = datetime(2024, 3, 1, tzinfo=UTC)
+
+
+def shop(**columns: Any) -> dict[str, list[Any]]:
+    """Sales of two shops, day by day; a column that is given replaces or adds one."""
+    n = 2 * DAYS
+    table: dict[str, list[Any]] = {
+        "day": [f"{START + timedelta(days=i // 2):%Y-%m-%d}" for i in range(n)],
+        "shop": ["north" if i % 2 else "south" for i in range(n)],
+        "visitors": [str(50 + i * 7 % 31) for i in range(n)],
+        "rain": [("0.5", "NA", "1.25")[i % 3] for i in range(n)],
+        "open": [("true", "false", "true")[i % 3] for i in range(n)],
+        "code": ["007", "012"] * DAYS,
+        "note": [f"text {i}" for i in range(n)],
+        "same": ["x"] * n,
+        "sold": [str(i * 5 % 17) for i in range(n)],
+    }
+    return {n: v for n, v in (table | columns).items() if v}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    made = tmp_path / "pipelines"
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(made))
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path / "home"))
+    return made
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def to(name: str = "sales.csv", separator: str = ",", **columns: Any) -> str:
+        pl.DataFrame(shop(**columns)).write_csv(tmp_path / name, separator=separator)
+        return str(tmp_path / name)
+
+    return to
+
+
+def new(source: str, *more: str, name: str = "sales") -> int:
+    return main(["new", "product", name, "--source", source, *more])
+
+
+def test_a_csv_is_looked_at_and_the_yaml_is_good(
+    folder: Path, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert new(write(), "--label", "sold") == 0
+    said = capsys.readouterr().out
+    assert "80 rows of 2024-03-01 to 2024-04-09" in said
+    assert "perennial run ingestion -p sales --window 2024-03-01/2024-04-12" in said
+    assert main(["config", "check"]) == 0
+    made = config.load("sales", folder)
+    source = made.sources["sales"]
+    assert source.columns == {
+        "day": "timestamp", "shop": "string", "visitors": "int64", "rain": "float64?",
+        "open": "bool", "code": "string", "note": "string", "same": "string", "sold": "int64",
+    }  # fmt: skip
+    assert source.params["null_values"] == ["", "NA"]
+    assert (source.event_time, source.key) == ("day", ("day", "shop"))
+    assert made.features.service is None
+    assert made.features.columns == ("shop", "visitors", "rain", "open", "code")
+    assert made.label.task == "regression"
+    assert made.schedule.cron == "0 0 * * 5"
+    assert made.evaluation.segments == {"shop": '"shop"', "code": '"code"'}
+    assert (made.split.test_days, made.split.validation_days, made.split.gap_days) == (10, 6, 0)
+
+
+def test_what_was_guessed_is_marked_and_what_was_told_is_not(folder: Path, write: Write) -> None:
+    assert new(write(), "--label", "sold", "--event-time", "day") == 0
+    text = (folder / "sales.yaml").read_text()
+    lines = {line.split(":")[0].strip(): line for line in text.splitlines() if ": " in line}
+    assert "# guessed" in lines["key"]
+    assert "# guessed" in lines["cron"]
+    assert "# guessed" not in lines["event_time"]
+    assert "# guessed" not in lines["expression"]
+    assert "# left out: same: always the same" in text
+    assert "# left out: note: 80 different texts" in text
+    assert yaml.safe_load(text)["label"]["expression"] == '"sold"'
+
+
+YES_NO = ["no", "no", "yes"] * 26 + ["no", "no"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "more", "task", "expression"),
+    [
+        ({"label": YES_NO}, [], "classification", "\"label\" = 'yes'"),
+        ({"y": ["1", "0"] * DAYS}, [], "classification", '"y"'),
+        ({"Target": ["true", "false"] * DAYS}, [], "classification", '"Target"'),
+        ({"sold": ["1", "2", "2", "2"] * 20}, ["--label", "sold"], "classification", '"sold" = 1'),
+        ({"sold": ["1", "2"] * DAYS}, ["--label", "sold", "--task", "regression"], "regression",
+         '"sold"'),
+        ({"class": ["it's", "b", "c", "c"] * 20}, ["--positive", "it's"], "classification",
+         "\"class\" = 'it''s'"),
+    ],
+)  # fmt: skip
+def test_labels(
+    columns: dict[str, Any], more: list[str], task: str, expression: str,
+    folder: Path, write: Write,
+) -> None:  # fmt: skip
+    assert new(write(**columns), *more) == 0
+    label = config.load("sales", folder).label
+    assert (label.task, label.expression) == (task, expression)
+
+
+NO_TIME = {"day": None}
+
+
+@pytest.mark.parametrize(
+    ("columns", "more", "said"),
+    [
+        ({}, [], "--label: no column is named label, target"),
+        ({}, ["--label", "sould"], "--label sould: came no column, wanted one of"),
+        ({}, ["--label", "same"], "--label same: came ['x'] in every row"),
+        ({}, ["--label", "note"], "--label note: came 80 values, wanted a yes or no"),
+        ({}, ["--label", "shop", "--positive", "east"], "--positive: came 'east', wanted one of"),
+        ({}, ["--label", "shop", "--task", "regression"], "label shop is string, no number"),
+        ({}, ["--label", "sold", "--task", "guess"], "--task: came 'guess', wanted classification"),
+        ({}, ["--label", "sold", "--key", "x"], "--key: came ['x'], wanted some of"),
+        ({}, ["--label", "sold", "--known-at", "shop"], "--known-at shop: came string, wanted a"),
+        (NO_TIME, ["--label", "sold"], "no column says when a row happened: came shop (string)"),
+        ({"day": ["1-Mar-24"] * 80}, ["--label", "sold", "--event-time", "day"],
+         "--event-time day: came string, such as ['1-Mar-24'], wanted a column of times in ISO"),
+        ({"later": shop()["day"]}, ["--label", "sold", "--known-at", "x"], "--known-at x: came no"),
+        ({"seen": shop()["day"]}, ["--label", "sold", "--event-time", "x"], "came no column"),
+        ({"day": ["2024-03-01"] * 80}, ["--label", "sold"], "too near to each other to learn"),
+        ({"day": None, "one": shop()["day"], "two": shop()["day"]}, ["--label", "sold"],
+         "--event-time: several columns are times, wanted one of ['one', 'two']"),
+        ({"shop": ["a"] * 80, "note": None, "visitors": None, "sold": ["1", "2"] * 40, "code": None,
+          "open": None}, ["--label", "sold"], "--key: neither an id nor day with one or two of"),
+        ({"shop": ["1"] * 70 + ["0"] * 10}, ["--label", "shop"], "would be the train part, with 1"),
+        ({"Sold": ["1"] * 80}, ["--label", "sold"], "wanted a name that is not empty, no pattern"),
+        ({"known_at": ["1"] * 80}, ["--label", "sold"], "other names than ['known_at']"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_guessed_is_asked_for_in_a_line(
+    columns: dict[str, Any], more: list[str], said: str,
+    folder: Path, write: Write, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    assert new(write(**columns), *more) == 78
+    err = capsys.readouterr().err
+    assert said in err
+    assert "Traceback" not in err
+    assert not (folder / "sales.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("nowhere.csv", "no file lies there"),
+        ("nowhere.xls", "came '.xls', wanted one of"),
+        ("empty.csv", "cannot be read: CSV parse error: Empty CSV file"),
+        ("head.csv", "1 files without a row"),
+        ("garbage.parquet", "Parquet magic bytes not found"),
+        ("twice.csv", "columns ['a'] come twice"),
+        ("ftp://x/y.csv", "path of file:// or s3://"),
+        ("latin.csv", "'utf-8' codec can't decode byte"),
+        ("x/{week}/y.csv", "wanted path with only"),
+        (".", "a folder with files of"),
+    ],
+)
+def test_data_that_cannot_be_read(
+    source: str, said: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, text in (
+        ("empty.csv", ""),
+        ("head.csv", "a,b\n"),
+        ("garbage.parquet", "garbage, and no Parquet"),
+        ("twice.csv", "a,a\n1,2\n"),
+    ):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "latin.csv").write_bytes("größe,a\n1,2\n".encode("latin-1"))
+    assert new(source if "://" in source else str(tmp_path / source), "--label", "a") == 78
+    err = capsys.readouterr().err
+    assert said in err
+    assert "Traceback" not in err
+    assert not folder.exists()
+
+
+def test_nothing_is_written_over(
+    folder: Path, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert new(write(), "--label", "sold") == 0
+    before = (folder / "sales.yaml").read_text()
+    assert new(write(), "--label", "visitors") == 78
+    assert "there is such a product already" in capsys.readouterr().err
+    assert (folder / "sales.yaml").read_text() == before
+    assert new(write(), "--label", "sold", name="No Slug") == 78
+    assert "name: came 'No Slug', wanted lower case" in capsys.readouterr().err
+
+
+def test_parquet_a_folder_and_a_dated_glob(folder: Path, tmp_path: Path) -> None:
+    table = pl.DataFrame(shop()).with_columns(
+        pl.col("day").str.to_date(), pl.col("visitors").cast(pl.Float32), id=pl.int_range(80)
+    )
+    for (day,), rows in table.partition_by("day", as_dict=True).items():
+        (tmp_path / f"in/{day}").mkdir(parents=True)
+        rows.write_parquet(tmp_path / f"in/{day}/part.parquet")
+    table.write_parquet(tmp_path / "in/all.parquet")
+    dated, whole = str(tmp_path / "in/{date}/*.parquet"), str(tmp_path / "in")
+    assert new(dated, "--label", "sold", name="dated") == 0
+    assert new(whole, "--label", "sold", name="whole") == 0
+    one, two = (config.load(name, folder) for name in ("dated", "whole"))
+    assert one.sources["dated"].params == {"path": f"file://{tmp_path}/in/{{date}}/*.parquet"}
+    assert two.sources["whole"].params == {"path": f"file://{tmp_path}/in/*.parquet"}
+    assert one.sources["dated"].columns == two.sources["whole"].columns
+    assert one.sources["dated"].columns["visitors"] == "float64"
+    assert one.sources["dated"].key == ("id",)
+    assert "id" not in one.features.columns
+
+
+def test_other_delimiters_and_lines_that_do_not_fit(
+    folder: Path, write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write(separator=";", **{'a name, of "words"': ["1", "2"] * DAYS})
+    with (tmp_path / "sales.csv").open("a") as file:
+        file.write("2024-03-02;one;value;too;few\n")
+    assert new(source, "--label", "sold") == 0
+    assert "1 rows will go to quarantine; the first: line has 5 values" in capsys.readouterr().out
+    assert config.load("sales", folder).sources["sales"].params["delimiter"] == ";"
+    assert main(["config", "check"]) == 0
