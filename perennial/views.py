@@ -42,7 +42,7 @@ def status(services: Services) -> int:
     console.table("Services", ("service", "state", "pid", "port", "memory"), rows)
     control = Control(services.environment.control)
     control.migrate()
-    pipelines = config.load_all(services.given.pipelines)
+    pipelines, faults = config.load_good(services.given.pipelines)
     standing = []
     for pipeline in pipelines:
         windows, head = control.windows(pipeline.name), control.champion(pipeline.name)
@@ -53,6 +53,7 @@ def status(services: Services) -> int:
                 f"version {head.version} since {head.since[:19]}" if head else "no champion",
             )
         )
+    standing += [(name, "does not hold: perennial config check", "") for name in faults]
     console.table("Pipelines", ("pipeline", "data", "champion"), standing)
     triggers = [t for p in pipelines for t in control.triggers(p.name)[-RECENT:]]
     if triggers:

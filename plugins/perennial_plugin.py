@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow.plugins_manager import AirflowPlugin
 from ml_launch.operators import DataDocs, RecordedRun
-from ml_pages.pages import app
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer by our pages, imported when the first is asked for: every component loads plugins."""
+    from ml_pages.pages import app as pages
+
+    await pages(scope, receive, send)
 
 
 class PerennialPlugin(AirflowPlugin):

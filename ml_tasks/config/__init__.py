@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ml_tasks.config.environment import ROOT, Environment
-from ml_tasks.config.files import explain, load, load_all, parse
+from ml_tasks.config.files import explain, load, load_all, load_good, parse
 from ml_tasks.config.pipeline import (
     OWN_TIMES,
     ColumnType,
@@ -41,5 +41,6 @@ __all__ = [
     "explain",
     "load",
     "load_all",
+    "load_good",
     "parse",
 ]

@@ -36,6 +36,21 @@ def load_all(folder: Path | None = None) -> tuple[Pipeline, ...]:
     return tuple(load(path.stem, folder) for path in sorted(folder.glob("*.yaml")))
 
 
+def load_good(folder: Path | None = None) -> tuple[tuple[Pipeline, ...], dict[str, str]]:
+    """Read every pipeline that holds, and give the faults of the others by name.
+
+    One product's fault must not take the others along.
+    """
+    folder = folder or Environment().pipelines
+    good, faults = [], {}
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            good.append(load(path.stem, folder))
+        except ConfigError as fault:
+            faults[path.stem] = str(fault)
+    return tuple(good), faults
+
+
 def parse(text: str, path: Path) -> Pipeline:
     """Turn YAML text into a pipeline; `path` only names it in messages and must match `name`."""
     try:

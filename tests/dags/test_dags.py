@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -54,15 +55,14 @@ print("TOLD" + json.dumps(told))
 """
 
 
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    home = tmp_path_factory.mktemp("airflow")
+def read(home: Path, more: dict[str, str]) -> dict[str, Any]:
     env = {
         **os.environ,  # noqa: TID251 - a child's environment
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        **more,
     }
     done = subprocess.run(
         [sys.executable, "-c", READ, str(ROOT / "dags")],
@@ -75,6 +75,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     assert "TOLD" in done.stdout, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.split("TOLD", 1)[1].splitlines()[0])
     return found
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return read(tmp_path_factory.mktemp("airflow"), {})
 
 
 def test_all_are_read_and_nothing_heavy_with_them(told: dict[str, Any]) -> None:
@@ -154,3 +159,15 @@ def test_plugins_load_without_a_fault(tmp_path: Path) -> None:
         [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False
     )
     assert "FOUND ['perennial'] {}" in done.stdout, done.stdout + done.stderr
+
+
+def test_one_bad_product_leaves_the_others_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "pipelines"
+    shutil.copytree(ROOT / "ml_tasks" / "pipelines", folder)
+    (folder / "broken.yaml").write_text("name: broken\ntraining: {sed: 7}\n")
+    found = read(tmp_path / "airflow", {"PERENNIAL_PIPELINES": str(folder)})
+    assert found["errors"] == {}
+    assert "flight_delays__training" in found["dags"]
+    assert "broken__training" not in found["dags"]
+    assert "training.sed: came an unknown key" in found["dags"]["broken__fault"]["doc"]
+    assert found["dags"]["broken__fault"]["tasks"] == {}
