@@ -73,11 +73,8 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         tags["semantic_version"] = (
             own[0].tags["semantic_version"] if own else next_version(tags, [v.tags for v in done])
         )
-        identity = registry.run(context.run, "register")
-        try:
+        with registry.under(lease, tags):
             version = own[0].version if own else _register(registry, context, tags, lease)
-        finally:
-            registry.tidy(tags, identity)
     log.info("%s %s is version %s", context.pipeline, tags["semantic_version"], version)
     return Result(
         task=context.task,

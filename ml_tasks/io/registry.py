@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import warnings
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -220,24 +221,40 @@ class Registry:
         return str(made.version)
 
     def publish(self, version: str, tags: Mapping[str, str], lease: Lease) -> None:
-        """Let a version count.
+        """Let a version count; the same again changes nothing.
+
+        Who is stopped just before the last tag finds that its successor went on with this very
+        version, or removed it.
 
         Raises:
-            LeaseLostError: Another attempt has the lease; the version does not count by our doing.
+            LeaseLostError: Another attempt has the lease.
         """
         known = self.client.get_model_version(self.pipeline, version).tags
         for name, value in {**tags, COMPLETE: "true"}.items():
             if known.get(name) != value:
                 lease.check()
                 self.client.set_model_version_tag(self.pipeline, version, name, value)
+        lease.check()
 
-    def tidy(self, tags: Mapping[str, str], identity: str) -> None:
-        """Remove what other attempts of a run left beside its version, once that one counts.
+    @contextmanager
+    def under(self, lease: Lease, tags: Mapping[str, str]) -> Iterator[None]:
+        """Register within a block: whoever lost the lease is told so, and nothing of theirs stays.
 
-        Args:
-            tags: Tags of the version.
-            identity: The MLflow run that its models belong to.
+        Raises:
+            LeaseLostError: MLflow refused because the successor had tidied up.
         """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except MlflowException:
+            lease.check()
+            raise
+        finally:
+            self._tidy(tags)
+
+    def _tidy(self, tags: Mapping[str, str]) -> None:
+        """Remove what other attempts of a run left beside its version, once that one counts."""
         own = [version for version in self.versions() if version.tags.get(RUN) == tags[RUN]]
         whole = [version for version in own if COMPLETE in version.tags]
         if not any(v.tags["weights_hash"] == tags["weights_hash"] for v in whole):
@@ -246,7 +263,7 @@ class Registry:
         for version in own:
             if COMPLETE not in version.tags:
                 self.client.delete_model_version(self.pipeline, version.version)
-        of_run = f"source_run_id = '{identity}'"
+        of_run = f"source_run_id = '{self.run(tags[RUN], 'register')}'"
         for model in self.client.search_logged_models([self.experiment], of_run):
             if f"models:/{model.model_id}" not in kept:
                 self.client.delete_logged_model(model.model_id)
