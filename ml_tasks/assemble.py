@@ -147,7 +147,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     for name, snapshot in snapshots.items():
         lake.tag(name, snapshot, tag)
     description = _description(made, pipeline, snapshots, digest)
-    leaks = _proven(made, raw, pipeline, context, snapshots)
+    leaks = _proven(made, digest, raw, pipeline, context, snapshots)
     proof = leaks.model_dump_json(indent=2)
     set_uri, text_uri = f"{context.folder}/set.parquet", f"{context.folder}/set.json"
     leaks_uri = f"{context.folder}/leaks.json"
@@ -166,13 +166,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             "description": Output(uri=text_uri, content_hash=_without_snapshots(description)),
             "leaks": Output(uri=leaks_uri, content_hash=bytes_hash(proof.encode())),
         },
-        values={
-            "rows": description["rows"],
-            "snapshots": snapshots,
-            "set": digest,
-            "tag": tag,
-            "leaks": sorted({leak.column for leak in leaks.leaks}),
-        },
+        values={"rows": description["rows"], "snapshots": snapshots, "set": digest, "tag": tag},
     )
 
 
@@ -245,14 +239,19 @@ def _looked_up(
 
 
 def _proven(
-    made: pa.Table, raw: pa.Table, pipeline: Pipeline, context: Context, snapshots: dict[str, int]
+    made: pa.Table,
+    digest: str,
+    raw: pa.Table,
+    pipeline: Pipeline,
+    context: Context,
+    snapshots: dict[str, int],
 ) -> Leaks:
     """Hold the set against the lake, by another way than the join's."""
     service, window = pipeline.features.service, context.required_window()
     lake = Lake(context.environment)
     subject = prover.subject(
         made,
-        content_hash(made),
+        digest,
         raw,
         pipeline,
         inputs=features.inputs(service) if service is not None else (),

@@ -34,6 +34,8 @@ MONOTONE = 0.999
 """Rank correlation from which on a column counts as a monotone function of an outcome."""
 FEW = 2_000
 """Rows that are enough to see a rank correlation."""
+NEAR = (-2, -1, 1, 2)
+"""Where the rows around lie."""
 FEW_HITS = 4.0
 """So many hits may be chance though the rows around have none."""
 BY_CHANCE = 6.0
@@ -58,13 +60,14 @@ def told(
     later = {n: numbers(outcomes[n]) for n in outcomes.column_names if _ordered(outcomes[n])}
     some = {n: values[few] for n, values in later.items()}
     durations = {n for n in later if not pa.types.is_timestamp(outcomes[n].type)}
+    around = [(o, [np.roll(o, by) for by in NEAR]) for o in later.values()]
     strengths, shares, leaks = {}, {}, []
     for name in names:
         ordered, column = _ordered(made[name]), numbers(made[name])
         strengths[name] = strength(column[few], true, named=not ordered)
         if not ordered:
             continue
-        shares[name] = max((coincidence(column, o) for o in later.values()), default=0.0)
+        shares[name] = max((coincidence(column, *rows) for rows in around), default=0.0)
         source = copied(column[few], some, durations, rng)
         if source:
             leaks.append(
@@ -146,14 +149,14 @@ def copied(
     return ""
 
 
-def coincidence(column: Numbers, outcome: Numbers) -> float:
+def coincidence(column: Numbers, outcome: Numbers, around: Sequence[Numbers]) -> float:
     """Give the share of cells that are the row's own outcome beyond chance, or 0.
 
-    Chance is how often it is the outcome of the rows before and after, of the same time: a
-    feature that foretells outcomes is near either.
+    Chance is how often it is the outcome of a row around, of the same time: a feature that
+    foretells outcomes is near either.
     """
-    own = int((column == outcome).sum())
-    near = float(np.mean([(column == np.roll(outcome, by)).sum() for by in (-2, -1, 1, 2)]))
+    own = int(np.count_nonzero(column == outcome))
+    near = float(np.mean([np.count_nonzero(column == other) for other in around]))
     beyond = own - near
     return beyond / len(column) if beyond > BY_CHANCE * np.sqrt(max(FEW_HITS, near)) else 0.0
 

@@ -70,9 +70,17 @@ def search(
     order = np.lexsort((known_at, place))
     order = order[own[order] >= 0]
     place, own, event_time, known_at = (a[order] for a in (place, own, event_time, known_at))
-    begins = np.searchsorted(place, wanted * width)
-    ends = np.searchsorted(place, (wanted + 1) * width)
-    after = np.searchsorted(place, wanted * width + np.searchsorted(moments, asked_at, "right"))
+    moment = np.searchsorted(moments, asked_at, "right")
+    # In order, one look into a long table is near the one before.
+    turn = np.argsort(wanted * width + moment)
+
+    def first_at(values: Places) -> Places:
+        found = np.empty_like(values)
+        found[turn] = np.searchsorted(place, values[turn])
+        return found
+
+    begins, ends = first_at(wanted * width), first_at((wanted + 1) * width)
+    after = first_at(wanted * width + moment)
     oldest = np.full(len(asked_at), ALWAYS)
     if ttl is not None:
         oldest = asked_at - int(ttl.total_seconds() * 1_000_000)
