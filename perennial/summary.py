@@ -35,7 +35,7 @@ def show(services: Services, pipeline: Pipeline, trigger: Trigger) -> int:
     name = pipeline.name
     console.say(
         f"\nnext:\n"
-        f"  perennial lineage champion            where the model comes from\n"
+        f"  perennial lineage champion -p {name}   where the model comes from\n"
         f"  perennial status                      what runs and what stands\n"
         f"  open {services.airflow_url}/dags/{name}__intake and ask for a training\n"
         f"  make down                             end the services; state is kept"
