@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
@@ -52,14 +52,17 @@ class FileParams(BaseModel):
 def read(path: str, window: Window, environment: Environment, decode: Decode) -> Iterator[Delivery]:
     """Give the files of a dated glob that may hold the window, by landing time."""
     glob = path if "://" in path else f"{environment.landing_root}/{path}"
-    if glob.startswith("file:"):
-        glob = unquote(glob)
+    # Globs and landing times are written plainly, addresses of local files are quoted.
+    local = glob.startswith("file:")
+    glob = unquote(glob) if local else glob
     found: dict[str, tuple[datetime, Window | None]] = {}
     for pattern, covers in expand(glob, window):
         matches = _translate(pattern)
-        for item in objects.find(_folder(pattern)):
-            if matches.fullmatch(item.uri):
-                found[item.uri] = (landed_at(item.uri) or item.modified, covers)
+        folder = _folder(pattern)
+        for item in objects.find(quote(folder, safe="/:") if local else folder):
+            plain = unquote(item.uri) if local else item.uri
+            if matches.fullmatch(plain):
+                found[item.uri] = (landed_at(plain) or item.modified, covers)
     for uri, (landed, covers) in sorted(found.items(), key=lambda f: (f[1][0], f[0])):
         yield _open(uri, landed, covers, decode)
 

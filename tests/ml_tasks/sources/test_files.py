@@ -114,3 +114,13 @@ def test_stars_and_the_landing_zone(environment: Environment) -> None:
     assert len(deliveries(environment, "csv", path="x/**/*.csv")) == 3
     assert len(deliveries(environment, "csv", path="x/y/?.csv")) == 1
     assert deliveries(environment, "csv", path="nowhere/*.csv") == []
+
+
+def test_any_folder_and_file_name(environment: Environment, tmp_path: Path) -> None:
+    folder = tmp_path / "a b%20=#ü"
+    uri = (folder / "landed=2013-01-09T06:00:00Z.csv").as_uri()
+    objects.write_text(uri, "id\n1\n")
+    for path in (f"{folder.as_uri()}/*.csv", f"file://{tmp_path}/a*ü/landed=*.csv"):
+        (found,) = deliveries(environment, "csv", path=path)
+        assert (found.uri, found.landed_at) == (uri, datetime(2013, 1, 9, 6, tzinfo=UTC))
+        assert found.batches[0].num_rows == 1
