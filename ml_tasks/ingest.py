@@ -9,7 +9,6 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks import sources
-from ml_tasks.errors import SourceError
 from ml_tasks.io import objects
 from ml_tasks.io.content import content_hash
 from ml_tasks.io.control import Control
@@ -114,11 +113,6 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     values: dict[str, Any] = {"unchanged": True}
     for name, source in pipeline.sources.items():
         deliveries = list(sources.read(name, source, window, context.environment))
-        if deliveries and all(d.fault is not None for d in deliveries):
-            raise SourceError(
-                f"source {name}: none of {len(deliveries)} files can be read; the first, "
-                f"{deliveries[0].uri}: {deliveries[0].fault}; deliver them again"
-            )
         table = f"raw.{name}"
         published = lake.read(table, window=window) if lake.exists(table) else None
         ranges = _published(control, table, window)

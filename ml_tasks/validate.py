@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks.config import OWN_TIMES
@@ -12,8 +13,9 @@ from ml_tasks.errors import RejectedError
 from ml_tasks.io import data_docs, objects
 from ml_tasks.io.control import Control
 from ml_tasks.io.data_docs import Report, Section
-from ml_tasks.io.expectations import Fault, check
+from ml_tasks.io.expectations import Checked, Fault, check, parted
 from ml_tasks.io.lake import Lake
+from ml_tasks.io.versions import newest_versions
 from ml_tasks.result import Output, Result, Window
 
 if TYPE_CHECKING:
@@ -26,6 +28,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 REASONS = ("source", "reason", "column", "value", "row", "uri", "window", "run")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Came:
+    """What ingest staged of one source's window, and what the lake had of it."""
+
+    rows: pa.Table
+    rejected: pa.Table
+    """What did not fit the schema: `uri`, `reason`, `row`."""
+    read: int
+    """How many rows came that fit it, also those that the lake had before."""
+    key: tuple[str, ...]
+    """Columns that name a row."""
+    had: pa.Table | None = None
+    """The window as it was published, in all versions; `None` where nobody asks for it."""
 
 
 def split(
@@ -49,14 +66,13 @@ def split(
     came = rows.drop_columns([name for name in OWN_TIMES if name in rows.column_names])
     entries = [{**one, "column": "", "value": "", **origin} for one in rejected.to_pylist()]
     for fault in faults:
-        whole = fault.row is None
-        row = "" if whole else json.dumps(came.slice(fault.row, 1).to_pylist()[0], default=str)
+        one = {} if fault.row is None else came.slice(fault.row, 1).to_pylist()[0]
         entries.append(
             {
                 "reason": fault.expectation,
                 "column": fault.column,
                 "value": fault.value,
-                "row": row,
+                "row": json.dumps(one, default=str) if one else "",
                 "uri": "",
                 **origin,
             }
@@ -74,9 +90,13 @@ def verdict(entries: list[dict[str, str]], read: int, tolerated: float) -> str |
             window comes again, its bad rows alone are staged.
         tolerated: Largest share of bad rows that passes.
     """
-    whole = [e for e in entries if not e["row"] and not e["uri"]]
-    if whole:
-        return f"{whole[0]['reason']} on {whole[0]['column']!r}: came {whole[0]['value']}"
+    for whole in (e for e in entries if not e["row"]):
+        if whole["uri"]:
+            return (
+                f"{whole['uri']}: {whole['reason']}; deliver it again in its place, or take it "
+                "away where it should not be, and ingest the window again"
+            )
+        return f"{whole['reason']} on {whole['column']!r}: came {whole['value'] or 'nothing'}"
     schema_faults = sum(bool(e["uri"]) for e in entries)
     bad = schema_faults + len({e["row"] for e in entries if not e["uri"]})
     total = read + schema_faults
@@ -91,32 +111,39 @@ def verdict(entries: list[dict[str, str]], read: int, tolerated: float) -> str |
 
 
 def judge(
-    validation: Validation, rows: pa.Table, rejected: pa.Table, read: int, origin: dict[str, str]
+    validation: Validation, came: Came, origin: dict[str, str]
 ) -> tuple[Section, pa.Table, list[dict[str, str]]]:
     """Hold one source's window against what the pipeline expects of it.
 
+    What is expected of each row is held against the staged rows, what is expected of a table as a
+    whole against the window as it would be published: each key's newest version, bad rows left out.
+
     Args:
         validation: What that is.
-        rows: Staged rows.
-        rejected: What did not fit the schema: `uri`, `reason`, `row`.
-        read: How many rows came that fit it, also those that the lake had before.
+        came: What was staged, and what there was.
         origin: `source`, `window` and `run`.
 
     Returns:
         What was found, the good rows, and the quarantine entries.
     """
     source = origin["source"]
-    checked = check(rows, validation.expectations.get(source, ()), source)
-    good, entries = split(rows, rejected, checked.faults, origin)
+    of_rows, of_table = parted(validation.expectations.get(source, ()), source)
+    checked = check(came.rows, of_rows, source) if came.rows.num_rows else Checked()
+    good, entries = split(came.rows, came.rejected, checked.faults, origin)
+    if of_table:
+        then = _then(came, good)
+        whole = check(then, of_table, source)
+        entries += split(then, came.rejected.slice(0, 0), whole.faults, origin)[1]
+        checked = Checked((*checked.findings, *whole.findings))
     section = Section(
         source=source,
-        staged=rows.num_rows,
+        staged=came.rows.num_rows,
         good=good.num_rows,
-        rejected=rejected.num_rows,
+        rejected=came.rejected.num_rows,
         quarantined=len(entries),
-        why=verdict(entries, read, validation.tolerated_bad_share),
+        why=verdict(entries, came.read, validation.tolerated_bad_share),
         findings=checked.findings,
-        rejections=data_docs.rejections(rejected),
+        rejections=data_docs.rejections(came.rejected),
     )
     return section, good, entries
 
@@ -125,7 +152,8 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     """Publish each source's good rows, quarantine the bad ones, and report on both in any case.
 
     Raises:
-        RejectedError: Too many rows of a source are bad; no source's main has moved.
+        RejectedError: Too many rows of a source are bad, one of its files cannot be read, or the
+            window as a whole is not as expected; no source's main has moved.
     """
     window, lake = context.required_window(), Lake(context.environment)
     control = Control(context.environment.control)
@@ -135,10 +163,9 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     accepted: dict[str, pa.Table] = {}
     sections: list[Section] = []
     for name in pipeline.sources:
-        rows, rejected = _staged(context, f"staged_{name}"), _staged(context, f"rejected_{name}")
         origin = {"source": name, "window": str(window), "run": context.run}
-        read = context.inputs["ingest"].values.get(name, {}).get("read", rows.num_rows)
-        section, good, entries = judge(pipeline.validation, rows, rejected, read, origin)
+        came = _came(lake, pipeline, context, name)
+        section, good, entries = judge(pipeline.validation, came, origin)
         if entries:
             outputs[f"quarantine_{name}"] = _quarantine(lake, control, context, name, entries)
         values[name] = {"published": good.num_rows, "quarantined": len(entries)}
@@ -170,6 +197,29 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         outputs=outputs,
         values=values,
     )
+
+
+def _came(lake: Lake, pipeline: Pipeline, context: Context, name: str) -> Came:
+    rows, table = _staged(context, f"staged_{name}"), f"raw.{name}"
+    _, of_table = parted(pipeline.validation.expectations.get(name, ()), name)
+    wanted = of_table and lake.exists(table)
+    return Came(
+        rows=rows,
+        rejected=_staged(context, f"rejected_{name}"),
+        read=context.inputs["ingest"].values.get(name, {}).get("read", rows.num_rows),
+        key=pipeline.sources[name].key,
+        had=lake.read(table, window=context.required_window()) if wanted else None,
+    )
+
+
+def _then(came: Came, good: pa.Table) -> pa.Table:
+    """Give the newest versions of what was published and what is to be."""
+    import polars as pl
+    import pyarrow as pa
+
+    both = good if came.had is None else pa.concat_tables([came.had, good.cast(came.had.schema)])
+    newest = newest_versions(pl.DataFrame(pl.from_arrow(both)), came.key)
+    return newest.to_arrow().cast(both.schema)
 
 
 def _staged(context: Context, name: str) -> pa.Table:

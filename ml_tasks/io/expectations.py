@@ -52,6 +52,34 @@ class Checked:
     faults: tuple[Fault, ...] = ()
 
 
+def parted(
+    expectations: Sequence[dict[str, Any]], name: str
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Part what is expected of each row from what is expected of a table as a whole.
+
+    Args:
+        expectations: Each a `type` (snake case) and the expectation's own arguments.
+        name: What the rows are, for messages.
+
+    Raises:
+        ConfigError: An expectation does not exist.
+    """
+    if not expectations:
+        return [], []
+    from great_expectations.expectations import expectation as kinds
+
+    by_row = (
+        kinds.ColumnMapExpectation,
+        kinds.ColumnPairMapExpectation,
+        kinds.MulticolumnMapExpectation,
+    )
+    rows = [issubclass(_kind(str(e.get("type", "")), name), by_row) for e in expectations]
+    return (
+        [e for e, of_row in zip(expectations, rows, strict=True) if of_row],
+        [e for e, of_row in zip(expectations, rows, strict=True) if not of_row],
+    )
+
+
 def check(rows: pa.Table, expectations: Sequence[dict[str, Any]], name: str) -> Checked:
     """Give what each expectation came to, and every fault of the rows.
 
@@ -63,7 +91,7 @@ def check(rows: pa.Table, expectations: Sequence[dict[str, Any]], name: str) -> 
     Raises:
         ConfigError: An expectation does not exist, or its arguments do not fit.
     """
-    if not expectations or not rows.num_rows:
+    if not expectations:
         return Checked()
     import great_expectations as gx
 
@@ -108,17 +136,11 @@ def suite_of(
 
 
 def _expectation(wanted: dict[str, Any], columns: Sequence[str], name: str) -> Any:
-    import great_expectations.expectations as gxe
     from pydantic.v1 import ValidationError
 
     arguments = dict(wanted)
     kind = str(arguments.pop("type", ""))
-    found = getattr(gxe, "".join(part.capitalize() for part in kind.split("_")), None)
-    if found is None:
-        raise ConfigError(
-            f"validation.expectations.{name}: came type {kind!r}, wanted one of Great "
-            "Expectations, such as expect_column_values_to_not_be_null"
-        )
+    found = _kind(kind, name)
     column = arguments.get("column")
     if column is not None and column not in columns:
         raise ConfigError(
@@ -130,6 +152,18 @@ def _expectation(wanted: dict[str, Any], columns: Sequence[str], name: str) -> A
     except ValidationError as fault:
         lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())
         raise ConfigError(f"validation.expectations.{name}: {kind}: {lines}") from fault
+
+
+def _kind(kind: str, name: str) -> Any:
+    import great_expectations.expectations as gxe
+
+    found = getattr(gxe, "".join(part.capitalize() for part in kind.split("_")), None)
+    if found is None:
+        raise ConfigError(
+            f"validation.expectations.{name}: came type {kind!r}, wanted one of Great "
+            "Expectations, such as expect_column_values_to_not_be_null"
+        )
+    return found
 
 
 def _finding(result: Any, wanted: dict[str, Any], name: str) -> Finding:

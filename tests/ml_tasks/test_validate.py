@@ -229,6 +229,71 @@ def test_a_fault_of_the_whole_table_refuses_the_window() -> None:
     assert why == "expect_column_mean_to_be_between on 'value': came 6.0"
 
 
+COUNT = {"type": "expect_table_row_count_to_be_between", "min_value": 2, "max_value": 3}
+MEAN = {"type": "expect_column_mean_to_be_between", "column": "value", "max_value": 10}
+
+
+def expecting(pipeline: Pipeline, *expectations: dict[str, Any]) -> Pipeline:
+    source = pipeline.sources["s"].model_copy(update={"key": ("id",)})
+    found = (*pipeline.validation.expectations["s"], *expectations)
+    validation = pipeline.validation.model_copy(update={"expectations": {"s": found}})
+    return pipeline.model_copy(update={"sources": {"s": source}, "validation": validation})
+
+
+def versions(*came: tuple[int, float, int | None]) -> pa.Table:
+    """Rows by id, value and the day on which they were corrected."""
+    days = [None if day is None else WEEK.start.replace(day=day) for _, _, day in came]
+    at = pa.array(days, pa.timestamp("us", "UTC"))
+    return rows(*[value for _, value, _ in came]).append_column(
+        "id", pa.array([identity for identity, _, _ in came], pa.int64())
+    ).append_column("corrected_at", at)  # fmt: skip
+
+
+def test_a_table_is_judged_as_it_would_be_published(
+    pipeline: Pipeline, environment: Environment
+) -> None:
+    """With what it had, each key once, and without the bad rows."""
+    product = expecting(pipeline, COUNT)
+    first = versions((1, 1, None), (2, 2, None), (3, 3, None), (4, 99, None))
+    assert run(product, environment, first).values["s"]["published"] == 3
+    assert run(product, environment, versions((1, 5, 9)), name="corrected").values["s"] == {
+        "published": 1, "quarantined": 0
+    }  # fmt: skip
+    assert run(product, environment, versions(), name="nothing").values["unchanged"] is True
+    with pytest.raises(RejectedError, match="expect_table_row_count_to_be_between on '': came 4"):
+        run(product, environment, versions((5, 5, 9)), name="one more")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "came"), [(COUNT, "on '': came 0"), (MEAN, "on 'value': came nothing")]
+)
+def test_a_window_without_rows_is_judged_as_a_table(
+    pipeline: Pipeline, environment: Environment, wanted: dict[str, Any], came: str
+) -> None:
+    with pytest.raises(RejectedError, match=came):
+        run(expecting(pipeline, wanted), environment, versions())
+    assert not Lake(environment).exists("raw.s")
+    _, told = report(environment)
+    assert [f["success"] for f in told["sections"][0]["findings"]] == [False]
+
+
+def test_a_file_that_cannot_be_read_refuses_the_window(
+    pipeline: Pipeline, environment: Environment
+) -> None:
+    """However few rows it might have had, and however many came beside it."""
+    fault = {"uri": ["file:///in/x.csv"], "reason": ["file cannot be read: broken"], "row": [""]}
+    good = rows(*range(1, 10))
+    with pytest.raises(RejectedError, match=r"file:///in/x.csv: file cannot be read: broken; del"):
+        run(pipeline, environment, good, pa.table(fault))
+    lake = Lake(environment)
+    assert not lake.exists("raw.s")
+    (kept,) = lake.read("quarantine.s").to_pylist()
+    assert (kept["uri"], kept["row"]) == ("file:///in/x.csv", "")
+    html, told = report(environment)
+    assert told["verdict"] == "refused"
+    assert "file cannot be read: broken" in html
+
+
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
