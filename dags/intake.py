@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time
 from typing import Any
 
 from airflow.sdk import DAG, Asset, Param, task
@@ -10,8 +11,10 @@ from ml_tasks import config
 
 DOC = """\
 Asks for a training of **{name}**. The same cause and window twice is one trigger; tick *again* to
-train on it once more on purpose. Other systems start this DAG by a POST to
-`/api/v2/dags/{name}__intake/dagRuns` with the form's fields as `conf`.
+train on it once more on purpose. With `schedule.training` in its YAML it asks by itself, too.
+
+Other systems start this DAG by a POST to `/api/v2/dags/{name}__intake/dagRuns` with the form's
+fields as `conf`.
 """
 
 
@@ -58,6 +61,7 @@ def form(pipeline: config.Pipeline) -> dict[str, Param]:
 
 def build(pipeline: config.Pipeline) -> DAG:
     """Write the trigger, then emit the event that starts the training."""
+    end = pipeline.schedule.end
     request = Asset(f"training_request({pipeline.name})")
     with DAG(
         dag_id=f"{pipeline.name}__intake",
@@ -65,7 +69,9 @@ def build(pipeline: config.Pipeline) -> DAG:
         doc_md=DOC.format(name=pipeline.name),
         tags=[pipeline.name, "intake", *pipeline.tags],
         default_args={"owner": pipeline.owner, "retries": 2},
-        schedule=None,
+        schedule=pipeline.schedule.training,
+        start_date=datetime.combine(pipeline.schedule.start, time(), UTC),
+        end_date=None if end is None else datetime.combine(end, time(), UTC),
         catchup=False,
         params=form(pipeline),
         is_paused_upon_creation=False,
@@ -75,7 +81,8 @@ def build(pipeline: config.Pipeline) -> DAG:
         def ask(params: Any = None, dag_run: Any = None, outlet_events: Any = None) -> str:
             from ml_launch.intake import write_trigger
 
-            trigger = write_trigger(pipeline.name, params, dag_run.run_id)
+            scheduled = dag_run.run_type == "scheduled"
+            trigger = write_trigger(pipeline.name, params, dag_run.run_id, scheduled=scheduled)
             outlet_events[request].add_partitions([trigger])
             return trigger
 

@@ -37,6 +37,8 @@ class LakeOfflineStoreConfig(FeastConfigBaseModel):
     """SQLAlchemy address of the Iceberg catalog."""
     warehouse: str
     """Root of the lake's tables."""
+    properties: dict[str, str] = Field(default_factory=dict)
+    """What else opens the catalog, such as `s3.endpoint`."""
     snapshots: dict[str, int] = Field(default_factory=dict)
     """Table to snapshot id; a table that is not named is read as it is now."""
 
@@ -210,9 +212,8 @@ def _read(
     until: datetime | None,
 ) -> pl.DataFrame:
     store: LakeOfflineStoreConfig = config.offline_store
-    table = SqlCatalog("lake", uri=store.catalog, warehouse=store.warehouse).load_table(
-        source.table
-    )
+    catalog = SqlCatalog("lake", uri=store.catalog, warehouse=store.warehouse, **store.properties)
+    table = catalog.load_table(source.table)
     scan = table.scan(selected_fields=tuple(columns), snapshot_id=store.snapshots.get(source.table))
     if since is not None:
         scan = scan.filter(GreaterThanOrEqual("event_time", since.isoformat()))

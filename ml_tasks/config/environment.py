@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ml_tasks.errors import ConfigError
@@ -18,7 +18,11 @@ class Environment(BaseSettings):
     """Where state lives and where tasks run: `PERENNIAL_*` variables, with defaults that run."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PERENNIAL_", frozen=True, extra="ignore", use_attribute_docstrings=True
+        env_prefix="PERENNIAL_",
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        populate_by_name=True,
     )
 
     profile: Literal["embedded", "servers"] = "embedded"
@@ -38,6 +42,10 @@ class Environment(BaseSettings):
     """The MLflow tracking server."""
     landing: str = ""
     """Root of the landing zone: `file://` or `s3://`."""
+    s3_endpoint: str = Field(
+        "", validation_alias=AliasChoices("PERENNIAL_S3_ENDPOINT", "AWS_ENDPOINT_URL")
+    )
+    """Address of an S3 server that is not AWS's; boto3's `AWS_ENDPOINT_URL` says it too."""
     commit: str = ""
     """The source's commit, where git cannot be asked: in an image."""
     warm_socket: Path | None = None
@@ -87,6 +95,11 @@ class Environment(BaseSettings):
     def catalog(self) -> str:
         """SQLAlchemy address of the Iceberg catalog."""
         return self.catalog_url or f"sqlite:///{self.home}/catalog.db"
+
+    @property
+    def catalog_properties(self) -> dict[str, str]:
+        """What the catalog is told beside its address and the warehouse."""
+        return {"s3.endpoint": self.s3_endpoint} if self.s3_endpoint else {}
 
     @cached_property
     def warehouse_root(self) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from croniter import croniter
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,62}$")]
 ColumnType = Literal[
@@ -33,6 +34,28 @@ class Schedule(_Section):
     """First window's start."""
     end: date | None = None
     """No window starts later than this; without it the pipeline goes on for ever."""
+    training: str | None = None
+    """When a training of all that is in is asked for, as cron in UTC; without it only people,
+    monitors and other systems ask."""
+
+    @field_validator("cron", "training")
+    @classmethod
+    def _is_cron(cls, value: str | None) -> str | None:
+        if value is not None and not croniter.is_valid(value):
+            raise ValueError("five fields of cron, such as '0 0 * * 2' for Tuesdays at 00:00 UTC")
+        return value
+
+    @model_validator(mode="after")
+    def _begins_a_window(self) -> Schedule:
+        begin = datetime.combine(self.start, time(), UTC)
+        walk = croniter(self.cron, begin)
+        if not croniter.match(self.cron, begin):
+            raise ValueError(
+                f"a start at which {self.cron!r} fires, such as {walk.get_prev(datetime):%Y-%m-%d}"
+            )
+        if walk.get_next(datetime) - begin < timedelta(days=1):
+            raise ValueError("a cron whose windows last a day at least: a window's key is its day")
+        return self
 
 
 class Source(_Section):
@@ -50,6 +73,9 @@ class Source(_Section):
     """Columns whose latest value is when the row's facts were known."""
     columns: dict[str, ColumnType] = Field(min_length=1)
     """Name and type of each column; `?` allows nulls."""
+    may_be_empty: bool = False
+    """A window for which nothing at all was delivered is published without rows; without this it
+    is refused, since it may have been looked for in the wrong place or too soon."""
 
     @model_validator(mode="after")
     def _names_exist(self) -> Source:
@@ -59,6 +85,12 @@ class Source(_Section):
         for name in (*self.key, self.event_time, *self.known_at):
             if name in (self.event_time, *self.known_at) and "timestamp" not in self.columns[name]:
                 raise ValueError(f"column {name!r} is {self.columns[name]}, wanted timestamp")
+        for name in (*self.key, self.event_time):
+            came, wanted = self.columns[name], self.columns[name].removesuffix("?")
+            if came != wanted:
+                raise ValueError(
+                    f"column {name!r} is {came}, wanted {wanted}: key and event_time are never null"
+                )
         own = {*OWN_TIMES, "event_time"} - ({"event_time"} & {self.event_time})
         if taken := sorted(own & set(self.columns)):
             raise ValueError(f"other names than {taken}, which the raw table has of its own")

@@ -39,6 +39,7 @@ def store(environment: Environment, snapshots: Mapping[str, int] | None = None) 
                 "type": "feature_repo.offline_store.LakeOfflineStore",
                 "catalog": environment.catalog,
                 "warehouse": environment.warehouse_root,
+                "properties": environment.catalog_properties,
                 "snapshots": dict(snapshots or {}),
             },
             online_store={

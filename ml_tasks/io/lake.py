@@ -58,7 +58,12 @@ class Lake:
         if address.startswith("sqlite") and file:
             Path(file).parent.mkdir(parents=True, exist_ok=True)
         try:
-            return SqlCatalog("lake", uri=address, warehouse=self._environment.warehouse_root)
+            return SqlCatalog(
+                "lake",
+                uri=address,
+                warehouse=self._environment.warehouse_root,
+                **self._environment.catalog_properties,
+            )
         except sa.exc.OperationalError as fault:
             raise BackendError(f"lake catalog: cannot be opened: {fault.orig}") from fault
 

@@ -42,8 +42,9 @@ def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
     if parts.scheme == "file":
         return fs.LocalFileSystem(), unquote(parts.path)
     if parts.scheme == "s3":
-        store, path = fs.FileSystem.from_uri(uri)
-        return store, path
+        # A key may hold what an address may not, such as a space.
+        store, _bucket = fs.FileSystem.from_uri(f"s3://{parts.netloc}")
+        return store, uri.removeprefix("s3://")
     raise ConfigError(f"address {uri!r}: wanted file:///… or s3://bucket/…")
 
 

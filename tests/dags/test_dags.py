@@ -171,3 +171,15 @@ def test_one_bad_product_leaves_the_others_alone(tmp_path: Path) -> None:
     assert "broken__training" not in found["dags"]
     assert "training.sed: came an unknown key" in found["dags"]["broken__fault"]["doc"]
     assert found["dags"]["broken__fault"]["tasks"] == {}
+
+
+def test_a_product_may_ask_for_trainings_by_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "pipelines"
+    folder.mkdir()
+    text = (ROOT / "ml_tasks" / "pipelines" / "flight_delays.yaml").read_text()
+    asking = text.replace("  start: 2013-01-01", "  start: 2013-01-01\n  training: 0 6 * * 3", 1)
+    (folder / "flight_delays.yaml").write_text(asking)
+    found = read(tmp_path / "airflow", {"PERENNIAL_PIPELINES": str(folder)})
+    intake = found["dags"]["flight_delays__intake"]
+    assert "Cron" in intake["timetable"]
+    assert intake["end"].startswith("2013-12-31")

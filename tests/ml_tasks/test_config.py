@@ -30,6 +30,18 @@ def test_the_example_reads() -> None:
         (("evaluation", "gates"), [], "evaluation.gates: came .*, wanted .*at least 1 item"),
         (("label", "source"), "trains", r"came .*, wanted .*label.source is 'trains', wanted"),
         (("validation", "expectations"), {"x": []}, r"validation.expectations name \['x'\]"),
+        (
+            ("schedule", "cron"),
+            "weekly",
+            "schedule.cron: came 'weekly', wanted five fields of cron",
+        ),
+        (("schedule", "cron"), "0 * * * *", "schedule: came .*, wanted a cron whose windows last"),
+        (
+            ("schedule", "start"),
+            "2013-01-02",
+            "a start at which '0 0 . . 2' fires, such as 2013-01-01",
+        ),
+        (("schedule", "training"), "often", "schedule.training: came 'often', wanted five fields"),
         (("name",), "other", "name: came 'other', wanted the file's name"),
         (("name",), "No Slug", "name: came 'No Slug', wanted"),
         (("features",), {}, "features: came {}, wanted a service, columns, or both"),
@@ -39,6 +51,16 @@ def test_the_example_reads() -> None:
         (("sources", "weather", "columns", "event_time"), "int64", "names than .'event_time'"),
         (("sources", "flights", "key"), ["split"], r"key, event_time or known_at name \['split'\]"),
         (("sources", "weather", "event_time"), "nope", r"name \['nope'\], wanted declared"),
+        (
+            ("sources", "weather", "columns", "observed_at"),
+            "timestamp?",
+            "column 'observed_at' is timestamp\\?, wanted timestamp: key and event_time",
+        ),
+        (
+            ("sources", "flights", "key"),
+            ["carrier", "tailnum"],
+            "column 'tailnum' is string\\?, wanted string: key and event_time",
+        ),
         (("sources", "weather", "event_time"), "temp", "'temp' is float64\\?, wanted timestamp"),
     ],
 )
