@@ -52,14 +52,15 @@ def enforce(
         Rows with the declared columns, and the rejected things with their reasons.
     """
     import polars as pl
-    import pyarrow as pa
 
     rejected = [Rejected(delivery.uri, b.reason, b.text) for b in delivery.broken]
     if delivery.fault is not None:
         rejected.append(Rejected(delivery.uri, f"file cannot be read: {delivery.fault}", ""))
     if not delivery.batches:
         return _empty(source), rejected
-    raw = pl.DataFrame(pl.from_arrow(pa.Table.from_batches(delivery.batches)))
+    # A database's answer may have a column that is null, a number or a text batch by batch.
+    parts = [pl.DataFrame(pl.from_arrow(batch)) for batch in delivery.batches]
+    raw = pl.concat(parts, how="vertical_relaxed")
     for name in raw.columns:
         if name not in source.columns:
             sample = json.dumps(raw[name].head(5).to_list(), default=str)

@@ -11,6 +11,7 @@ from ml_tasks.config import Source
 from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.result import Window
 from ml_tasks.sources import read
+from ml_tasks.sources.schema import enforce
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ml_tasks.config import Environment
     from ml_tasks.sources.delivery import Delivery
 
+WEEK = Window.parse("2013-01-01/2013-01-08")
 QUERY = "SELECT id, at, note, changed FROM rows WHERE at >= :start AND at < :end ORDER BY id"
 
 
@@ -52,7 +54,7 @@ def fetch(environment: Environment, url: str, **more: object) -> list[Delivery]:
         known_at=("at",),
         columns={"id": "int64", "at": "timestamp", "note": "string?"},
     )
-    return list(read("s", source, Window.parse("2013-01-01/2013-01-08"), environment))
+    return list(read("s", source, WEEK, environment))
 
 
 def test_the_window_is_bound_and_comes_in_batches(environment: Environment, url: str) -> None:
@@ -61,6 +63,30 @@ def test_the_window_is_bound_and_comes_in_batches(environment: Environment, url:
     assert delivery.batches[0].schema.names == ["id", "at", "note"]
     assert delivery.landed_at == datetime(2013, 1, 7, 18, tzinfo=UTC)
     assert delivery.batches[0].column("note").type == pa.null()
+
+
+@pytest.mark.parametrize(
+    ("third", "wanted"), [("7", 7.0), ("7.5", 7.5), ("'seven'", None), ("NULL", None)]
+)
+def test_batches_whose_types_differ(
+    environment: Environment, url: str, third: str, wanted: float | None
+) -> None:
+    """A column that is null all through one batch, a number in the next, a text in another."""
+    value = f"CASE WHEN id < 3 THEN NULL WHEN id < 5 THEN 1 ELSE {third} END AS value"
+    source = Source(
+        kind="sql",
+        params={"url": url, "query": QUERY.replace("note, changed", value), "batch_rows": 2},
+        key=("id",),
+        event_time="at",
+        known_at=("at",),
+        columns={"id": "int64", "at": "timestamp", "value": "float64?"},
+    )
+    (delivery,) = read("s", source, WEEK, environment)
+    rows, rejected = enforce(source, delivery, WEEK)
+    assert rows.filter(rows["id"] < 5)["value"].to_list() == [None, None, 1.0, 1.0]
+    bad = 3 if third == "'seven'" else 0
+    assert (rows.height, len(rejected)) == (7 - bad, bad)
+    assert bad or rows["value"].to_list()[4:] == [wanted] * 3
 
 
 def test_without_a_column_the_database_tells_the_time(environment: Environment, url: str) -> None:
@@ -81,4 +107,4 @@ def test_what_is_wrong_is_said(
     environment: Environment, url: str, more: dict[str, str], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        fetch(environment, **{"url": url, **more})  # type: ignore[arg-type]
+        fetch(environment, **{"url": url, **more})
