@@ -41,7 +41,7 @@ class RejectedError(PerennialError):
 
 
 class SourceError(RejectedError):
-    """A source's files cannot be read as what its schema declares."""
+    """A source delivered nothing for a window."""
 
 
 class BackendError(PerennialError):

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks import sources
+from ml_tasks.errors import SourceError
 from ml_tasks.io import objects
 from ml_tasks.io.content import content_hash
 from ml_tasks.io.control import Control
@@ -104,7 +105,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     """Stage every source's window as Parquet objects.
 
     Raises:
-        SourceError: A source delivered files of which none could be read.
+        SourceError: A source delivered nothing, and its declaration does not allow that.
     """
     window = context.required_window()
     lake, control = Lake(context.environment), Control(context.environment.control)
@@ -113,6 +114,12 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     values: dict[str, Any] = {"unchanged": True}
     for name, source in pipeline.sources.items():
         deliveries = list(sources.read(name, source, window, context.environment))
+        if not deliveries and not source.may_be_empty:
+            raise SourceError(
+                f"source {name}, window {window}: nothing was delivered, looked at "
+                f"{sources.place(name, source, context.environment)}; deliver it and ingest the "
+                f"window again, or set sources.{name}.may_be_empty where nothing may be right"
+            )
         table = f"raw.{name}"
         published = lake.read(table, window=window) if lake.exists(table) else None
         ranges = _published(control, table, window)

@@ -71,12 +71,16 @@ class Windows(Database):
             )
 
     def covered(self, pipeline: str) -> str | None:
-        """Give the end of the newest window that is in; `None` where there is none."""
-        with self.transaction() as tx:
-            found: str | None = tx.execute(
-                sa.select(sa.func.max(windows.c.end)).where(windows.c.pipeline == pipeline)
-            ).scalar()
-        return found
+        """Give the end of the unbroken run of windows from the first one; `None` without any.
+
+        Windows behind a hole do not count: who asks for all that is in must not span it.
+        """
+        end: str | None = None
+        for window in self.windows(pipeline):
+            if end is not None and window.start > end:
+                break
+            end = window.end if end is None else max(end, window.end)
+        return end
 
     def windows(self, pipeline: str) -> list[Ingested]:
         """Give the windows that are in, oldest first."""

@@ -36,6 +36,10 @@ class Reader(Protocol):
         """Give the deliveries that may hold rows of the window, unchecked."""
         ...
 
+    def place(self, params: BaseModel, environment: Environment) -> str:
+        """Say where deliveries are looked for."""
+        ...
+
 
 def reader(kind: str) -> Reader:
     """Import the reader of a kind.
@@ -63,3 +67,8 @@ def params_of(name: str, source: Source) -> BaseModel:
 def read(name: str, source: Source, window: Window, environment: Environment) -> Iterator[Delivery]:
     """Give a source's deliveries for a window, unchecked."""
     return reader(source.kind).read(source, params_of(name, source), window, environment)
+
+
+def place(name: str, source: Source, environment: Environment) -> str:
+    """Say where a source's deliveries are looked for."""
+    return reader(source.kind).place(params_of(name, source), environment)

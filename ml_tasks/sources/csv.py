@@ -39,6 +39,11 @@ def read(
     return files.read(params.path, window, environment, partial(decode, params=params))
 
 
+def place(params: Params, environment: Environment) -> str:
+    """Say where the files are looked for."""
+    return files.glob_of(params.path, environment)
+
+
 def decode(data: bytes, params: Params) -> tuple[tuple[pa.RecordBatch, ...], tuple[BrokenRow, ...]]:
     """Read one CSV file: rows as text, and the lines that are no rows."""
     import pyarrow as pa

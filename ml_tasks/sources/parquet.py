@@ -31,6 +31,11 @@ def read(
     return files.read(params.path, window, environment, decode)
 
 
+def place(params: Params, environment: Environment) -> str:
+    """Say where the files are looked for."""
+    return files.glob_of(params.path, environment)
+
+
 def decode(data: bytes) -> tuple[tuple[pa.RecordBatch, ...], tuple[BrokenRow, ...]]:
     """Read one Parquet file's rows."""
     import pyarrow.parquet as pq

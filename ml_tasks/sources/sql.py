@@ -76,6 +76,13 @@ def read(
         raise ConfigError(f"sql source {where}: query: {fault}") from fault
 
 
+def place(params: Params, environment: Environment) -> str:  # noqa: ARG001
+    """Say which database is asked."""
+    from sqlalchemy import make_url
+
+    return make_url(params.url).render_as_string(hide_password=True)
+
+
 def _fetch(connection: Connection, params: Params, window: Window, where: str) -> Delivery:
     from sqlalchemy import DateTime, bindparam, func, select, text
 

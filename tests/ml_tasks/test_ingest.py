@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from ml_tasks import config, ingest
 from ml_tasks.config import ROOT, Pipeline, Source
 from ml_tasks.context import Context
+from ml_tasks.errors import SourceError
 from ml_tasks.io import objects
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
@@ -246,8 +248,20 @@ def test_a_file_that_cannot_be_read_is_rejected_whole(
     assert (str(bad["uri"]).rsplit("/", 1)[1], bad["row"]) == ("x.csv", "")
 
 
-def test_an_empty_window_says_so(pipeline: Pipeline, environment: Environment) -> None:
-    result = run(pipeline, environment)
+def test_a_window_for_which_nothing_was_delivered_is_refused(
+    pipeline: Pipeline, environment: Environment, tmp_path: Path
+) -> None:
+    place = re.escape(f"{tmp_path.as_uri()}/in/{{date}}/*.csv")
+    wanted = f"source s, window 2013-01-01/2013-01-08: nothing .* looked at {place}; deliver"
+    with pytest.raises(SourceError, match=wanted):
+        run(pipeline, environment)
+    deliver(tmp_path, "")
+    assert run(pipeline, environment, 2).values["s"]["deliveries"] == 1
+
+
+def test_a_source_that_may_be_empty_says_so(pipeline: Pipeline, environment: Environment) -> None:
+    source = pipeline.sources["s"].model_copy(update={"may_be_empty": True})
+    result = run(pipeline.model_copy(update={"sources": {"s": source}}), environment)
     assert result.values["unchanged"] is True
     assert result.values["s"]["deliveries"] == 0
     assert result.outputs["staged_s"].rows == 0

@@ -21,6 +21,21 @@ def day(number: int) -> str:
     return f"2013-01-{number:02}T00:00:00+00:00"
 
 
+def complete(control: Control, start: int, end: int) -> None:
+    with control.lease("windows", holder="r/materialise", attempt=1) as lease:
+        control.complete("p", day(start), day(end), "r", lease)
+
+
+def test_what_is_covered_spans_no_hole(control: Control) -> None:
+    assert control.covered("p") is None
+    for start, end, covered in ((8, 15, 15), (22, 29, 15), (1, 8, 15), (15, 22, 29), (1, 31, 31)):
+        complete(control, start, end)
+        assert control.covered("p") == day(covered)
+    complete(control, 1, 8)
+    assert control.covered("p") == day(29)
+    assert control.covered("other") is None
+
+
 def test_the_first_run_that_published_a_window_stays(control: Control) -> None:
     for start, end, run in ((8, 15, "b"), (1, 8, "a"), (1, 8, "again"), (1, 31, "month")):
         control.published("raw.s", day(start), day(end), run)

