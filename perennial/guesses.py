@@ -63,10 +63,10 @@ def event_time(frame: pl.DataFrame, kinds: Mapping[str, str], given: str, known_
     few = (1 - FIT) * frame.height
     filled = [n for n in times if n != known_at and frame[n].null_count() <= few]
     if not filled:
+        came = (f"{n} ({k}, such as {frame[n].head(1).to_list()})" for n, k in kinds.items())
         raise ConfigError(
-            "no column says when a row happened: came "
-            f"{', '.join(f'{n} ({k})' for n, k in kinds.items())}, wanted one of times in ISO 8601,"
-            " such as 2013-01-31T06:00:00Z or 2013-01-31. Windows and the order of train, "
+            f"no column says when a row happened: came {', '.join(came)}, wanted one of times in "
+            "ISO 8601, such as 2013-01-31T06:00:00Z or 2013-01-31. Windows and the order of train, "
             "validation and test stand on it: add such a column to the data, if only the day on "
             "which each row was written down"
         )

@@ -185,7 +185,12 @@ def _together(source: str, found: Sequence[Delivery]) -> pl.DataFrame:
         if one.batches:
             frames.append(pl.DataFrame(pl.from_arrow(pa.Table.from_batches(one.batches))))
     if not sum(frame.height for frame in frames):
-        raise ConfigError(f"--source {source}: {len(found)} files without a row")
+        broken = [
+            f"; {len(d.broken)} lines are none: {d.broken[0].reason}" for d in found if d.broken
+        ]
+        raise ConfigError(
+            f"--source {source}: {len(found)} files without a row{''.join(broken[:1])}"
+        )
     try:
         return pl.concat(frames, how="diagonal_relaxed")
     except pl.exceptions.PolarsError as fault:

@@ -137,7 +137,8 @@ NO_TIME = {"day": None}
         ({}, ["--label", "sold", "--task", "guess"], "--task: came 'guess', wanted classification"),
         ({}, ["--label", "sold", "--key", "x"], "--key: came ['x'], wanted some of"),
         ({}, ["--label", "sold", "--known-at", "shop"], "--known-at shop: came string, wanted a"),
-        (NO_TIME, ["--label", "sold"], "no column says when a row happened: came shop (string)"),
+        (NO_TIME, ["--label", "sold"],
+         "no column says when a row happened: came shop (string, such as ['south'])"),
         ({"day": ["1-Mar-24"] * 80}, ["--label", "sold", "--event-time", "day"],
          "--event-time day: came string, such as ['1-Mar-24'], wanted a column of times in ISO"),
         ({"later": shop()["day"]}, ["--label", "sold", "--known-at", "x"], "--known-at x: came no"),
@@ -170,6 +171,7 @@ def test_what_cannot_be_guessed_is_asked_for_in_a_line(
         ("nowhere.xls", "came '.xls', wanted one of"),
         ("empty.csv", "cannot be read: CSV parse error: Empty CSV file"),
         ("head.csv", "1 files without a row"),
+        ("comment.csv", "1 files without a row; 2 lines are none: line has 2 values, wanted 1"),
         ("garbage.parquet", "Parquet magic bytes not found"),
         ("twice.csv", "columns ['a'] come twice"),
         ("ftp://x/y.csv", "path of file:// or s3://"),
@@ -184,6 +186,7 @@ def test_data_that_cannot_be_read(
     for name, text in (
         ("empty.csv", ""),
         ("head.csv", "a,b\n"),
+        ("comment.csv", "# from somewhere\na,b\n1,2\n"),
         ("garbage.parquet", "garbage, and no Parquet"),
         ("twice.csv", "a,a\n1,2\n"),
     ):
