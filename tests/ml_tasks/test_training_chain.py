@@ -39,7 +39,10 @@ TASKS: dict[str, Callable[[Pipeline, Context], Result]] = {
     "promote": promote.run,
     "record": record.run,
 }
-PASS = (Gate(name="floor", params={"metric": "roc_auc", "minimum": 0.55}),)
+PASS = (
+    Gate(name="floor", params={"metric": "roc_auc", "minimum": 0.55}),
+    Gate(name="no_leak", params={"ceiling": 0.85}),
+)
 
 
 class Runner:
@@ -204,11 +207,23 @@ def test_a_challenger_is_judged_against_the_champion(
     one, two = (r.done["train"].values["weights_hash"] for r in (runner, champion))
     assert one == two
     judged = runner.done["judge"].values
-    assert [g["passed"] for g in judged["gates"]] == [True, False]
-    assert judged["gates"][1]["measured"] == 0
+    assert [g["passed"] for g in judged["gates"]] == [True, True, False]
+    assert judged["gates"][1]["evidence"].split()[1:3] == ["cells", "of"]
+    assert judged["gates"][2]["measured"] == 0
     with pytest.raises(NotPassedError, match="1 gates did not pass: beats_champion: roc_auc is"):
         runner.go("register")
     assert len(Registry(environment, pipeline.name).versions()) == 1
+
+
+def test_a_proof_of_another_set_proves_nothing(champion: Runner) -> None:
+    done = champion.done["assemble"]
+    other = done.outputs["set"].model_copy(update={"content_hash": "f" * 64})
+    runner = Runner(champion.pipeline, champion.environment, "unproven")
+    outputs = {**done.outputs, "set": other}
+    runner.done = {**champion.done, "assemble": done.model_copy(update={"outputs": outputs})}
+    judged = runner.go("evaluate", "judge").values
+    assert [g["passed"] for g in judged["gates"]] == [True, False]
+    assert "the set was not proven" in judged["gates"][1]["evidence"]
 
 
 def test_a_verdict_about_another_model_is_refused(champion: Runner) -> None:
