@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from feature_repo.transformations import FeatureTable
     from ml_tasks.config import Pipeline
     from ml_tasks.context import Context
+    from ml_tasks.io.control import Lease
 
 log = logging.getLogger(__name__)
 MOMENT = timedelta(microseconds=1)
@@ -86,12 +87,12 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     for table in TABLES.values() if pipeline.features.service is not None else ():
         if not set(table.sources) <= set(pipeline.sources):
             continue
-        window = _reach(lake, table, context.required_window())
-        before = Window(start=window.start - table.ttl - table.lookback, end=window.end)
-        raw = {name: lake.read(f"raw.{name}", window=before) for name in table.sources}
-        rows = derive(table, raw, keys, window)
-        outputs[table.name] = _publish(lake, control, context, table, rows, window)
-        values[table.name] = rows.num_rows
+        # Who reads before another run has published would take what that one brought away again.
+        with control.lease(
+            f"features.{table.name}", holder=context.holder, attempt=context.attempt, wait=120
+        ) as lease:
+            outputs[table.name] = _published(table, lake, keys, context, lease)
+        values[table.name] = outputs[table.name].rows
     log.info("%s: rows derived %s", context.window, values)
     return Result(
         task=context.task,
@@ -102,6 +103,23 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         outputs=outputs,
         values=values,
     )
+
+
+def _published(
+    table: FeatureTable,
+    lake: Lake,
+    keys: Mapping[str, tuple[str, ...]],
+    context: Context,
+    lease: Lease,
+) -> Output:
+    """Derive a table's rows from what there is now, and publish them."""
+    window = _reach(lake, table, context.required_window())
+    before = Window(start=window.start - table.ttl - table.lookback, end=window.end)
+    raw = {name: lake.read(f"raw.{name}", window=before) for name in table.sources}
+    rows = derive(table, raw, keys, window)
+    own = Window(start=window.start - table.lead, end=window.end - table.lead)
+    properties = {"run": context.run}
+    return lake.publish(f"features.{table.name}", rows, own, lease, properties=properties)
 
 
 def _as_known(frame: pl.DataFrame, key: tuple[str, ...], cut: datetime | None) -> pa.Table:
@@ -140,17 +158,3 @@ def _reach(lake: Lake, table: FeatureTable, window: Window) -> Window:
     return Window(
         start=window.start, end=min(window.end + table.lookback, latest + table.lead + MOMENT)
     )
-
-
-def _publish(
-    lake: Lake,
-    control: Control,
-    context: Context,
-    table: FeatureTable,
-    rows: pa.Table,
-    window: Window,
-) -> Output:
-    own = Window(start=window.start - table.lead, end=window.end - table.lead)
-    name = f"features.{table.name}"
-    with control.lease(name, holder=context.holder, attempt=context.attempt, wait=60) as lease:
-        return lake.publish(name, rows, own, lease, properties={"run": context.run})

@@ -7,10 +7,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from feature_repo.transformations import TABLES
+from feature_repo.transformations import TABLES, FeatureTable
 from ml_tasks import config, derive
 from ml_tasks.config import ROOT, Environment
 from ml_tasks.context import Context
+from ml_tasks.errors import LeaseHeldError
 from ml_tasks.ingest import raw_schema
 from ml_tasks.io.content import content_hash
 from ml_tasks.io.control import Control
@@ -303,6 +304,48 @@ class TestRun:
         first = [f for f in flights if f["event_time"] < self.WEEKS[1].start]
         second = [f for f in flights if self.WEEKS[1].start <= f["event_time"]]
         return first, [f for f in second if f["event_time"] < self.WEEKS[1].end]
+
+    def test_the_same_rows_again_are_no_snapshot(
+        self, environment: Environment, weeks: tuple[list[Row], list[Row]]
+    ) -> None:
+        self.publish(environment, weeks[0], self.WEEKS[0])
+        for _ in range(3):
+            tables = self.derive(environment, self.WEEKS[0])
+        catalog = Lake(environment).catalog
+        for name in tables:
+            assert len(catalog.load_table(f"features.{name}").snapshots()) == 1, name
+
+    def test_nobody_else_derives_a_table_meanwhile(
+        self,
+        environment: Environment,
+        weeks: tuple[list[Row], list[Row]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """From before the first look at what there is: rows of a stale look would be published."""
+        self.publish(environment, weeks[0], self.WEEKS[0])
+        control, look, work = Control(environment.control), Lake.latest, derive.derive
+        watched = []
+
+        def held(table: str) -> None:
+            watched.append(table)
+            with (
+                pytest.raises(LeaseHeldError, match="r/derive, attempt 1 is publishing it now"),
+                control.lease(table, holder="other/derive", attempt=1),
+            ):
+                pass
+
+        def latest(lake: Lake, table: str) -> datetime | None:
+            held(table)
+            return look(lake, table)
+
+        def derived(table: FeatureTable, *given: Any) -> pa.Table:
+            held(f"features.{table.name}")
+            return work(table, *given)
+
+        monkeypatch.setattr(Lake, "latest", latest)
+        monkeypatch.setattr(derive, "derive", derived)
+        tables = self.derive(environment, self.WEEKS[0])
+        assert watched == [f"features.{name}" for name in tables for _ in range(2)]
 
     def test_a_correction_reaches_the_windows_after_it(
         self, environment: Environment, weeks: tuple[list[Row], list[Row]]
