@@ -201,6 +201,7 @@ class Registry:
                 onnx.load_from_string(graph),
                 name="onnx",
                 signature=infer_signature(dict(example), {"prediction": prediction}),
+                input_example=dict(example),
                 pip_requirements=[f"onnxruntime=={_version('onnxruntime')}"],
             )
         return str(logged.model_id)

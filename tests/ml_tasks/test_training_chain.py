@@ -126,6 +126,8 @@ def test_what_is_registered_predicts_what_was_evaluated(
     model = mlflow.pyfunc.load_model(champion.done["register"].values["model_uri"])
     signature = model.metadata.signature
     assert [i.name for i in signature.inputs] == ["numeric", "categorical"]
+    example = model.metadata.load_input_example()
+    assert {name: len(rows) for name, rows in example.items()} == {"numeric": 3, "categorical": 3}
     about = champion.done["train"].outputs["description"].uri or ""
     width = len(json.loads(objects.read_text(about))["spec"]["numeric"])
     rows = {
