@@ -19,8 +19,8 @@ def bytes_hash(data: bytes) -> str:
 def content_hash(table: pa.Table, *, without: Collection[str] = ()) -> str:
     """Give the SHA-256 of a table's rows as a multiset.
 
-    The order of rows and columns, chunking, field metadata and nullability flags do not count;
-    column names, types, values and repeated rows do.
+    The order of rows and columns, chunking, field metadata, nullability flags and how texts are
+    held do not count; column names, types, values and repeated rows do.
 
     Args:
         table: Any table of plain columns.
@@ -29,15 +29,30 @@ def content_hash(table: pa.Table, *, without: Collection[str] = ()) -> str:
     import polars as pl
 
     names = sorted(name for name in table.column_names if name not in without)
+    table = plain(table.select(names))
     digest = hashlib.sha256()
     for name in names:
         digest.update(f"{name}:{table.schema.field(name).type}\n".encode())
     digest.update(f"{table.num_rows}\n".encode())
-    frame = pl.DataFrame(pl.from_arrow(table.select(names))) if names else pl.DataFrame()
+    frame = pl.DataFrame(pl.from_arrow(table)) if names else pl.DataFrame()
     frame = frame.sort(names, nulls_last=False) if names else frame
     for name in names:
         _update(digest, frame.get_column(name).rechunk().to_arrow())
     return digest.hexdigest()
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """Give texts as plain strings, without metadata: how they are held depends on who made them."""
+    import pyarrow as pa
+
+    def kind(held: pa.DataType) -> pa.DataType:
+        if pa.types.is_dictionary(held):
+            return kind(held.value_type)
+        text = pa.types.is_large_string(held) or pa.types.is_string_view(held)
+        return pa.string() if text else held
+
+    fields = [pa.field(f.name, kind(f.type)) for f in table.schema]
+    return table.cast(pa.schema(fields))
 
 
 def _update(digest: hashlib._Hash, column: pa.Array) -> None:

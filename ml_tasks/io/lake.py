@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from ml_tasks.errors import BackendError, ConfigError
-from ml_tasks.io.content import content_hash
+from ml_tasks.io.content import content_hash, plain
 from ml_tasks.result import Output, Window
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Lake:
             selected_fields=tuple(columns or ("*",)),
             snapshot_id=snapshot,
         )
-        return _plain(scan.to_arrow())
+        return plain(scan.to_arrow())
 
     def snapshot(self, table: str) -> int:
         """Give the table's newest snapshot id.
@@ -167,7 +167,7 @@ class Lake:
         """
         from pyiceberg.exceptions import CommitFailedException, ValidationException
 
-        rows = _plain(rows)  # as they will be read: else equal rows differ by type
+        rows = plain(rows)  # as they will be read: else equal rows differ by type
         self._ensure(table, rows.schema)
         moved, digest = not lease.took_over, content_hash(rows)
         for _ in range(COMMIT_TRIES):
@@ -178,7 +178,7 @@ class Lake:
                     loaded.append(rows.slice(0, 0).cast(loaded.schema().as_arrow()))
                     moved = True
                     continue
-                before = _plain(loaded.scan(row_filter=_within(window)).to_arrow())
+                before = plain(loaded.scan(row_filter=_within(window)).to_arrow())
                 if loaded.current_snapshot() is None or content_hash(before) != digest:
                     _replace(loaded, before.num_rows, rows, window, properties or {})
             except (CommitFailedException, ValidationException) as refused:
@@ -238,14 +238,3 @@ def _within(window: Window) -> BooleanExpression:
 
     start, end = window.start.isoformat(), window.end.isoformat()
     return And(GreaterThanOrEqual(EVENT_TIME, start), LessThan(EVENT_TIME, end))
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """Give plain string columns: what a scan returns depends on what was written."""
-    import pyarrow as pa
-
-    fields: list[Any] = [
-        pa.field(f.name, pa.string()) if pa.types.is_large_string(f.type) else f
-        for f in table.schema
-    ]
-    return table.cast(pa.schema(fields)).replace_schema_metadata(None)

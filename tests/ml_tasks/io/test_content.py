@@ -25,8 +25,11 @@ TABLE = pa.table(
         TABLE.select(["at", "flag", "value", "name", "id"]),
         pa.concat_tables([TABLE.slice(2), TABLE.slice(0, 2)]),
         TABLE.replace_schema_metadata({"k": "v"}),
+        TABLE.set_column(1, "name", TABLE["name"].cast(pa.large_string())),
+        TABLE.set_column(1, "name", TABLE["name"].cast(pa.string_view())),
+        TABLE.set_column(1, "name", TABLE["name"].dictionary_encode()),
     ],
-    ids=["rows", "columns", "chunks", "metadata"],
+    ids=["rows", "columns", "chunks", "metadata", "large", "view", "dictionary"],
 )
 def test_storage_does_not_count(same: pa.Table) -> None:
     assert content_hash(same) == content_hash(TABLE)

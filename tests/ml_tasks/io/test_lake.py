@@ -61,6 +61,17 @@ def test_a_window_is_replaced_and_no_other(lake: Lake, control: Control) -> None
     assert lake.tables() == ["raw.t"]
 
 
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view()])
+def test_texts_are_the_same_however_they_are_held(
+    lake: Lake, control: Control, kind: pa.DataType
+) -> None:
+    table = rows(1, 2)
+    first = publish(lake, control, table, FIRST)
+    other = table.set_column(2, "name", table["name"].cast(kind))
+    again = publish(lake, control, other, FIRST)
+    assert (again.content_hash, again.snapshot) == (first.content_hash, first.snapshot)
+
+
 def test_an_old_attempt_changes_nothing(lake: Lake, control: Control) -> None:
     publish(lake, control, rows(1), FIRST)
     kept = control.lease("raw.t", holder="r/t", attempt=1)
