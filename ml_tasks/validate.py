@@ -180,9 +180,10 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             f"see {data_docs.write(report, context).uri}"
         )
     for name, good in accepted.items():
-        if good.num_rows:
+        # Also without rows there is a table then, for whoever reads it.
+        if good.num_rows or not lake.exists(f"raw.{name}"):
             outputs[f"raw_{name}"] = _publish(lake, control, context, f"raw.{name}", good)
-            values["unchanged"] = False
+            values["unchanged"] &= good.num_rows == 0
         control.published(
             f"raw.{name}", window.start.isoformat(), window.end.isoformat(), context.run
         )

@@ -123,6 +123,7 @@ def test_what_is_out_is_called_so_with_rows_or_without(
     assert control.publications("raw.s") == []
     for name in ("empty", "later"):
         run(pipeline, environment, rows(), name=name)
+    assert Lake(environment).read("raw.s").num_rows == 0
     (window,) = control.publications("raw.s")
     assert (window.start[:10], window.end[:10], window.run) == ("2013-01-01", "2013-01-08", "empty")
 
