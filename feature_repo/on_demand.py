@@ -24,6 +24,8 @@ _CALENDAR = {
     "calendar_hour_cos": "Hour of scheduled departure in New York, cosine.",
     "calendar_weekday_sin": "Weekday, sine.",
     "calendar_weekday_cos": "Weekday, cosine.",
+    "calendar_day_of_year_sin": "Day of the year, sine.",
+    "calendar_day_of_year_cos": "Day of the year, cosine.",
     "calendar_holiday_ahead": "Days to the next US holiday, at most 7.",
     "calendar_holiday_behind": "Days since the last US holiday, at most 7.",
     "calendar_scheduled_minutes": "Scheduled duration in minutes.",
@@ -47,10 +49,7 @@ _ROTATION = {
     tags={"layer": "request", **_CALENDAR},
 )
 def calendar(flights: pd.DataFrame) -> pd.DataFrame:
-    """Give hour and weekday as points on a circle, and the distance of the holidays around.
-
-    The day of the year is not among them: what was learned of some months says nothing of others.
-    """
+    """Give hour, weekday and day of year as points on a circle, and the holidays around."""
     # Feast stores this function by itself: what it needs is imported inside.
     import holidays
     import numpy
@@ -62,6 +61,7 @@ def calendar(flights: pd.DataFrame) -> pd.DataFrame:
     circles = {
         "hour": (local.dt.hour + local.dt.minute / 60) / 24,
         "weekday": local.dt.weekday / 7,
+        "day_of_year": local.dt.dayofyear / 366,
     }
     out = {}
     for name, turn in circles.items():

@@ -129,12 +129,13 @@ def on_request(
     def compute(told: pa.Table) -> pa.Table:
         frame, columns = told.to_pandas(), {}
         for view in views:
-            made = view.feature_transformation.udf(frame)
-            columns.update({c: pa.array(made[c], from_pandas=True) for c in made})
+            out = view.feature_transformation.udf(frame)
+            columns.update({c: pa.array(out[c], from_pandas=True) for c in out})
         return pa.table(columns)
 
-    features = [feature.name for view in views for feature in view.features]
-    return tuple(features), tuple(sorted(needs)), compute
+    asked = () if name is None else feature_names(name)
+    made = {feature.name for view in views for feature in view.features}
+    return tuple(feature for feature in asked if feature in made), tuple(sorted(needs)), compute
 
 
 def historical(opened: FeatureStore, name: str, entities: pd.DataFrame) -> pa.Table:
