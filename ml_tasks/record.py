@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +37,9 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    """Give the finite numbers among nested values, with dotted names."""
+    """Give the finite numbers among nested values, with dotted names that MLflow takes."""
     return {
-        name: float(value)
+        re.sub(r"[^\w\-. :/]", "_", name): float(value)
         for name, value in flat(values)
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     }

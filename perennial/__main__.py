@@ -266,6 +266,26 @@ def lineage(
     return line.show(services.environment, pipeline, version)
 
 
+@app.command()
+def clean(
+    days: Annotated[
+        int, typer.Option("--older-than", min=1, help="Days; snapshots from before expire.")
+    ] = 30,
+) -> int:
+    """Expire old snapshots of the lake, and remove files that nothing refers to.
+
+    Snapshots that a training set stands on never expire.
+    """
+    from datetime import UTC, datetime, timedelta
+
+    from ml_tasks.io import housekeeping
+
+    done = housekeeping.clean(environment(), datetime.now(UTC) - timedelta(days=days))
+    size = done.size / 2**20
+    console.say(f"{done.snapshots} snapshots expired, {len(done.files)} files gone, {size:.1f} MB")
+    return ExitCode.OK
+
+
 def _uri(text: str) -> str:
     return text if "://" in text else Path(text).resolve().as_uri()
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
-import warnings
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks.errors import BackendError
+from ml_tasks.io import tracking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,14 +43,7 @@ class Registry:
     @cached_property
     def client(self) -> MlflowClient:
         """MLflow's client."""
-        # Feast registers a header provider with MLflow that costs seconds at the first request.
-        sys.modules.setdefault("feast.infra.data_sources.mlflow.auth", None)  # type: ignore[arg-type]
-        warnings.filterwarnings("ignore", "Failure attempting to register request header provider")
-        import mlflow
-
-        mlflow.set_tracking_uri(self._url)
-        mlflow.set_registry_uri(self._url)
-        return mlflow.MlflowClient(self._url, self._url)
+        return tracking.client(self._url)
 
     @cached_property
     def experiment(self) -> str:
@@ -196,7 +188,7 @@ class Registry:
         from mlflow.models import infer_signature
 
         mlflow.set_tracking_uri(self._url)
-        with mlflow.start_run(run_id=identity):
+        with tracking.reaching(self._url), mlflow.start_run(run_id=identity):
             logged = mlflow.onnx.log_model(
                 onnx.load_from_string(graph),
                 name="onnx",

@@ -113,6 +113,8 @@ def task_environment(resources: TaskResources, environment: Environment) -> dict
         "PYTHONUNBUFFERED": "1",
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        # The task is tried again: MLflow's own seven tries take four minutes.
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
         "DO_NOT_TRACK": "true",
     }
 

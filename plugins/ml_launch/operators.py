@@ -131,6 +131,7 @@ class LaunchOperator(BaseOperator):
         if outcome.succeeded:
             return made.result
         if outcome.code == ExitCode.SKIP:
+            self.log.info("skipped: %s", outcome.message)
             raise AirflowSkipException(outcome.message)
         self._leave(made, outcome, environment)
         raise _failure(outcome)

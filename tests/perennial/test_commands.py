@@ -22,11 +22,33 @@ if TYPE_CHECKING:
 WEEK = "2013-01-01/2013-01-08"
 
 
+def test_clean_says_what_went(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "ingest", "--window", WEEK, "--run", "r"]) == 0
+    assert main(["run", "validate", "--window", WEEK, "--run", "r"]) == 0
+    capsys.readouterr()
+    assert main(["clean"]) == 0
+    assert "0 snapshots expired, 0 files gone" in capsys.readouterr().out
+    assert main(["clean", "--older-than", "0"]) == 78
+    assert (home / "warehouse").is_dir()
+
+
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     said = capsys.readouterr().out
     for name in (
-        *("up", "down", "status", "doctor", "demo", "config", "run", "logs", "repro", "lineage"),
+        *(
+            "up",
+            "down",
+            "status",
+            "doctor",
+            "demo",
+            "config",
+            "run",
+            "logs",
+            "repro",
+            "lineage",
+            "clean",
+        ),
     ):
         assert name in said
 

@@ -1,0 +1,60 @@
+"""Reaches MLflow's tracking server."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from ml_tasks.errors import BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlflow import MlflowClient
+
+
+def client(url: str) -> MlflowClient:
+    """Give MLflow's client; that the server does not answer is a `BackendError`."""
+    # Feast registers a header provider with MLflow that costs seconds at the first request.
+    sys.modules.setdefault("feast.infra.data_sources.mlflow.auth", None)  # type: ignore[arg-type]
+    warnings.filterwarnings("ignore", "Failure attempting to register request header provider")
+    import mlflow
+
+    mlflow.set_tracking_uri(url)
+    mlflow.set_registry_uri(url)
+    return cast("MlflowClient", _Reached(mlflow.MlflowClient(url, url), url))
+
+
+@contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """Tell a server that does not answer from one that refuses.
+
+    Raises:
+        BackendError: It does not answer.
+    """
+    from mlflow.exceptions import MlflowException, RestException
+
+    try:
+        yield
+    except RestException:
+        raise
+    except MlflowException as fault:
+        if "API request to" not in str(fault):
+            raise
+        raise BackendError(f"MLflow at {url} does not answer: {fault}") from fault
+
+
+class _Reached:
+    def __init__(self, client: MlflowClient, url: str) -> None:
+        self._client, self._url = client, url
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._client, name)
+
+        def asked(*args: Any, **rest: Any) -> Any:
+            with reaching(self._url):
+                return call(*args, **rest)
+
+        return asked
