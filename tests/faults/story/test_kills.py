@@ -1,0 +1,80 @@
+"""Tasks are killed at each of their writes; the retry ends where an unbroken run ends.
+
+`PERENNIAL_FAULTS=all pytest tests/faults --timeout=36000` goes through every write of every task
+and through some hundred random instants, which takes an hour or more; without it one write of each
+of a dozen steps is tried.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import zlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RANDOM_KILLS = 7
+"""Random instants a step."""
+SIGKILLED = -9
+
+
+def differences(wanted: Any, came: Any, path: str = "") -> Iterator[str]:
+    """Name each place where two states differ."""
+    if isinstance(wanted, dict) and isinstance(came, dict):
+        for key in sorted(wanted.keys() | came.keys()):
+            yield from differences(wanted.get(key), came.get(key), f"{path}/{key}")
+    elif wanted != came:
+        yield f"{path}: wanted {wanted!r}, came {came!r}"
+
+
+def retried(story: Any, name: str) -> list[str]:
+    """Run the second attempt, compare the states, and look for orphans."""
+    child = story.world.start(story.steps[name], 2)
+    if code := child.wait():
+        return [f"the retry ended with {code}: {child.log.read_text()[-1500:]}"]
+    found = list(differences(story.states[name], story.world.state()))
+    cleaned = story.world.orphans()
+    found += [f"{what}: {cleaned[what]}" for what in ("left", "missing", "drafts") if cleaned[what]]
+    return [*found, *differences(story.states[name]["lake"], cleaned["lake"], "cleaned")]
+
+
+def killed(story: Any, name: str, **fault: Any) -> Any:
+    """Put everything back to before a step, and start it."""
+    story.state_after(name)
+    story.world.back_to(name)
+    return story.world.start(story.steps[name], **fault)
+
+
+def test_killed_at_a_write_the_retry_ends_in_the_same_state(
+    story: Any, name: str, full: bool
+) -> None:
+    writes = len(story.points[name])
+    # One in CI, at another depth of each step.
+    numbers = range(1, writes + 1) if full else [1 + zlib.crc32(name.encode()) % writes]
+    failed = {}
+    for number in numbers:
+        child = killed(story, name, kill=number)
+        assert child.wait() == SIGKILLED, child.log.read_text()
+        if wrong := retried(story, name):
+            failed[child.passed[-1]] = wrong
+            story.note(f"{name} {child.passed[-1]}: {wrong}")
+    story.note(f"{name}: killed at {len(numbers)} of {writes} writes, {len(failed)} went wrong")
+    assert not failed
+
+
+def test_killed_at_any_instant_the_retry_ends_in_the_same_state(
+    story: Any, name: str, full: bool
+) -> None:
+    dice, failed, hits = random.Random(name), {}, 0  # noqa: S311 - no secret
+    for _ in range(RANDOM_KILLS if full else 1):
+        child = killed(story, name)
+        time.sleep(dice.uniform(0, story.seconds[name]))
+        child.kill()
+        hits += child.wait() == SIGKILLED
+        if wrong := retried(story, name):
+            failed[str(child.passed[-1:])] = wrong
+            story.note(f"{name} after {child.passed[-1:]}: {wrong}")
+    story.note(f"{name}: {hits} random kills, {len(failed)} went wrong")
+    assert not failed
