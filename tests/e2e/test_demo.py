@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from perennial.services import Services
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 NAME = "small_delays"
 WINDOW = "2013-01-01/2013-01-22"
@@ -35,7 +35,7 @@ def demo(until: str = "2013-01-22") -> int:
     return main(["demo", "--pipeline", NAME, "--until", until])
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 90) -> Any:
+def wait_for(what: Callable[[], Any], seconds: float = 240) -> Any:
     limit = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < limit, "it did not come"
@@ -70,7 +70,7 @@ def test_a_killed_scheduler_is_said_and_the_next_demo_goes_on(
     wait_for(lambda: in_world.processes.known() and not in_world.dead())
     wait_for(lambda: control.windows(NAME))
     os.kill(in_world.processes.known()["scheduler"].pid, signal.SIGKILL)
-    said, _ = started.communicate(timeout=60)
+    said, _ = started.communicate(timeout=180)
     assert started.returncode == 75, said
     assert "scheduler ended; see perennial logs scheduler" in said
     assert demo() == 0
@@ -221,7 +221,7 @@ def test_interrupted_it_leaves_nothing_running(
     time.sleep(2)
     pids = [running.pid for running in in_world.processes.known().values()]
     started.send_signal(number)
-    said, _ = started.communicate(timeout=60)
+    said, _ = started.communicate(timeout=180)
     assert started.returncode == 130, said
     assert "make demo goes on from here" in said
     assert not [pid for pid in pids if psutil.pid_exists(pid)]

@@ -170,7 +170,8 @@ def test_the_plugin_registers_page_and_links() -> None:
 
     plugin = registered.PerennialPlugin
     assert issubclass(plugin, AirflowPlugin)
-    assert plugin.fastapi_apps[0]["app"] is app
+    mounted = TestClient(plugin.fastapi_apps[0]["app"])
+    assert mounted.get("/data-docs").status_code == 401
     routes = {f"/perennial{route.path}" for route in app.routes if hasattr(route, "path")}
     assert {view["href"] for view in plugin.external_views} <= routes
     assert {link.name for link in plugin.operator_extra_links} == {"MLflow run", "Data Docs"}
