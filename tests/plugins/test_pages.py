@@ -164,13 +164,14 @@ def test_only_validate_leads_to_data_docs(browser: TestClient, environment: Envi
 
 def test_the_plugin_registers_page_and_links() -> None:
     from airflow.plugins_manager import AirflowPlugin
+    from fastapi import testclient
     from ml_pages.pages import app
 
     import plugins.perennial_plugin as registered
 
     plugin = registered.PerennialPlugin
     assert issubclass(plugin, AirflowPlugin)
-    mounted = TestClient(plugin.fastapi_apps[0]["app"])
+    mounted = testclient.TestClient(plugin.fastapi_apps[0]["app"])
     assert mounted.get("/data-docs").status_code == 401
     routes = {f"/perennial{route.path}" for route in app.routes if hasattr(route, "path")}
     assert {view["href"] for view in plugin.external_views} <= routes
