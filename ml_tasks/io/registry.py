@@ -240,7 +240,8 @@ class Registry:
 
         try:
             yield
-        except MlflowException:
+        except (MlflowException, BackendError):
+            # A server's fault that it is asked again for looks like one that does not answer.
             lease.check()
             raise
         finally:

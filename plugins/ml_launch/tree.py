@@ -11,6 +11,8 @@ from ml_launch.outcome import Sample
 
 GRACE_SECONDS = 15
 """From SIGTERM to SIGKILL: long enough to write a checkpoint."""
+GONE_SECONDS = 5
+"""How long the system may take to remove what was killed."""
 EVERY_SECONDS = 0.5
 
 
@@ -31,6 +33,7 @@ def end(pid: int, *, grace: float = GRACE_SECONDS) -> None:
     _gone, alive = psutil.wait_procs(family, timeout=grace)
     for member in alive:
         _signal(member, kill=True)
+    psutil.wait_procs(alive, timeout=GONE_SECONDS)
 
 
 def _signal(member: psutil.Process, *, kill: bool) -> None:
