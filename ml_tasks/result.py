@@ -30,7 +30,12 @@ class Window(_Frozen):
             raise ValueError(
                 f"window {text!r}: wanted START/END, for example 2013-01-01/2013-01-08"
             )
-        window = cls(start=_utc(start), end=_utc(end))
+        try:
+            window = cls(start=_utc(start), end=_utc(end))
+        except ValueError as fault:
+            raise ValueError(
+                f"window {text!r}: {fault}; wanted START/END, for example 2013-01-01/2013-01-08"
+            ) from fault
         if window.start >= window.end:
             raise ValueError(f"window {text!r}: the start must come before the end")
         return window

@@ -22,8 +22,13 @@ def look(environment: Environment, wanted: Sequence[str]) -> dict[str, list[str]
     Args:
         environment: Says where pipelines lie.
         wanted: Names, or paths of YAML files; all pipelines when empty.
+
+    Raises:
+        ConfigError: There is no pipeline.
     """
     names = wanted or sorted(path.stem for path in environment.pipelines.glob("*.yaml"))
+    if not names:
+        raise ConfigError(f"PERENNIAL_PIPELINES: no YAML file in {environment.pipelines}")
     return {name: list(_faults(environment, name)) for name in names}
 
 
@@ -50,6 +55,7 @@ def _checks(pipeline: Pipeline, folder: Path) -> Iterator[Callable[[], object]]:
         yield partial(_gate, pipeline, gate)
     for name in pipeline.evaluation.baselines:
         yield partial(baselines.baseline, name)
+    yield partial(_metric, pipeline)
     yield partial(models.params_of, pipeline.training)
     yield partial(_expectations, pipeline)
     yield partial(_resources, pipeline)
@@ -106,6 +112,14 @@ def _shared(pipeline: Pipeline, folder: Path) -> None:
                     f"than in {path}, wanted the same: both fill the table raw.{name}. Make them "
                     "alike, or name one of them otherwise"
                 )
+
+
+def _metric(pipeline: Pipeline) -> None:
+    from ml_tasks.training.bootstrap import MEASURED
+
+    chosen, known = pipeline.evaluation.metric, MEASURED[pipeline.label.task]
+    if chosen not in known:
+        raise ConfigError(f"evaluation.metric: came {chosen!r}, wanted one of {', '.join(known)}")
 
 
 def _expectations(pipeline: Pipeline) -> None:

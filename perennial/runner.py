@@ -12,6 +12,7 @@ from ml_tasks.errors import ConfigError, ExitCode
 from ml_tasks.flow import FLOWS, step, task_names
 from ml_tasks.io import objects, runs
 from ml_tasks.io.control import Control
+from ml_tasks.result import Window
 from perennial import console
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ class Done:
     task: str
     outcome: Outcome
     capsule: str | None = None
+
+
+WINDOWED = ("ingest", "validate", "derive", "materialise", "assemble")
+"""Tasks that work on a window."""
 
 
 def run(
@@ -59,8 +64,10 @@ def run(
         )
     if flow == "training" and window is None:
         window = _all_that_is_in(environment, pipeline)
-    if flow is not None and window is None:
+    if window is None and (flow is not None or what in WINDOWED):
         raise ConfigError(f"{what}: came no window, wanted --window START/END")
+    if window is not None:
+        _hold(window)
     chosen = slug(name or f"command-{window or 'now'}")
     if flow is not None and window is not None:
         done = run_flow(
@@ -76,6 +83,13 @@ def run(
         _say(done[0], chosen)
     codes = [one.outcome.code for one in done if not one.outcome.succeeded]
     return codes[0] if codes else ExitCode.OK
+
+
+def _hold(window: str) -> None:
+    try:
+        Window.parse(window)
+    except ValueError as fault:
+        raise ConfigError(str(fault)) from fault
 
 
 def _all_that_is_in(environment: Environment, pipeline: Pipeline) -> str:

@@ -27,7 +27,11 @@ def load(name: str, folder: Path | None = None) -> Pipeline:
     if not path.is_file():
         known = sorted(p.stem for p in folder.glob("*.yaml"))
         raise ConfigError(f"pipeline {name!r}: no file {path}; wanted one of {known}")
-    return parse(path.read_text(), path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as fault:
+        raise ConfigError(f"{path}: cannot be read as UTF-8 text: {fault}") from fault
+    return parse(text, path)
 
 
 def load_all(folder: Path | None = None) -> tuple[Pipeline, ...]:

@@ -35,6 +35,7 @@ def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
 
     Raises:
         ConfigError: The address is neither `file://` nor `s3://`.
+        BackendError: The store cannot be reached.
     """
     from pyarrow import fs
 
@@ -43,7 +44,10 @@ def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
         return fs.LocalFileSystem(), unquote(parts.path)
     if parts.scheme == "s3":
         # A key may hold what an address may not, such as a space.
-        store, _bucket = fs.FileSystem.from_uri(f"s3://{parts.netloc}")
+        try:
+            store, _bucket = fs.FileSystem.from_uri(f"s3://{parts.netloc}")
+        except OSError as fault:
+            raise BackendError(f"{uri}: the store cannot be reached: {fault}") from fault
         return store, uri.removeprefix("s3://")
     raise ConfigError(f"address {uri!r}: wanted file:///… or s3://bucket/…")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ml_tasks.errors import ConfigError
 from ml_tasks.io import objects
 
 if TYPE_CHECKING:
@@ -67,8 +68,16 @@ def address(environment: Environment, pipeline: str, run: str, task: str, attemp
 
 
 def read(uri: str) -> Capsule:
-    """Read a capsule."""
-    return Capsule.model_validate_json(objects.read_bytes(uri))
+    """Read a capsule.
+
+    Raises:
+        FileNotFoundError: There is nothing at the address.
+        ConfigError: What lies there is no capsule.
+    """
+    try:
+        return Capsule.model_validate_json(objects.read_bytes(uri))
+    except ValidationError as fault:
+        raise ConfigError(f"capsule {uri}: what lies there is no capsule") from fault
 
 
 def masked(variables: Mapping[str, str]) -> dict[str, str]:

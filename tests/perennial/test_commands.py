@@ -76,6 +76,9 @@ def test_tasks_run_by_name_and_find_what_they_need(
     ("words", "said"),
     [
         (["run", "fly"], "task 'fly': wanted one of ingest, validate"),
+        (["run", "ingest"], "ingest: came no window, wanted --window START/END"),
+        (["run", "ingest", "--window", "2013-13-01/2013-14-01"], "window '2013-13-01/2013-14-01':"),
+        (["repro", __file__], "what lies there is no capsule"),
         (["run", "ingestion"], "ingestion: came no window, wanted --window START/END"),
         (["run", "training"], "flight_delays: no window was published yet; ingest some first"),
         (["run", "validate", "--window", WEEK], "task 'ingest' has left no result there"),

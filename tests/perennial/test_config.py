@@ -52,6 +52,7 @@ def test_the_examples_are_good(capsys: pytest.CaptureFixture[str]) -> None:
         ("  train: {cpus: 2", "  tarin: {cpus: 2", "resources: came ['tarin'], wanted some of"),
         ("type: expect_column_values_to_not_be_null", "type: expect_nothing",
          "validation.expectations.flights: came type 'expect_nothing'"),
+        ("  metric: roc_auc", "  metric: roc_acu", "evaluation.metric: came 'roc_acu', wanted"),
         ("baselines: [majority", "baselines: [minority", "minority"),
         ("{metric: ece, max", "{metric: rmse, max", "came metric 'rmse', wanted one of accuracy"),
         ("baselines: [majority, logistic_regression", "baselines: [majority",
