@@ -15,8 +15,6 @@ class Step:
     task: str
     needs: tuple[str, ...] = ()
     """Tasks of the same flow whose results this one reads."""
-    module: str | None = None
-    """The module to run; `ml_tasks.<task>` when not given."""
     distributed: bool = False
     """Start it under torchrun, one process or many."""
     teardown: bool = False

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from ml_tasks import config
@@ -22,9 +15,11 @@ from ml_tasks.io import objects
 from ml_tasks.result import Result, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     Chain = Callable[..., dict[str, Result]]
+    Serve = Callable[[Path], str]
 
 WEEKS = tuple(
     Window.parse(w)
@@ -94,45 +89,6 @@ def lake_of_weeks(
 
 
 @pytest.fixture(scope="session")
-def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real tracking server on a free port."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    env = {
-        **os.environ,  # noqa: TID251 - a child's environment
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"),
-                *("--port", str(port), "--workers", "1"),
-                *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
-                *("--artifacts-destination", (folder / "artifacts").as_uri()),
-            ],
-            env=env,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        limit = time.monotonic() + 90
-        while not _answers(f"{url}/health"):
-            assert server.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < limit, (folder / "log").read_text()
-            time.sleep(0.2)
-        yield url
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(30)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=2).is_success
-    except httpx.HTTPError:
-        return False
+def mlflow_url(tmp_path_factory: pytest.TempPathFactory, mlflow_server: Serve) -> str:
+    """A real tracking server's address."""
+    return mlflow_server(tmp_path_factory.mktemp("mlflow"))
