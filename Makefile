@@ -6,8 +6,9 @@ unexport PYTHONDONTWRITEBYTECODE
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 BIN := .venv/bin
 STAMP := .venv/.installed
+PEERS := .venv-bench/.installed
 
-.PHONY: help setup lock demo up down test lint clean
+.PHONY: help setup lock demo up down test bench lint clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -29,6 +30,14 @@ lock: | $(filter .tools/bin/uv,$(UV))  ## write requirements.lock anew
 	$(UV) pip compile pyproject.toml --all-extras --universal --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header --python-version 3.11 --quiet \
 	  --output-file requirements.lock
+	$(UV) pip compile bench/requirements.in --constraint requirements.lock --universal \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --quiet \
+	  --output-file bench/requirements.lock
+
+$(PEERS): bench/requirements.lock | $(filter .tools/bin/uv,$(UV))
+	test -x .venv-bench/bin/python || $(UV) venv --quiet --python 3.11 .venv-bench
+	$(UV) pip sync --quiet --python .venv-bench bench/requirements.lock
+	touch $@
 
 demo: setup  ## the whole loop on real flights: ingest, train, gate, promote; services stay up
 	@$(BIN)/perennial demo
@@ -45,6 +54,9 @@ test: setup  ## run all tests with branch coverage
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 
+bench: setup $(PEERS)  ## measure us beside others; writes docs/benchmarks.md
+	@$(BIN)/python -m bench
+
 lint: setup  ## style, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -52,4 +64,4 @@ lint: setup  ## style, types, import contracts
 	PYTHONPATH=plugins $(BIN)/lint-imports
 
 clean:  ## remove what was installed
-	rm -rf .venv .tools
+	rm -rf .venv .venv-bench .tools
