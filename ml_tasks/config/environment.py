@@ -12,6 +12,22 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ml_tasks.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
+ADDRESSES = (
+    "objects", "warehouse", "control_url", "catalog_url", "redis_url", "feast_registry",
+)  # fmt: skip
+"""What the profile `servers` wants."""
+SECRET = (
+    "control_url", "catalog_url", "redis_url", "feast_registry",
+    "aws_access_key_id", "aws_secret_access_key", "aws_session_token",
+)  # fmt: skip
+_NAMES = {
+    "s3_endpoint": ("PERENNIAL_S3_ENDPOINT", "AWS_ENDPOINT_URL"),
+    "aws_access_key_id": ("AWS_ACCESS_KEY_ID",),
+    "aws_secret_access_key": ("AWS_SECRET_ACCESS_KEY",),
+    "aws_session_token": ("AWS_SESSION_TOKEN",),
+    "aws_region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+}
+"""Variables that are not called after their field; pyarrow and boto3 read those of AWS."""
 
 
 class Environment(BaseSettings):
@@ -28,7 +44,9 @@ class Environment(BaseSettings):
     profile: Literal["embedded", "servers"] = "embedded"
     launcher: Literal["local", "kubernetes"] = "local"
     home: Path = ROOT / ".perennial"
-    """All state of the embedded profile."""
+    """All state of the embedded profile; logs, secrets and data of what `perennial up` starts."""
+    host: str = "127.0.0.1"
+    """The address on which services listen, and which others are told: pods too."""
     pipelines: Path = ROOT / "ml_tasks" / "pipelines"
     objects: str = ""
     """Root of results, sets, models, capsules: `file://` or `s3://`."""
@@ -38,6 +56,10 @@ class Environment(BaseSettings):
     """SQLAlchemy address of the Iceberg catalog."""
     warehouse: str = ""
     """Root of the lake's tables: `file://` or `s3://`."""
+    redis_url: str = ""
+    """Feast's online store on the profile `servers`: `redis://:password@host:port/0`."""
+    feast_registry: str = ""
+    """SQLAlchemy address of Feast's registry on the profile `servers`."""
     mlflow_url: str = "http://127.0.0.1:5000"
     """The MLflow tracking server."""
     landing: str = ""
@@ -46,6 +68,11 @@ class Environment(BaseSettings):
         "", validation_alias=AliasChoices("PERENNIAL_S3_ENDPOINT", "AWS_ENDPOINT_URL")
     )
     """Address of an S3 server that is not AWS's; boto3's `AWS_ENDPOINT_URL` says it too."""
+    aws_access_key_id: str = Field("", validation_alias="AWS_ACCESS_KEY_ID")
+    aws_secret_access_key: str = Field("", validation_alias="AWS_SECRET_ACCESS_KEY")
+    aws_session_token: str = Field("", validation_alias="AWS_SESSION_TOKEN")
+    aws_region: str = Field("", validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION"))
+    """As boto3 knows them; none for a machine that has a role."""
     commit: str = ""
     """The source's commit, where git cannot be asked: in an image."""
     warm_socket: Path | None = None
@@ -58,14 +85,7 @@ class Environment(BaseSettings):
         return path and path.expanduser().absolute()
 
     @model_validator(mode="after")
-    def _complete(self) -> Environment:
-        if self.profile == "servers" and not all(
-            (self.objects, self.control_url, self.catalog_url, self.warehouse)
-        ):
-            raise ConfigError(
-                "PERENNIAL_PROFILE=servers wants PERENNIAL_OBJECTS, _CONTROL_URL, _CATALOG_URL "
-                "and _WAREHOUSE as addresses that all tasks reach"
-            )
+    def _reachable(self) -> Environment:
         if self.launcher == "kubernetes" and self.profile == "embedded":
             raise ConfigError(
                 "PERENNIAL_LAUNCHER=kubernetes: came PERENNIAL_PROFILE=embedded, wanted servers: "
@@ -75,26 +95,54 @@ class Environment(BaseSettings):
 
     def variables(self) -> dict[str, str]:
         """Give the settings as environment variables, for the processes that tasks are."""
+        return {**self.plain_variables(), **self.secret_variables()}
+
+    def secret_variables(self) -> dict[str, str]:
+        """Give those that hold logins: addresses with passwords, and keys of the object store."""
+        return {n: v for name in SECRET for n, v in self._named(name).items()}
+
+    def plain_variables(self) -> dict[str, str]:
+        """Give those that anybody may read."""
         return {
-            f"PERENNIAL_{name.upper()}": str(value)
-            for name, value in self.model_dump().items()
-            if value not in (None, "")
+            n: v
+            for name in type(self).model_fields
+            if name not in SECRET
+            for n, v in self._named(name).items()
         }
+
+    def _named(self, field: str) -> dict[str, str]:
+        value = getattr(self, field)
+        names = _NAMES.get(field, (f"PERENNIAL_{field.upper()}",))
+        return {} if value in (None, "") else dict.fromkeys(names, str(value))
+
+    def _of_profile(self, given: str, below_home: str) -> str:
+        """Give an address as given, or the embedded profile's.
+
+        Raises:
+            ConfigError: The profile is `servers`, and nobody gave it.
+        """
+        if given or self.profile == "embedded":
+            return (given or below_home).rstrip("/")
+        missing = [f"PERENNIAL_{name.upper()}" for name in ADDRESSES if not getattr(self, name)]
+        raise ConfigError(
+            f"PERENNIAL_PROFILE=servers: {', '.join(missing)} came empty, wanted addresses that "
+            "all tasks reach; `perennial up --profile servers` starts what they name"
+        )
 
     @cached_property
     def objects_root(self) -> str:
         """Root of results, sets, models and capsules, without a slash at the end."""
-        return (self.objects or (self.home / "objects").as_uri()).rstrip("/")
+        return self._of_profile(self.objects, (self.home / "objects").as_uri())
 
     @cached_property
     def control(self) -> str:
         """SQLAlchemy address of the control database."""
-        return self.control_url or f"sqlite:///{self.home}/control.db"
+        return self._of_profile(self.control_url, f"sqlite:///{self.home}/control.db")
 
     @cached_property
     def catalog(self) -> str:
         """SQLAlchemy address of the Iceberg catalog."""
-        return self.catalog_url or f"sqlite:///{self.home}/catalog.db"
+        return self._of_profile(self.catalog_url, f"sqlite:///{self.home}/catalog.db")
 
     @property
     def catalog_properties(self) -> dict[str, str]:
@@ -104,7 +152,7 @@ class Environment(BaseSettings):
     @cached_property
     def warehouse_root(self) -> str:
         """Root of the lake's tables."""
-        return (self.warehouse or (self.home / "warehouse").as_uri()).rstrip("/")
+        return self._of_profile(self.warehouse, (self.home / "warehouse").as_uri())
 
     @cached_property
     def landing_root(self) -> str:

@@ -123,8 +123,37 @@ def test_embedded_addresses_lie_under_home(tmp_path: Path) -> None:
 def test_pods_want_servers() -> None:
     with pytest.raises(ConfigError, match="pods reach neither SQLite nor file"):
         Environment(launcher="kubernetes")
-    with pytest.raises(ConfigError, match="servers wants PERENNIAL_OBJECTS"):
-        Environment(profile="servers")
+
+
+def test_servers_want_addresses() -> None:
+    environment = Environment(profile="servers", objects="s3://a", redis_url="redis://b")
+    assert environment.objects_root == "s3://a"
+    with pytest.raises(ConfigError, match=r"_WAREHOUSE, PERENNIAL_CONTROL_URL, .*empty"):
+        _ = environment.control
+
+
+def test_variables_make_the_same_environment_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    given = Environment(
+        profile="servers",
+        control_url="postgresql://me:word@db/control",
+        redis_url="redis://:word@cache:6379/0",
+        s3_endpoint="http://s3:7070",
+        aws_access_key_id="id",
+        aws_secret_access_key="word",  # noqa: S106 - nobody's
+        aws_region="eu-west-1",
+    )
+    plain, secret = given.plain_variables(), given.secret_variables()
+    assert not any("word" in value for value in plain.values())
+    assert plain["AWS_ENDPOINT_URL"] == plain["PERENNIAL_S3_ENDPOINT"] == "http://s3:7070"
+    assert sorted(secret) == [
+        "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "PERENNIAL_CONTROL_URL", "PERENNIAL_REDIS_URL"
+    ]  # fmt: skip
+    assert given.variables() == plain | secret
+    for name, value in given.variables().items():
+        monkeypatch.setenv(name, value)
+    assert Environment() == given
 
 
 def test_a_wrong_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
