@@ -50,12 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         attempt=arguments.attempt,
         error=failure,
     )
-    timed = {
+    told = {
+        "inputs": dict(pair.split("=", 1) for pair in arguments.input if "=" in pair),
         "resources": used(time.monotonic() - clock, result.resources),
         "started": started,
         "ended": datetime.now(UTC),
     }
-    code = _write(arguments.result, result.model_copy(update=timed))
+    code = _write(arguments.result, result.model_copy(update=told))
     return failure.exit_code if failure else code
 
 

@@ -107,6 +107,8 @@ class Result(_Frozen):
     run: str
     attempt: int = 1
     window: Window | None = None
+    inputs: dict[str, str] = Field(default_factory=dict)
+    """By needed task: address of the result that it was given."""
     outputs: dict[str, Output] = Field(default_factory=dict)
     values: dict[str, Any] = Field(default_factory=dict)
     resources: Resources = Resources()

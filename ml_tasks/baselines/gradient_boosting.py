@@ -27,10 +27,13 @@ def fit(rows: pl.DataFrame, spec: Spec, label: str, seed: int) -> Predict:
     classify = spec.task == "classification"
     kind = HistGradientBoostingClassifier if classify else HistGradientBoostingRegressor
     model = kind(categorical_features=sorts, random_state=seed)
-    model.fit(matrix(rows, spec), rows[label].to_numpy())
+    learned = matrix(rows, spec)
+    # The library does not take a column without any value.
+    known = np.isfinite(learned).any(axis=0)
+    model.fit(np.where(known, learned, 0.0), rows[label].to_numpy())
 
     def predict(asked: pl.DataFrame) -> NDArray[np.float64]:
-        x = matrix(asked, spec)
+        x = np.where(known, matrix(asked, spec), 0.0)
         found = model.predict_proba(x)[:, 1] if classify else model.predict(x)
         return np.asarray(found, dtype=np.float64)
 

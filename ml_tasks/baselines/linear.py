@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 def fit(rows: pl.DataFrame, spec: Spec, label: str, seed: int) -> Predict:
     """Learn from scaled numbers, with marks where they are missing, and one-hot categories."""
     k = len(spec.numeric)
+    # Without any column of a kind the library skips that kind, but only where it is told a list.
+    numbers, texts = list(range(k)), list(range(k, k + len(spec.categorical)))
     scaled = make_pipeline(
         SimpleImputer(add_indicator=True, keep_empty_features=True), StandardScaler()
     )
     words = OneHotEncoder(handle_unknown="ignore")
-    inputs = make_column_transformer(
-        (scaled, slice(0, k)), (words, slice(k, None)), sparse_threshold=0
-    )
+    inputs = make_column_transformer((scaled, numbers), (words, texts), sparse_threshold=0)
     classify = spec.task == "classification"
     logistic = LogisticRegression(solver="newton-cholesky", random_state=seed)
     chosen = logistic if classify else Ridge()

@@ -60,7 +60,7 @@ def parse(text: str, path: Path) -> Pipeline:
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as fault:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(fault).split())}") from fault
+        raise ConfigError(f"{path}: not YAML: {_where(fault)}") from fault
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: came {type(content).__name__}, wanted a mapping of sections")
     try:
@@ -70,6 +70,14 @@ def parse(text: str, path: Path) -> Pipeline:
     if pipeline.name != path.stem:
         raise ConfigError(f"{path}: name: came {pipeline.name!r}, wanted the file's name")
     return pipeline
+
+
+def _where(fault: yaml.YAMLError) -> str:
+    """Give the place and what is wrong there, on one line."""
+    if not isinstance(fault, yaml.MarkedYAMLError) or fault.problem_mark is None:
+        return " ".join(str(fault).split())
+    mark = fault.problem_mark
+    return f"line {mark.line + 1}, column {mark.column + 1}: {fault.problem}"
 
 
 def explain(fault: ValidationError, where: str) -> str:

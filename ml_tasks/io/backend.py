@@ -12,20 +12,35 @@ from ml_tasks.errors import BackendError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MENDS = {
+    "locked": "another process writes to it: wait for it, or end it",
+    "full": "make room on its disk",
+    "No space left": "make room on its disk",
+    "readonly": "let this user write there",
+    "Read-only": "let this user write there",
+    "Permission denied": "let this user read and write there",
+}
+
+
+def said(fault: object) -> str:
+    """Give a fault on one line, and what to do about it."""
+    text = " ".join(str(fault).split())
+    return "; ".join([text, *(mend for word, mend in MENDS.items() if word in text)][:2])
+
 
 @contextmanager
 def answering(what: str) -> Iterator[None]:
-    """Turn it into an error after which a later try may succeed.
+    """Turn what a store of tables says into an error after which a later try may succeed.
 
     Args:
         what: The store, for the message.
 
     Raises:
-        BackendError: It did not do what it was asked for.
+        BackendError: Its catalog or its files did not do what they were asked for.
     """
     try:
         yield
     except sa.exc.OperationalError as fault:
-        raise BackendError(f"{what}: {fault.orig}") from fault
+        raise BackendError(f"{what}'s catalog: {said(fault.orig)}") from fault
     except OSError as fault:
-        raise BackendError(f"{what}: {' '.join(str(fault).split())}") from fault
+        raise BackendError(f"{what}'s files: {said(fault)}") from fault

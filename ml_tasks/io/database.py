@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from ml_tasks.errors import BackendError
+from ml_tasks.io.backend import said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +64,7 @@ class Database:
             with self.engine.begin() as connection:
                 yield connection
         except sa.exc.OperationalError as fault:
-            raise BackendError(f"control database {self._shown}: {fault.orig}") from fault
+            raise BackendError(f"control database {self._shown}: {said(fault.orig)}") from fault
 
     @property
     def _shown(self) -> str:
@@ -87,7 +88,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
-        raise BackendError(f"control database: {folder} cannot be made: {fault}") from fault
+        raise BackendError(f"control database: {folder} cannot be made: {said(fault)}") from fault
 
 
 def now() -> str:

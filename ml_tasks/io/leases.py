@@ -118,14 +118,16 @@ class Leases(Database):
                     f"lease lost: {resource} has been with attempt {row.attempt} of {holder}; "
                     f"attempt {attempt} changes nothing"
                 )
-            if not row.released and row.expires > now and not same:
-                raise LeaseHeldError(
-                    f"{resource}: {row.holder}, attempt {row.attempt} is publishing it now; "
-                    "wait for that run, or stop it"
-                )
-            tx.execute(
-                leases.update()
-                .where(leases.c.resource == resource)
-                .values(token=row.token + 1, **wanted)
+            held = not row.released and row.expires > now and not same
+            if held:
+                # Taken before the clock was set back: it lasts no longer than any other.
+                values = {"expires": min(row.expires, now + seconds)}
+            else:
+                values = {"token": row.token + 1, **wanted}
+            tx.execute(leases.update().where(leases.c.resource == resource).values(**values))
+        if held:
+            raise LeaseHeldError(
+                f"{resource}: {row.holder}, attempt {row.attempt} is publishing it now; "
+                "wait for that run, or stop it"
             )
-            return Lease(self, resource, holder, attempt, row.token + 1, took_over=not row.released)
+        return Lease(self, resource, holder, attempt, row.token + 1, took_over=not row.released)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from ml_tasks.errors import BackendError, ConfigError
+from ml_tasks.io.backend import said
 from ml_tasks.result import Result
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def read_bytes(uri: str) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as fault:
-        raise BackendError(f"{uri}: cannot be read: {fault}") from fault
+        raise BackendError(f"{uri}: cannot be read: {said(fault)}") from fault
 
 
 def write_bytes(uri: str, data: bytes) -> None:
@@ -90,7 +91,7 @@ def write_bytes(uri: str, data: bytes) -> None:
         finally:
             draft.unlink(missing_ok=True)
     except OSError as fault:
-        raise BackendError(f"{uri}: cannot be written: {fault}") from fault
+        raise BackendError(f"{uri}: cannot be written: {said(fault)}") from fault
 
 
 def read_text(uri: str) -> str:

@@ -22,8 +22,8 @@ def root(environment: Environment, pipeline: str, run: str) -> str:
 def results(environment: Environment, pipeline: str, run: str) -> dict[str, Result]:
     """Give each task's result of its latest attempt, in the order in which they began.
 
-    A result that is older than one it stands on is left out: the run was cleared and has not come
-    so far again.
+    A result that stands on an earlier attempt than the latest is left out: the run was cleared and
+    has not come so far again. Clocks say nothing of that, they may be set back between two tasks.
     """
     found = [
         objects.read_result(o.uri)
@@ -39,13 +39,16 @@ def results(environment: Environment, pipeline: str, run: str) -> dict[str, Resu
 
 
 def _stands(task: str, latest: Mapping[str, Result]) -> bool:
-    """Tell whether a task's result is newer than all results that it stands on."""
-    began = str(latest[task].started)
-    needs = step(task).needs
-    return all(
-        need not in latest or (str(latest[need].started) <= began and _stands(need, latest))
-        for need in needs
-    )
+    """Tell whether a task was given the latest result of each task that it stands on."""
+    for need in step(task).needs:
+        given = latest[task].inputs.get(need)
+        if given is None or need not in latest:
+            continue
+        if not given.endswith(f"/{need}/{latest[need].attempt}/result.json"):
+            return False
+        if not _stands(need, latest):
+            return False
+    return True
 
 
 def attempts(environment: Environment, pipeline: str, run: str, task: str) -> int:

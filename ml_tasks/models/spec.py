@@ -68,6 +68,8 @@ def numbers(rows: pl.DataFrame, names: tuple[str, ...]) -> NDArray[np.float32]:
     import numpy as np
     import polars as pl
 
+    if not names:
+        return np.zeros((rows.height, 0), np.float32)
     found: NDArray[np.float32] = rows.select(pl.col(names).cast(pl.Float32)).to_numpy()
     return np.where(np.isfinite(found), found, np.float32("nan"))
 

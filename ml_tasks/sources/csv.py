@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import zlib
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,8 +23,11 @@ if TYPE_CHECKING:
     from ml_tasks.result import Window
 
 
+GZIP = b"\x1f\x8b"
+
+
 class Params(files.FileParams):
-    """Where the CSV files lie and how they are written; the first line names the columns."""
+    """Where the CSV files lie, packed by gzip or not; the first line names the columns."""
 
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     null_values: tuple[str, ...] = ("",)
@@ -56,6 +61,9 @@ def decode(data: bytes, params: Params) -> tuple[tuple[pa.RecordBatch, ...], tup
         broken.append(BrokenRow(row.number or 0, row.text, reason))
         return "skip"
 
+    data = plain(data)
+    if not data.strip():
+        raise pa.ArrowInvalid("the file is empty, wanted a first line that names the columns")
     header = data.split(b"\n", 1)[0].decode().removeprefix("\ufeff").strip("\r")
     names = pacsv.read_csv(
         io.BytesIO(f"{header}\n".encode()),
@@ -75,3 +83,19 @@ def decode(data: bytes, params: Params) -> tuple[tuple[pa.RecordBatch, ...], tup
         ),
     )
     return tuple(table.to_batches()), tuple(broken)
+
+
+def plain(data: bytes) -> bytes:
+    """Unpack what is packed by gzip, and make sure that it is UTF-8 text.
+
+    Raises:
+        OSError: It is packed and broken.
+        UnicodeDecodeError: It is no UTF-8 text; the parser says so of whole lines alone.
+    """
+    if data.startswith(GZIP):
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, zlib.error) as fault:
+            raise OSError(f"packed by gzip, and broken: {fault}") from fault
+    data.decode()
+    return data

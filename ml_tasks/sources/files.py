@@ -136,7 +136,11 @@ def _open(uri: str, landed: datetime, covers: Window | None, decode: Decode) -> 
 
     try:
         batches, broken = decode(objects.read_bytes(uri))
-    except (pa.ArrowException, UnicodeDecodeError, OSError) as fault:
+    except UnicodeDecodeError as fault:
+        line = fault.object.count(b"\n", 0, fault.start) + 1
+        why = f"no UTF-8 text: byte {fault.object[fault.start]:#04x} in line {line}"
+        return Delivery(uri, landed, covers=covers, fault=why)
+    except (pa.ArrowException, OSError) as fault:
         why = " ".join(str(fault).split())[:300]
         return Delivery(uri, landed, covers=covers, fault=why)
     return Delivery(uri, landed, batches, covers, broken)

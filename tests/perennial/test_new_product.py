@@ -175,7 +175,7 @@ def test_what_cannot_be_guessed_is_asked_for_in_a_line(
         ("garbage.parquet", "Parquet magic bytes not found"),
         ("twice.csv", "columns ['a'] come twice"),
         ("ftp://x/y.csv", "path of file:// or s3://"),
-        ("latin.csv", "'utf-8' codec can't decode byte"),
+        ("latin.csv", "no UTF-8 text: byte 0xf6 in line 1"),
         ("x/{week}/y.csv", "wanted path with only"),
         (".", "a folder with files of"),
     ],

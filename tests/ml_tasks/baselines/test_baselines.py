@@ -42,6 +42,21 @@ def test_each_learns_repeats_itself_and_takes_what_is_new(name: str, task: str) 
     assert np.isfinite(one(NEW)).all()
 
 
+@pytest.mark.parametrize(
+    ("numeric", "categorical"), [(("x",), ()), ((), ("word",)), (("x", "empty"), ("word",))]
+)
+@pytest.mark.parametrize("name", BASELINES)
+def test_inputs_of_one_kind_or_without_any_value(
+    name: str, numeric: tuple[str, ...], categorical: tuple[str, ...]
+) -> None:
+    rows = ROWS.with_columns(empty=pl.lit(None, pl.Float64))
+    spec = specs.fit(
+        rows, task="classification", numeric=numeric, categorical=categorical, label="label"
+    )
+    said = baseline(name).fit(rows, spec, "label", 3)(NEW.with_columns(empty=pl.lit(1.0)))
+    assert np.isfinite(said).all()
+
+
 def test_majority_says_the_mean() -> None:
     spec = specs.fit(ROWS, task="regression", numeric=("x",), categorical=(), label="amount")
     said = baseline("majority").fit(ROWS, spec, "amount", 0)(NEW)
