@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PEERS := .venv-bench/.installed
 
-.PHONY: help setup lock demo up down test bench lint clean
+.PHONY: help setup lock demo up down test bench images lint clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -33,6 +33,9 @@ lock: | $(filter .tools/bin/uv,$(UV))  ## write requirements.lock anew
 	$(UV) pip compile bench/requirements.in --constraint requirements.lock --universal \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --quiet \
 	  --output-file bench/requirements.lock
+	$(UV) pip compile docker/tools.in --constraint requirements.lock --universal \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --quiet \
+	  --output-file docker/tools.lock
 
 $(PEERS): bench/requirements.lock | $(filter .tools/bin/uv,$(UV))
 	test -x .venv-bench/bin/python || $(UV) venv --quiet --python 3.11 .venv-bench
@@ -57,10 +60,15 @@ test: setup  ## run all tests with branch coverage
 bench: setup $(PEERS)  ## measure us beside others; writes docs/benchmarks.md
 	@$(BIN)/python -m bench
 
+images: setup  ## build the images: IMAGES="tasks airflow" BASE=name; docs/images.md
+	@$(BIN)/perennial image $(IMAGES) $(if $(BASE),--base $(BASE)) $(if $(RELEASE),--release) \
+	  $(IMAGE_OPTIONS)
+
 lint: setup  ## style, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint docker/Dockerfile
 	PYTHONPATH=plugins $(BIN)/lint-imports
 
 clean:  ## remove what was installed

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from pydantic import ValidationError
 
 from ml_tasks import config
-from ml_tasks.errors import ConfigError, ExitCode, PerennialError
+from ml_tasks.errors import ExitCode, PerennialError
 from ml_tasks.flow import FLOWS
-from perennial import console
+from perennial import console, image
+from perennial.given import environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,7 @@ config_app = typer.Typer(help="Show, explain and check the pipelines.", no_args_
 app.add_typer(config_app, name="config")
 new_app = typer.Typer(help="Make something new.", no_args_is_help=True)
 app.add_typer(new_app, name="new")
+app.command("image")(image.command)
 
 PipelineName = Annotated[str, typer.Option("--pipeline", "-p", help="Name of its YAML file.")]
 EXAMPLE = "flight_delays"
@@ -57,18 +58,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
-
-
-def environment() -> config.Environment:
-    """Read the environment.
-
-    Raises:
-        ConfigError: A `PERENNIAL_*` variable is wrong; one line a fault.
-    """
-    try:
-        return config.Environment()
-    except ValidationError as fault:
-        raise ConfigError(config.explain(fault, "environment PERENNIAL_")) from fault
 
 
 @app.command()
