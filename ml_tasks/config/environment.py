@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -73,16 +74,39 @@ class Environment(BaseSettings):
     aws_session_token: str = Field("", validation_alias="AWS_SESSION_TOKEN")
     aws_region: str = Field("", validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION"))
     """As boto3 knows them; none for a machine that has a role."""
+    postgres_url: str = Field("", exclude=True)
+    """A Postgres server and who may make databases on it, for `perennial up` alone."""
+    bucket: str = Field("", exclude=True)
+    """Where `perennial up` lays out lake, objects, landing zone and MLflow's artifacts."""
     commit: str = ""
     """The source's commit, where git cannot be asked: in an image."""
     warm_socket: Path | None = None
     """Socket of the warm launcher; without it a task is a fresh process."""
+    namespace: str = "perennial"
+    """Namespace of the cluster in which tasks run."""
+    image: str = "perennial/tasks:latest"
+    """What pods run."""
+    gpu_image: str = ""
+    """What pods run that ask for GPUs; the other image without it."""
+    secret: str = "perennial-environment"
+    """Kubernetes Secret whose entries are the variables that hold logins."""
+    pod_template: Path | None = None
+    """Manifest of a Pod to which each task's is added: volumes, annotations, pull secrets."""
+    pending_minutes: float = Field(30, gt=0)
+    """How long a pod may wait for a node; time in a queue does not count."""
 
-    @field_validator("home", "pipelines", "warm_socket")
+    @field_validator("home", "pipelines", "warm_socket", "pod_template")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         """Processes with other working directories are told the same place."""
         return path and path.expanduser().absolute()
+
+    @field_validator("host")
+    @classmethod
+    def _one_address(cls, host: str) -> str:
+        if host in {"", "0.0.0.0", "::"}:  # noqa: S104 - that is what is refused
+            raise ValueError("others are told it: wanted one address of this machine")
+        return host
 
     @model_validator(mode="after")
     def _reachable(self) -> Environment:
@@ -97,6 +121,10 @@ class Environment(BaseSettings):
         """Give the settings as environment variables, for the processes that tasks are."""
         return {**self.plain_variables(), **self.secret_variables()}
 
+    def enter(self) -> None:
+        """Set what libraries read by themselves in this process: how to reach the object store."""
+        os.environ.update({n: v for n, v in self.variables().items() if n.startswith("AWS_")})
+
     def secret_variables(self) -> dict[str, str]:
         """Give those that hold logins: addresses with passwords, and keys of the object store."""
         return {n: v for name in SECRET for n, v in self._named(name).items()}
@@ -105,8 +133,8 @@ class Environment(BaseSettings):
         """Give those that anybody may read."""
         return {
             n: v
-            for name in type(self).model_fields
-            if name not in SECRET
+            for name, field in type(self).model_fields.items()
+            if name not in SECRET and not field.exclude
             for n, v in self._named(name).items()
         }
 
@@ -147,7 +175,18 @@ class Environment(BaseSettings):
     @property
     def catalog_properties(self) -> dict[str, str]:
         """What the catalog is told beside its address and the warehouse."""
-        return {"s3.endpoint": self.s3_endpoint} if self.s3_endpoint else {}
+        told = {"s3.endpoint": self.s3_endpoint, "s3.region": self.aws_region}
+        return {name: value for name, value in told.items() if value}
+
+    @cached_property
+    def redis(self) -> str:
+        """Address of Feast's online store; the embedded profile keeps it in a file."""
+        return self._of_profile(self.redis_url, "")
+
+    @cached_property
+    def feast(self) -> str:
+        """SQLAlchemy address of Feast's registry; the embedded profile keeps it in a file."""
+        return self._of_profile(self.feast_registry, "")
 
     @cached_property
     def warehouse_root(self) -> str:

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 
 from croniter import croniter
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.alias_generators import to_camel
 
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,62}$")]
 ColumnType = Literal[
-    "string", "string?", "int64", "int64?", "float64", "float64?",
-    "timestamp", "timestamp?", "bool", "bool?",
+    "string", "string?", "int32", "int32?", "int64", "int64?", "float32", "float32?",
+    "float64", "float64?", "timestamp", "timestamp?", "bool", "bool?",
 ]  # fmt: skip
 
 
@@ -73,6 +74,9 @@ class Source(_Section):
     """Columns whose latest value is when the row's facts were known."""
     columns: dict[str, ColumnType] = Field(min_length=1)
     """Name and type of each column; `?` allows nulls."""
+    renamed_from: dict[str, str] = {}
+    """Columns that had another name before, and which; what the lake has of them is read under
+    the new one, and so is what is delivered under the old one."""
     may_be_empty: bool = False
     """A window for which nothing at all was delivered is published without rows; without this it
     is refused, since it may have been looked for in the wrong place or too soon."""
@@ -94,6 +98,17 @@ class Source(_Section):
         own = {*OWN_TIMES, "event_time"} - ({"event_time"} & {self.event_time})
         if taken := sorted(own & set(self.columns)):
             raise ValueError(f"other names than {taken}, which the raw table has of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _renames_hold(self) -> Source:
+        new, old = set(self.renamed_from), list(self.renamed_from.values())
+        if unknown := sorted(new - set(self.columns)):
+            raise ValueError(f"renamed_from with new name: old name; {unknown} are no columns")
+        if kept := sorted(set(old) & {*self.columns, *OWN_TIMES, "event_time"}):
+            raise ValueError(f"renamed_from with names that are free again; {kept} are columns")
+        if len(set(old)) < len(old):
+            raise ValueError(f"renamed_from with each old name once, came {sorted(old)}")
         return self
 
 
@@ -185,12 +200,35 @@ class Evaluation(_Section):
     gates: tuple[Gate, ...] = Field(min_length=1)
 
 
+class Toleration(_Section):
+    """A taint of nodes on which a task may run all the same, in Kubernetes' words."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    key: str | None = None
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    toleration_seconds: int | None = Field(ge=0, default=None)
+
+
 class TaskResources(_Section):
-    """What a task is given."""
+    """What a task is given; on a cluster each of its pods."""
 
     cpus: float = Field(gt=0, default=1)
     memory_gb: float = Field(gt=0, default=2)
+    disk_gb: float | None = Field(gt=0, default=None)
+    """Limit of what it writes outside of the stores."""
     gpus: int = Field(ge=0, default=0)
+    node_selector: dict[str, str] = {}
+    """Labels of the nodes on which it may run."""
+    tolerations: tuple[Toleration, ...] = ()
+    spot: bool = False
+    """Whether it may run on nodes that the provider takes back at short notice."""
+    priority_class: str | None = None
+    service_account: str | None = None
+    queue: str | None = None
+    """Kueue's local queue in which it waits for its turn."""
 
 
 class Pipeline(_Section):

@@ -10,22 +10,45 @@ from ml_tasks.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow.triggers.base import BaseTrigger
+
     from ml_launch.command import Command
     from ml_launch.outcome import Outcome
     from ml_tasks.config import Environment, TaskResources
 
-_LAUNCHERS = {"local": "ml_launch.on_worker"}
+_LAUNCHERS = {"local": "ml_launch.on_worker", "kubernetes": "ml_launch.cluster.launch"}
 
 
 class Launch(Protocol):
     """One started task."""
 
+    @property
+    def result(self) -> str:
+        """Address of its result: of an earlier attempt, where that one's process was found."""
+        ...
+
     def follow(self, on_line: Callable[[str], None]) -> Outcome:
         """Hand each line of its log on, and give what became of it; after a break it goes on."""
         ...
 
+    def once(self, on_line: Callable[[str], None]) -> Outcome | None:
+        """Give what became of it after its trigger fired; `None` where it was begun again."""
+        ...
+
+    def trigger(self, until: float) -> BaseTrigger | None:
+        """Give what waits for it outside of a worker, where that is possible.
+
+        Args:
+            until: When the wait is over, seconds since the epoch.
+        """
+        ...
+
     def stop(self, why: str = ...) -> None:
         """End it, with all that it started."""
+        ...
+
+    def abandon(self, why: str) -> None:
+        """Look after it no longer: Airflow gives the task to another attempt."""
         ...
 
 

@@ -36,12 +36,35 @@ class Command:
         """The whole command line."""
         if self.processes is None:
             return [sys.executable, "-m", "ml_tasks", *self.arguments]
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        return [sys.executable, *self._torchrun("--standalone", self.processes)]
+
+    def in_pod(self, pods: int, first: str, port: int) -> list[str]:
+        """Give what follows `python` in each of the pods that share the processes.
+
+        Args:
+            pods: How many there are.
+            first: Name by which the others reach the one with index 0.
+            port: The port on which it listens.
+        """
+        if self.processes is None:
+            return ["-m", "ml_tasks", *self.arguments]
+        if pods == 1:
+            return self._torchrun("--standalone", self.processes)
+        return self._torchrun(
+            f"--nnodes={pods}", self.processes // pods, "--node-rank=$(JOB_COMPLETION_INDEX)",
+            f"--master-addr={first}", f"--master-port={port}",
+        )  # fmt: skip
+
+    def _torchrun(self, nodes: str, each: int, *more: str) -> list[str]:
         # Without the two dashes torchrun takes `--run` for a prefix of its own options.
         return [
-            *torchrun, f"--nproc-per-node={self.processes}", "-m", "--", "ml_tasks",
-            *self.arguments,
+            "-m", "torch.distributed.run", nodes, f"--nproc-per-node={each}", *more, "-m", "--",
+            "ml_tasks", *self.arguments,
         ]  # fmt: skip
+
+    def result_of(self, attempt: int) -> str:
+        """Give where another attempt of this task puts its result."""
+        return self.result.replace(f"/{self.attempt}/result.json", f"/{attempt}/result.json")
 
 
 def command(

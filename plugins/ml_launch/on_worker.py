@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 from typing import TYPE_CHECKING, Protocol
 
 from ml_launch import tree, warm_client
-from ml_launch.outcome import Outcome, Tail
-from ml_tasks.errors import PerennialError
-from ml_tasks.io import objects
+from ml_launch.outcome import Outcome, Tail, result_at
+from ml_launch.variables import for_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from ml_launch.command import Command
     from ml_tasks.config import Environment, TaskResources
-    from ml_tasks.result import Result
-
-log = logging.getLogger(__name__)
 
 
 class _Process(Protocol):
@@ -75,11 +70,28 @@ class LocalLaunch:
             code = self._process.wait()
         return Outcome(
             exit_code=code,
-            result=_result(self._command.result),
+            result=result_at(self._command.result),
             tail=tuple(self._tail.lines),
             curve=tuple(self._watch.curve),
             stopped=self._watch.stopped or self._stopped or None,
+            final=self._watch.stopped is not None,
         )
+
+    def once(self, on_line: Callable[[str], None]) -> Outcome:
+        """Follow it: it is never left alone."""
+        return self.follow(on_line)
+
+    def trigger(self, until: float) -> None:
+        """Give none: a process is waited for where it was started."""
+
+    def abandon(self, why: str) -> None:
+        """End it: another attempt cannot find it."""
+        self.stop(why)
+
+    @property
+    def result(self) -> str:
+        """Address of the result."""
+        return self._command.result
 
     def stop(self, why: str = "the task was stopped from outside") -> None:
         """End it, with all that it started."""
@@ -103,27 +115,4 @@ def task_environment(resources: TaskResources, environment: Environment) -> dict
         for name, value in os.environ.items()
         if not name.startswith(("AIRFLOW", "_AIRFLOW", "__AIRFLOW"))
     }
-    threads = str(max(1, int(resources.cpus)))
-    return {
-        **kept,
-        **environment.variables(),
-        **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads),
-        # A thread that spins while it waits takes the processor from whom it waits for.
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "PYTHONUNBUFFERED": "1",
-        "GX_ANALYTICS_ENABLED": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        # The task is tried again: MLflow's own seven tries take four minutes.
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-        "DO_NOT_TRACK": "true",
-    }
-
-
-def _result(uri: str) -> Result | None:
-    try:
-        return objects.read_result(uri)
-    except FileNotFoundError:
-        return None
-    except PerennialError as fault:
-        log.warning("the result cannot be read: %s", fault)
-        return None
+    return {**kept, **environment.variables(), **for_tasks(resources)}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, BaseOperatorLink
+from airflow.sdk import BaseOperator, BaseOperatorLink, conf
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import (
 
 from ml_launch import launcher
 from ml_launch.command import command, slug
+from ml_launch.orphan import ended_with_parent
 from ml_launch.windows import window_at
 from ml_tasks import flow
 from ml_tasks.config import Environment
@@ -101,14 +102,50 @@ class LaunchOperator(BaseOperator):
         self.needs, self.cron = step.needs, pipeline.schedule.cron
         self.key, self.trigger, self.window_from = key, trigger, window_from
         self._launch: Launch | None = None
+        self._command: Command
+        self._environment: Environment
 
     def execute(self, context: Context) -> str:
-        """Run the task to its end; give the address of its result."""
+        """Run the task to its end; give the address of its result.
+
+        Where the launcher can wait elsewhere, the wait takes up no worker.
+        """
+        launch = self._started(context)
+        until = datetime.now(UTC) + (self.execution_timeout or timedelta(days=365))
+        self._defer(launch, until.timestamp())
+        try:
+            with ended_with_parent(launch.abandon):
+                outcome = launch.follow(self._show)
+        except AirflowTaskTimeout:
+            self._stop(launch)
+            raise
+        return self._concluded(launch, outcome)
+
+    def resume(self, context: Context, event: dict[str, Any], until: float) -> str:
+        """Go on after a wait that took up no worker.
+
+        Args:
+            context: What Airflow says of the run.
+            event: Whether the time was over.
+            until: When it is, seconds since the epoch.
+        """
+        launch = self._started(context)
+        if event["late"]:
+            self._stop(launch)
+            raise AirflowTaskTimeout(f"it took longer than {self.execution_timeout}")
+        outcome = launch.once(lambda _line: None)
+        if outcome is None:
+            self._defer(launch, until)
+            outcome = launch.follow(self._show)
+        return self._concluded(launch, outcome)
+
+    def _started(self, context: Context) -> Launch:
+        """Start the task, or find it where it runs already."""
         from ml_tasks import config
 
-        environment = Environment()
+        environment = self._environment = Environment()
         pipeline = config.load(self.pipeline_name, environment.pipelines)
-        made = command(
+        made = self._command = command(
             environment,
             pipeline.name,
             flow.step(self.task_name),
@@ -121,30 +158,42 @@ class LaunchOperator(BaseOperator):
         )
         self.log.info("%s", " ".join(made.argv))
         resources = pipeline.resources_of(self.task_name)
-        self._launch = launcher(environment).start(made, resources, environment)
         try:
-            outcome = self._launch.follow(self._show)
-        except AirflowTaskTimeout:
-            self._launch.stop(f"it took longer than {self.execution_timeout}")
-            self._leave(made, self._launch.follow(self._show), environment)
-            raise
+            self._launch = launcher(environment).start(made, resources, environment)
+        except PerennialError as fault:
+            final = fault.exit_code == ExitCode.CONFIG
+            raise (AirflowFailException if final else AirflowException)(str(fault)) from None
+        return self._launch
+
+    def _defer(self, launch: Launch, until: float) -> None:
+        """Wait in the triggerer, where Airflow wants that and the launcher can."""
+        wanted = conf.getboolean("operators", "default_deferrable", fallback=False)
+        trigger = launch.trigger(until) if wanted else None
+        if trigger is not None:
+            self.defer(trigger=trigger, method_name="resume", kwargs={"until": until})
+
+    def _concluded(self, launch: Launch, outcome: Outcome) -> str:
         if outcome.succeeded:
-            return made.result
+            return launch.result
         if outcome.code == ExitCode.SKIP:
             self.log.info("skipped: %s", outcome.message)
             raise AirflowSkipException(outcome.message)
-        self._leave(made, outcome, environment)
-        raise _failure(outcome)
+        self._leave(outcome)
+        raise (AirflowFailException if outcome.hopeless else AirflowException)(outcome.message)
+
+    def _stop(self, launch: Launch) -> None:
+        launch.stop(f"it took longer than {self.execution_timeout}")
+        self._leave(launch.follow(self._show))
 
     def _show(self, line: str) -> None:
         self.log.info("%s", line)
 
-    def _leave(self, made: Command, outcome: Outcome, environment: Environment) -> None:
+    def _leave(self, outcome: Outcome) -> None:
         """Leave a capsule; without one the task's own fault still counts."""
         from ml_launch import capsule
 
         try:
-            uri = capsule.write(made, outcome, environment)
+            uri = capsule.write(self._command, outcome, self._environment)
         except PerennialError as fault:
             self.log.error("no capsule: %s", fault)
         else:
@@ -190,9 +239,3 @@ def wire(dag: Dag, tasks: Mapping[str, BaseOperator]) -> None:
             tasks[task].as_teardown()
         for one in before:
             tasks[one].set_downstream(tasks[task])
-
-
-def _failure(outcome: Outcome) -> AirflowException:
-    """Tell Airflow whether another try may help."""
-    final = outcome.code in (ExitCode.CONFIG, ExitCode.REJECTED) and outcome.stopped is None
-    return (AirflowFailException if final else AirflowException)(outcome.message)

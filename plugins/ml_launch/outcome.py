@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ml_tasks.errors import ExitCode
+from ml_tasks.errors import ExitCode, PerennialError
+from ml_tasks.io import objects
 
 if TYPE_CHECKING:
     from ml_tasks.result import Result
 
+log = logging.getLogger(__name__)
 TAIL = 200
 """Lines of the log that are kept for a capsule."""
 
@@ -33,6 +36,8 @@ class Outcome:
     curve: tuple[Sample, ...] = ()
     stopped: str | None = None
     """Why the launcher ended it; `None` where it ended by itself."""
+    final: bool = False
+    """Whether the launcher knows that another try would end in the same way."""
 
     @property
     def code(self) -> int:
@@ -57,6 +62,23 @@ class Outcome:
         """Whether there is a result without an error."""
         ended = self.exit_code == ExitCode.OK and self.stopped is None
         return ended and self.result is not None and self.result.error is None
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether another try is in vain: what was refused or wrongly configured stays so."""
+        refused = self.code in (ExitCode.CONFIG, ExitCode.REJECTED) and self.stopped is None
+        return self.final or refused
+
+
+def result_at(uri: str) -> Result | None:
+    """Read the result that a task has left; none is no fault of the launcher's."""
+    try:
+        return objects.read_result(uri)
+    except FileNotFoundError:
+        return None
+    except PerennialError as fault:
+        log.warning("the result cannot be read: %s", fault)
+        return None
 
 
 @dataclass(slots=True)

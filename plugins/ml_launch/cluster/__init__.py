@@ -1,0 +1,1 @@
+"""Runs tasks as Jobs of a Kubernetes cluster."""
