@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ml_tasks.config.environment import ROOT, Environment
-from ml_tasks.config.files import explain, load, load_all, load_good, parse
+from ml_tasks.config.files import load, load_all, load_good, parse
 from ml_tasks.config.pipeline import (
     OWN_TIMES,
     ColumnType,
@@ -20,6 +20,7 @@ from ml_tasks.config.pipeline import (
     Training,
     Validation,
 )
+from ml_tasks.config.wording import explain
 
 __all__ = [
     "OWN_TIMES",

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from ml_tasks.config.environment import Environment
 from ml_tasks.config.pipeline import Pipeline
+from ml_tasks.config.wording import explain
 from ml_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def parse(text: str, path: Path) -> Pipeline:
     try:
         pipeline = Pipeline.model_validate(content)
     except ValidationError as fault:
-        raise ConfigError(explain(fault, str(path))) from fault
+        raise ConfigError(explain(fault, str(path), Pipeline)) from fault
     if pipeline.name != path.stem:
         raise ConfigError(f"{path}: name: came {pipeline.name!r}, wanted the file's name")
     return pipeline
@@ -78,18 +79,3 @@ def _where(fault: yaml.YAMLError) -> str:
         return " ".join(str(fault).split())
     mark = fault.problem_mark
     return f"line {mark.line + 1}, column {mark.column + 1}: {fault.problem}"
-
-
-def explain(fault: ValidationError, where: str) -> str:
-    """Give one line a fault: where, key, what came, what was wanted."""
-    lines = []
-    for error in fault.errors(include_url=False):
-        key = ".".join(map(str, error["loc"])) or "(whole file)"
-        if error["type"] == "missing":
-            came, wanted = "nothing", "a value: the key is required"
-        elif error["type"] == "extra_forbidden":
-            came, wanted = "an unknown key", "a key of the schema (perennial config schema)"
-        else:
-            came, wanted = repr(error["input"])[:120], error["msg"].removeprefix("Value error, ")
-        lines.append(f"{where}: {key}: came {came}, wanted {wanted}")
-    return "\n".join(lines)

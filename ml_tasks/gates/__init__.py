@@ -44,7 +44,9 @@ def params_of(gate: Gate) -> BaseModel:
     try:
         return GATES[gate.name].Params.model_validate(gate.params)
     except ValidationError as fault:
-        raise ConfigError(explain(fault, f"evaluation.gates {gate.name}")) from fault
+        raise ConfigError(
+            explain(fault, f"evaluation.gates {gate.name}", GATES[gate.name].Params)
+        ) from fault
 
 
 def judge(gate: Gate, measured: Measured) -> Judgement:

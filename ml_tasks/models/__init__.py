@@ -50,7 +50,9 @@ def params_of(training: Training) -> ModelParams:
     Raises:
         ConfigError: They do not fit; one line a fault.
     """
+    wanted = module(training.model).Params
     try:
-        return module(training.model).Params.model_validate(training.params)
+        return wanted.model_validate(training.params)
     except ValidationError as fault:
-        raise ConfigError(explain(fault, f"training.params ({training.model})")) from fault
+        where = f"training.params ({training.model})"
+        raise ConfigError(explain(fault, where, wanted)) from fault

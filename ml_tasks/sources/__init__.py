@@ -61,7 +61,9 @@ def params_of(name: str, source: Source) -> BaseModel:
     try:
         return reader(source.kind).Params.model_validate(source.params)
     except ValidationError as fault:
-        raise ConfigError(explain(fault, f"sources.{name}.params")) from fault
+        raise ConfigError(
+            explain(fault, f"sources.{name}.params", reader(source.kind).Params)
+        ) from fault
 
 
 def read(name: str, source: Source, window: Window, environment: Environment) -> Iterator[Delivery]:

@@ -1,0 +1,105 @@
+"""Faults of configuration in words: where, what came, what was wanted."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+LONGEST = 120
+WANTED = {
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "string_too_short": "a text of at least {min_length} characters",
+    "string_too_long": "a text of at most {max_length} characters",
+    "string_pattern_mismatch": "a text that matches {pattern}",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "date_type": "a day such as 2013-01-31",
+    "date_parsing": "a day such as 2013-01-31",
+    "date_from_datetime_parsing": "a day such as 2013-01-31",
+    "too_short": "at least {min_length} of them",
+    "literal_error": "{expected}",
+    "greater_than": "a number greater than {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than": "a number less than {lt}",
+    "less_than_equal": "a number of at most {le}",
+}
+"""By pydantic's name of a fault: what it wanted."""
+SLUG = "lower case letters, digits and _, two at least, beginning with a letter"
+
+
+def explain(fault: ValidationError, where: str, model: type[BaseModel] | None = None) -> str:
+    """Give one line a fault: where, key, what came, what was wanted.
+
+    Args:
+        fault: What pydantic found.
+        where: File, section or variable.
+        model: What was wanted as a whole: for a key that is misspelt it tells the right one.
+    """
+    return "\n".join(_line(error, where, model) for error in fault.errors(include_url=False))
+
+
+def _line(error: ErrorDetails, where: str, model: type[BaseModel] | None) -> str:
+    place = [str(part) for part in error["loc"] if part != "[key]"]
+    key = ".".join(place) or "(whole file)"
+    if error["type"] == "missing":
+        return f"{where}: {key}: came nothing, wanted a value: the key is required"
+    if error["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(place[-1], _keys(model, place[:-1]), 1)
+        meant = f", such as {close[0]!r}" if close else ""
+        return (
+            f"{where}: {key}: came an unknown key, wanted a key of the schema "
+            f"(perennial config schema){meant}"
+        )
+    told = error["msg"].removeprefix("Value error, ")
+    if ", wanted " in told:  # it says itself what came
+        return f"{where}: {key}: {told}"
+    return f"{where}: {key}: came {_shown(error['input'])}, wanted {_wanted(error, told)}"
+
+
+def _wanted(error: ErrorDetails, told: str) -> str:
+    given: Mapping[str, Any] = error.get("ctx", {})
+    if error["type"] == "string_pattern_mismatch" and "[a-z][a-z0-9_]" in str(given["pattern"]):
+        return SLUG
+    known = WANTED.get(error["type"])
+    return known.format(**given) if known else told
+
+
+def _shown(came: object) -> str:
+    """Give what came; of a whole section its keys, which is where to look."""
+    if isinstance(came, dict) and came:
+        return f"a section of {', '.join(map(str, came))}"[:LONGEST]
+    return repr(came)[:LONGEST]
+
+
+def _keys(model: type[BaseModel] | None, place: Sequence[str]) -> list[str]:
+    """Give the keys of the section at a place of a model."""
+    for part in place:
+        if model is not None and part in model.model_fields:
+            model = _section(model.model_fields[part].annotation)
+    return [] if model is None else list(model.model_fields)
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """Give the model within an annotation, such as that of a list's or a mapping's values."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for arg in get_args(annotation) if (found := _section(arg))), None)
