@@ -41,10 +41,16 @@ class ForwardSqliteOnlineStore(SqliteOnlineStore):
         data: list[Row],
         progress: Callable[[int], object] | None,
     ) -> None:
-        """Write a view's rows, all or none, but for those of which a newer one is there."""
+        """Write a view's rows, all or none, but for those of which a newer one is there.
+
+        What the view no longer has goes: Feast tells a key's age by any of its features.
+        """
         connection = self._get_conn(config)
         versions = config.registry.enable_online_feature_view_versioning
         name = compute_table_id(config.project, table, versions)
+        kept = [feature.name for feature in table.features]
+        marks = ", ".join("?" * len(kept))
+        gone = f'DELETE FROM "{name}" WHERE feature_name NOT IN ({marks})'  # noqa: S608 - a view's name
         wanted = f'SELECT event_ts, created_ts FROM "{name}" WHERE entity_key = ? LIMIT 1'  # noqa: S608 - a view's name
 
         def is_news(row: Row) -> bool:
@@ -58,6 +64,7 @@ class ForwardSqliteOnlineStore(SqliteOnlineStore):
         connection.execute("BEGIN IMMEDIATE")
         with connection:
             super().online_write_batch(
+            connection.execute(gone, kept)
                 config, table, [row for row in data if is_news(row)], progress
             )
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks import prover
-from ml_tasks.errors import RejectedError
-from ml_tasks.io import features, objects
+from ml_tasks.errors import ConfigError, RejectedError
+from ml_tasks.io import derived, features, lookup, objects
 from ml_tasks.io.content import bytes_hash, content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.engine import evaluate
+from ml_tasks.io.evolution import read_as
+from ml_tasks.io.labels import ROW, labelled
 from ml_tasks.io.lake import Lake
-from ml_tasks.io.versions import newest_versions
 from ml_tasks.result import Output, Result, Window
+from ml_tasks.sources.schema import raw_schema
+from ml_tasks.training import champion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import polars as pl
     import pyarrow as pa
@@ -26,58 +29,9 @@ if TYPE_CHECKING:
     from ml_tasks.config import Pipeline, Split
     from ml_tasks.context import Context
     from ml_tasks.gates.verdict import Leaks
+    from ml_tasks.io.champions import Head
 
 log = logging.getLogger(__name__)
-ROW = ("event_time", "asked_at", "label", "label_known_at", "split")
-
-
-def labelled(raw: pa.Table, pipeline: Pipeline, cut: datetime) -> pl.DataFrame:
-    """Give each key that has a label at the cut, and what was known of it when it was asked.
-
-    The label is that of the newest version at the cut; all else is as it stood when the question
-    was asked: an aircraft that is swapped later was not known to be another one.
-
-    Args:
-        raw: Rows of the label's source in all their versions.
-        pipeline: Says what the label is, when it is known, and when the question is asked.
-        cut: Nothing that became known later counts.
-    """
-    import polars as pl
-
-    label, source = pipeline.label, pipeline.sources[pipeline.label.source]
-    frame = pl.DataFrame(pl.from_arrow(raw))
-    newest = newest_versions(frame, source.key, by=cut).sort("event_time", *source.key)
-    value = evaluate(newest.to_arrow(), {"label": label.expression})
-    labels = pl.DataFrame(pl.from_arrow(value)).get_column("label").cast(pl.Float64)
-    ask = timedelta(minutes=label.asked_before_minutes)
-    found = newest.with_columns(
-        labels,
-        pl.max_horizontal(label.known_at, "corrected_at").alias("label_known_at"),
-        (pl.col("event_time") - ask).alias("asked_at"),
-    ).filter(pl.col("label").is_not_null() & (pl.col("label_known_at") <= cut))
-    return _as_asked(found, frame, source.key)
-
-
-def _as_asked(rows: pl.DataFrame, versions: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
-    """Give each row as it was known at its `asked_at`, or as it first came where it was not."""
-    import polars as pl
-
-    corrected = pl.col("corrected_at")
-    in_order = versions.sort(corrected, nulls_last=False, maintain_order=True)
-    first = in_order.unique(list(key), keep="first")
-    known = in_order.join(rows.select(*key, "asked_at"), on=list(key), nulls_equal=True).filter(
-        corrected.is_null() | (corrected <= pl.col("asked_at"))
-    )
-    either = pl.concat([first, newest_versions(known, key).select(first.columns)])
-    then = either.unique(list(key), keep="last", maintain_order=True)
-    own = [c for c in ROW if c in rows.columns and c not in key]
-    return rows.select(*key, *own).join(
-        then.drop(own, strict=False),
-        on=list(key),
-        how="left",
-        nulls_equal=True,
-        maintain_order="left",
-    )
 
 
 def ranges(window: Window, split: Split) -> dict[str, Window]:
@@ -132,12 +86,15 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     Raises:
         RejectedError: A part of the set has no rows, or its labels are all the same, or they are
             no classes.
+        ConfigError: A feature is not derived for all windows yet, or the champion is gone.
     """
     window, lake = context.required_window(), Lake(context.environment)
     table = f"raw.{pipeline.label.source}"
-    names = [f"features.{view}" for view in features.views(pipeline.features.service)]
+    names = _derived(lake, pipeline)
     snapshots = {name: lake.snapshot(name) for name in (table, *names)}
-    raw = lake.read(table, window=window, snapshot=snapshots[table])
+    source = pipeline.sources[pipeline.label.source]
+    form = raw_schema(source), source.renamed_from
+    raw = read_as(lake, table, *form, window=window, snapshot=snapshots[table])
     rows = divided(labelled(raw, pipeline, window.end), ranges(window, pipeline.split))
     _check(rows, pipeline)
     made = _joined(rows, pipeline, context, snapshots)
@@ -148,12 +105,12 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         lake.tag(name, snapshot, tag)
     description = _description(made, pipeline, snapshots, digest)
     leaks = _proven(made, digest, raw, pipeline, context, snapshots)
-    proof = leaks.model_dump_json(indent=2)
-    set_uri, text_uri = f"{context.folder}/set.parquet", f"{context.folder}/set.json"
-    leaks_uri = f"{context.folder}/leaks.json"
-    objects.write_parquet(set_uri, made)
-    objects.write_text(text_uri, json.dumps(description, indent=2))
-    objects.write_text(leaks_uri, proof)
+    control = Control(context.environment.control)
+    control.migrate()
+    head = control.champion(context.pipeline)
+    outputs = _written(context, made, description, leaks)
+    if head is not None:
+        outputs |= _for_champion(head, rows, made, pipeline, context, snapshots)
     log.info("%s: %s rows in the set %s", window, description["rows"], digest[:12])
     return Result(
         task=context.task,
@@ -161,13 +118,69 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         run=context.run,
         attempt=context.attempt,
         window=window,
-        outputs={
-            "set": Output(uri=set_uri, content_hash=digest, rows=made.num_rows, window=window),
-            "description": Output(uri=text_uri, content_hash=_without_snapshots(description)),
-            "leaks": Output(uri=leaks_uri, content_hash=bytes_hash(proof.encode())),
+        outputs=outputs,
+        values={
+            "rows": description["rows"],
+            "snapshots": snapshots,
+            "set": digest,
+            "tag": tag,
+            "champion": None if head is None else head.version,
         },
-        values={"rows": description["rows"], "snapshots": snapshots, "set": digest, "tag": tag},
     )
+
+
+def _derived(lake: Lake, pipeline: Pipeline) -> list[str]:
+    """Give the feature tables that the set stands on.
+
+    Raises:
+        ConfigError: One of them has features that old windows were not derived for.
+    """
+    names = features.views(pipeline.features.service)
+    for name in names:
+        if new := derived.lacking(lake, f"features.{name}", features.shape(name)[1]):
+            raise ConfigError(
+                f"features.{name}: {new} are not derived for all windows yet; the next window that "
+                "is ingested does it, or one that comes again: perennial run ingestion "
+                f"-p {pipeline.name} --window START/END"
+            )
+    return [f"features.{name}" for name in names]
+
+
+def _written(
+    context: Context, made: pa.Table, description: dict[str, Any], leaks: Leaks
+) -> dict[str, Output]:
+    proof, digest = leaks.model_dump_json(indent=2), str(description["hash"])
+    set_uri, text_uri = f"{context.folder}/set.parquet", f"{context.folder}/set.json"
+    leaks_uri = f"{context.folder}/leaks.json"
+    objects.write_parquet(set_uri, made)
+    objects.write_text(text_uri, json.dumps(description, indent=2))
+    objects.write_text(leaks_uri, proof)
+    return {
+        "set": Output(uri=set_uri, content_hash=digest, rows=made.num_rows, window=context.window),
+        "description": Output(uri=text_uri, content_hash=_without_snapshots(description)),
+        "leaks": Output(uri=leaks_uri, content_hash=bytes_hash(proof.encode())),
+    }
+
+
+def _for_champion(
+    head: Head,
+    rows: pl.DataFrame,
+    made: pa.Table,
+    pipeline: Pipeline,
+    context: Context,
+    snapshots: dict[str, int],
+) -> dict[str, Output]:
+    """Write what the champion takes in and the set lacks, beside it and in its rows' order.
+
+    Nothing is trained on that: it lets the champion be measured on the very rows of its successor.
+    """
+    wanted = champion.of_head(context.environment, head).inputs
+    if not (lacks := [name for name in wanted if name not in made.column_names]):
+        return {}
+    table = lookup.beside(rows, pipeline, context, snapshots, lacks).to_arrow()
+    uri = f"{context.folder}/champion.parquet"
+    objects.write_parquet(uri, table)
+    return {"champion": Output(uri=uri, content_hash=content_hash(table), rows=made.num_rows)}
 
 
 def _without_snapshots(description: dict[str, Any]) -> str:
@@ -181,6 +194,12 @@ def _check(rows: pl.DataFrame, pipeline: Pipeline) -> None:
 
     for part in ("train", "validation", "test"):
         labels = rows.filter(pl.col("split") == part).get_column("label")
+        if not labels.is_finite().all():
+            raise RejectedError(
+                f"part {part!r} of the set: came {(~labels.is_finite()).sum()} labels that are no "
+                f"finite numbers ({pipeline.label.expression}); let the expression be null where "
+                "there is no answer, such as by nullif"
+            )
         if labels.n_unique() < 2:
             raise RejectedError(
                 f"part {part!r} of the set: came {len(labels)} rows with {labels.n_unique()} "
@@ -205,37 +224,11 @@ def _joined(
     own = [c for c in pipeline.features.columns if c not in key]
     parts = [rows.select(*key, *(r for r in ROW if r not in key), *own)]
     if pipeline.features.service is not None:
-        parts.append(_looked_up(rows, pipeline, pipeline.features.service, context, snapshots))
+        parts.append(lookup.of_service(rows, pipeline, context, snapshots))
     if pipeline.evaluation.segments:
         wanted = {f"segment_{n}": sql for n, sql in pipeline.evaluation.segments.items()}
         parts.append(pl.DataFrame(pl.from_arrow(evaluate(rows.to_arrow(), wanted))))
     return pl.concat(parts, how="horizontal").to_arrow()
-
-
-def _looked_up(
-    rows: pl.DataFrame,
-    pipeline: Pipeline,
-    service: str,
-    context: Context,
-    snapshots: dict[str, int],
-) -> pl.DataFrame:
-    """Give the service's features of each row, in the rows' order."""
-    import polars as pl
-
-    wide = [rows]
-    if pipeline.features.keys:
-        keys = evaluate(rows.to_arrow(), pipeline.features.keys)
-        wide.append(pl.DataFrame(pl.from_arrow(keys)))
-    entities = pl.concat(wide, how="horizontal").select(
-        *features.inputs(service), pl.col("asked_at").alias("event_timestamp")
-    )
-    store = features.store(context.environment, snapshots)
-    control = Control(context.environment.control)
-    control.migrate()
-    with control.lease(features.LEASE, holder=context.holder, attempt=context.attempt, wait=120):
-        features.apply(store)
-    joined = features.historical(store, service, entities.to_pandas())
-    return pl.DataFrame(pl.from_arrow(joined)).select(features.feature_names(service))
 
 
 def _proven(

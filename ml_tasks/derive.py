@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from ml_tasks.io import derived
 from ml_tasks.io.control import Control
 from ml_tasks.io.engine import compute
 from ml_tasks.io.lake import Lake
@@ -14,7 +16,6 @@ from ml_tasks.result import Output, Result, Window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     import polars as pl
     import pyarrow as pa
@@ -22,10 +23,19 @@ if TYPE_CHECKING:
     from feature_repo.transformations import FeatureTable
     from ml_tasks.config import Pipeline
     from ml_tasks.context import Context
-    from ml_tasks.io.control import Lease
 
 log = logging.getLogger(__name__)
 MOMENT = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where one run derives."""
+
+    lake: Lake
+    control: Control
+    keys: Mapping[str, tuple[str, ...]]
+    context: Context
 
 
 def derive(
@@ -75,23 +85,23 @@ def derive(
 def run(pipeline: Pipeline, context: Context) -> Result:
     """Overwrite the window in each feature table whose sources the pipeline has.
 
-    Without a feature service there is nobody to derive for.
+    Without a feature service there is nobody to derive for. Where a table has a feature that it did
+    not have before, or one of another type, all its windows are derived again.
     """
     from feature_repo.transformations import TABLES
 
     lake, control = Lake(context.environment), Control(context.environment.control)
     control.migrate()
     keys = {name: source.key for name, source in pipeline.sources.items()}
+    place = _Place(lake, control, keys, context)
     outputs: dict[str, Output] = {}
     values: dict[str, Any] = {}
     for table in TABLES.values() if pipeline.features.service is not None else ():
         if not set(table.sources) <= set(pipeline.sources):
             continue
-        # Who reads before another run has published would take what that one brought away again.
-        with control.lease(
-            f"features.{table.name}", holder=context.holder, attempt=context.attempt, wait=120
-        ) as lease:
-            outputs[table.name] = _published(table, lake, keys, context, lease)
+        outputs[table.name] = _published(table, place)
+        if derived.lacking(lake, f"features.{table.name}", table.features):
+            _again(table, place)
         values[table.name] = outputs[table.name].rows
     log.info("%s: rows derived %s", context.window, values)
     return Result(
@@ -105,21 +115,52 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     )
 
 
-def _published(
-    table: FeatureTable,
-    lake: Lake,
-    keys: Mapping[str, tuple[str, ...]],
-    context: Context,
-    lease: Lease,
-) -> Output:
-    """Derive a table's rows from what there is now, and publish them."""
-    window = _reach(lake, table, context.required_window())
-    before = Window(start=window.start - table.ttl - table.lookback, end=window.end)
-    raw = {name: lake.read(f"raw.{name}", window=before) for name in table.sources}
-    rows = derive(table, raw, keys, window)
-    own = Window(start=window.start - table.lead, end=window.end - table.lead)
-    properties = {"run": context.run}
-    return lake.publish(f"features.{table.name}", rows, own, lease, properties=properties)
+def _published(table: FeatureTable, place: _Place, again: Window | None = None) -> Output:
+    """Derive a table's rows from what there is now, and publish them.
+
+    Args:
+        table: What to derive.
+        place: Where.
+        again: The window where it is not the run's own.
+    """
+    lake, context, name = place.lake, place.context, f"features.{table.name}"
+    # Who reads before another run has published would take what that one brought away again.
+    with place.control.lease(
+        name, holder=context.holder, attempt=context.attempt, wait=120
+    ) as lease:
+        window = again or _reach(lake, table, context.required_window())
+        before = Window(start=window.start - table.ttl - table.lookback, end=window.end)
+        raw = {source: lake.read(f"raw.{source}", window=before) for source in table.sources}
+        rows = derive(table, raw, place.keys, window)
+        own = Window(start=window.start - table.lead, end=window.end - table.lead)
+        derived.take_on(lake, name, rows, table.features)
+        return lake.publish(name, rows, own, lease, properties={"run": context.run})
+
+
+def _again(table: FeatureTable, place: _Place) -> None:
+    """Derive every window that is out once more; who is stopped goes on where that was."""
+    name = f"features.{table.name}"
+    done = derived.until(place.lake, name, table.features)
+    for window in _windows(place.control, table):
+        if done and window.end <= datetime.fromisoformat(done):
+            continue
+        log.info("%s %s: derived again for its new features", name, window)
+        _published(table, place, window)
+        derived.came(place.lake, name, table.features, window.end.isoformat())
+    derived.finish(place.lake, name, table.features)
+
+
+def _windows(control: Control, table: FeatureTable) -> list[Window]:
+    """Give the windows of a table's sources, oldest first, without those within others."""
+    out = (one for source in table.sources for one in control.publications(f"raw.{source}"))
+    kept: list[Window] = []
+    for window in sorted(
+        (Window.parse(f"{one.start}/{one.end}") for one in out),
+        key=lambda w: (w.start, -w.end.timestamp()),
+    ):
+        if not kept or window.end > kept[-1].end:
+            kept.append(window)
+    return kept
 
 
 def _as_known(frame: pl.DataFrame, key: tuple[str, ...], cut: datetime | None) -> pa.Table:

@@ -11,17 +11,17 @@ import numpy as np
 
 from ml_tasks.baselines import baseline
 from ml_tasks.errors import ConfigError
-from ml_tasks.gates.verdict import Leaks, Measured, Segment, Verdict
-from ml_tasks.io import objects, runs
+from ml_tasks.gates.verdict import Leaks, Measured, Segment
+from ml_tasks.io import objects
 from ml_tasks.io.content import bytes_hash, content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.models.predict import OnnxModel
-from ml_tasks.models.spec import Spec
 from ml_tasks.result import Output, Result
+from ml_tasks.training import champion
 from ml_tasks.training.bootstrap import Resamples, better, interval, metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import polars as pl
     from numpy.typing import NDArray
@@ -110,8 +110,13 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     train, test_rows = (rows.filter(pl.col("split") == n) for n in ("train", "test"))
     predictions = {CANDIDATE: model.predict(test_rows)}
     head = Control(context.environment.control).champion(context.pipeline)
+    unmeasured = None
     if head is not None:
-        predictions[CHAMPION] = _champion(context, head, test_rows.columns).predict(test_rows)
+        said = _champion(context, head, rows)
+        if isinstance(said, str):
+            unmeasured = said
+        else:
+            predictions[CHAMPION] = said
     for name in pipeline.evaluation.baselines:
         fitted = baseline(name).fit(train, model.spec, about["label"], pipeline.training.seed)
         predictions[name] = fitted(test_rows)
@@ -135,7 +140,9 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         evaluation=pipeline.evaluation,
         seed=pipeline.training.seed,
     )
-    measured = measured.model_copy(update={"leaks": _leaks(context)})
+    measured = measured.model_copy(
+        update={"leaks": _leaks(context), "champion_unmeasured": unmeasured}
+    )
     return _result(pipeline, context, measured, test_rows, predictions, test)
 
 
@@ -162,39 +169,36 @@ def _trained(context: Context, name: str) -> tuple[OnnxModel, str]:
     graph, about = context.output("train", name), context.output("train", "description")
     if graph.uri is None or about.uri is None:
         raise ConfigError("train's outputs are no objects; run train again")
-    return _load(graph.uri, about.uri)
+    model = champion.stored(graph.uri, about.uri)
+    return OnnxModel(objects.read_bytes(model.graph), model.spec), model.weights
 
 
-def _load(graph: str, about: str) -> tuple[OnnxModel, str]:
-    description = json.loads(objects.read_text(about))
-    spec = Spec.model_validate(description["spec"])
-    return OnnxModel(objects.read_bytes(graph), spec), description["weights_hash"]
-
-
-def _champion(context: Context, head: Head, columns: Sequence[str]) -> OnnxModel:
-    """Load the champion from the run that trained it: the very model that its verdict is about.
+def _champion(context: Context, head: Head, rows: pl.DataFrame) -> Numbers | str:
+    """Give the champion's predictions of the test rows, or why there are none.
 
     Raises:
-        ConfigError: Its objects are gone, or the set lacks what it takes in.
+        ConfigError: Its objects are gone.
     """
-    verdict = Verdict.model_validate_json(objects.read_bytes(head.verdict_uri))
-    folder = f"{runs.root(context.environment, context.pipeline, head.run)}/train"
-    for found in objects.find(folder):
-        if not found.uri.endswith("/model.onnx"):
-            continue
-        model, weights = _load(found.uri, found.uri.replace("model.onnx", "model.json"))
-        if weights != verdict.candidate:
-            continue
-        if missing := sorted({*model.spec.numeric, *model.spec.categorical} - set(columns)):
-            raise ConfigError(
-                f"champion {head.version} of {context.pipeline} takes in {missing}, which the set "
-                "lacks: keep them in the feature service until its successor is champion"
+    import polars as pl
+
+    model = champion.of_head(context.environment, head)
+    assembled = context.inputs["assemble"]
+    if (kept := assembled.outputs.get("champion")) is not None and kept.uri is not None:
+        other = pl.DataFrame(pl.from_arrow(objects.read_parquet(kept.uri)))
+        rows = pl.concat([rows, other.drop(rows.columns, strict=False)], how="horizontal")
+    if missing := sorted(set(model.inputs) - set(rows.columns)):
+        if assembled.values.get("champion") != head.version:
+            return (
+                f"it takes in {missing}, and the set was assembled when it was not champion; "
+                "clear assemble and what comes after it"
             )
-        return model
-    raise ConfigError(
-        f"champion {head.version} of {context.pipeline}: no model {verdict.candidate[:12]} under "
-        f"{folder}; restore that run's objects, or promote another version"
-    )
+        return (
+            f"it takes in {missing}, which no feature view and no source has any more; bring them "
+            "back until its successor is champion, or let this one version go uncompared: "
+            f"beats_champion, params: {{uncompared: '{head.version}'}}"
+        )
+    test_rows = rows.filter(pl.col("split") == "test")
+    return OnnxModel(objects.read_bytes(model.graph), model.spec).predict(test_rows)
 
 
 def _result(

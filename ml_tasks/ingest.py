@@ -13,10 +13,11 @@ from ml_tasks.errors import SourceError
 from ml_tasks.io import objects
 from ml_tasks.io.content import content_hash
 from ml_tasks.io.control import Control
+from ml_tasks.io.evolution import read_as
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.versions import newest_versions
 from ml_tasks.result import Output, Result, Window
-from ml_tasks.sources.schema import Rejected, arrow_type, enforce
+from ml_tasks.sources.schema import Rejected, enforce, raw_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from ml_tasks.sources.delivery import Delivery
 
 log = logging.getLogger(__name__)
-TIMES = ("event_time", "known_at", "corrected_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,8 @@ def stage(
         source: What the rows should look like.
         deliveries: Files or answers, by landing time.
         window: The half-open range of event time.
-        published: The window's rows in the lake; `None` when there are none.
+        published: The window's rows in the lake, as the source declares them now; `None` when
+            there are none.
         ranges: What of the window had been published, with rows or without.
     """
     import polars as pl
@@ -92,20 +93,12 @@ def stage(
     return Staged(frame.to_arrow().cast(schema), rejected, late, read)
 
 
-def raw_schema(source: Source) -> pa.Schema:
-    """Give the schema of a source's raw table."""
-    import pyarrow as pa
-
-    kinds = {name: arrow_type(kind) for name, kind in source.columns.items()}
-    # A source's own event time may bear that name.
-    return pa.schema(kinds | dict.fromkeys(TIMES, pa.timestamp("us", "UTC")))
-
-
 def run(pipeline: Pipeline, context: Context) -> Result:
     """Stage every source's window as Parquet objects.
 
     Raises:
         SourceError: A source delivered nothing, and its declaration does not allow that.
+        ConfigError: A source is declared in a form that its table cannot take on.
     """
     window = context.required_window()
     lake, control = Lake(context.environment), Control(context.environment.control)
@@ -120,8 +113,10 @@ def run(pipeline: Pipeline, context: Context) -> Result:
                 f"{sources.place(name, source, context.environment)}; deliver it and ingest the "
                 f"window again, or set sources.{name}.may_be_empty where nothing may be right"
             )
-        table = f"raw.{name}"
-        published = lake.read(table, window=window) if lake.exists(table) else None
+        table, published = f"raw.{name}", None
+        if lake.exists(table):
+            form = raw_schema(source), source.renamed_from
+            published = read_as(lake, table, *form, window=window)
         ranges = _published(control, table, window)
         staged = stage(source, deliveries, window, published, ranges)
         outputs[f"staged_{name}"] = _write(context, f"staged_{name}", staged.rows)

@@ -110,13 +110,16 @@ def _bring_online(
 def _reach(lake: Lake, names: Sequence[str], window: Window) -> Window:
     """Stretch a window to what its derivation could touch.
 
-    Before it by the longest lead: a schedule's rows lie before their window. After it to the
-    newest row: Feast overwrites whatever is online, so an old window that comes again would take
-    its keys back to old values if only its own rows were written.
+    Before it by the longest lead: a schedule's rows lie before their window; and by the longest
+    time to live: a feature that is new has never been online. After it to the newest row: Feast
+    overwrites whatever is online, so an old window that comes again would take its keys back to
+    old values if only its own rows were written.
     """
     lead = max(features.lead(name) for name in names)
     latest = [found for name in names if (found := lake.latest(f"features.{name}")) is not None]
-    return Window(start=window.start - lead, end=max([window.end, *latest]))
+    end = max([window.end, *latest])
+    live = max(features.shape(name)[2] for name in names)
+    return Window(start=min(window.start - lead, end - live), end=end)
 
 
 def read_back(opened: FeatureStore, view: str, newest: pa.Table, now: datetime) -> None:

@@ -13,10 +13,12 @@ from ml_tasks.errors import RejectedError
 from ml_tasks.io import data_docs, objects
 from ml_tasks.io.control import Control
 from ml_tasks.io.data_docs import Report, Section
+from ml_tasks.io.evolution import conform, read_as
 from ml_tasks.io.expectations import Checked, Fault, check, parted
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.versions import newest_versions
 from ml_tasks.result import Output, Result, Window
+from ml_tasks.sources.schema import raw_schema
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -154,6 +156,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     Raises:
         RejectedError: Too many rows of a source are bad, one of its files cannot be read, or the
             window as a whole is not as expected; no source's main has moved.
+        ConfigError: A source is declared in a form that its table cannot take on.
     """
     window, lake = context.required_window(), Lake(context.environment)
     control = Control(context.environment.control)
@@ -180,6 +183,8 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             f"see {data_docs.write(report, context).uri}"
         )
     for name, good in accepted.items():
+        if lake.exists(f"raw.{name}"):
+            lake.evolve(f"raw.{name}", good.schema, pipeline.sources[name].renamed_from)
         # Also without rows there is a table then, for whoever reads it.
         if good.num_rows or not lake.exists(f"raw.{name}"):
             outputs[f"raw_{name}"] = _publish(lake, control, context, f"raw.{name}", good)
@@ -201,15 +206,18 @@ def run(pipeline: Pipeline, context: Context) -> Result:
 
 
 def _came(lake: Lake, pipeline: Pipeline, context: Context, name: str) -> Came:
-    rows, table = _staged(context, f"staged_{name}"), f"raw.{name}"
+    source, table = pipeline.sources[name], f"raw.{name}"
+    form = raw_schema(source), source.renamed_from
+    # Whoever staged them may have been told otherwise.
+    rows = conform(_staged(context, f"staged_{name}"), *form)
     _, of_table = parted(pipeline.validation.expectations.get(name, ()), name)
     wanted = of_table and lake.exists(table)
     return Came(
         rows=rows,
         rejected=_staged(context, f"rejected_{name}"),
         read=context.inputs["ingest"].values.get(name, {}).get("read", rows.num_rows),
-        key=pipeline.sources[name].key,
-        had=lake.read(table, window=context.required_window()) if wanted else None,
+        key=source.key,
+        had=read_as(lake, table, *form, window=context.required_window()) if wanted else None,
     )
 
 
@@ -253,6 +261,8 @@ def _publish(
     with control.lease(
         f"{table}/{window}", holder=context.holder, attempt=context.attempt, wait=60
     ) as lease:
+        if lake.exists(table):
+            lake.evolve(table, added.schema)
         rows = _united(lake, table, window, added, without)
         return lake.publish(table, rows, window, lease, properties={"run": context.run})
 
@@ -266,7 +276,7 @@ def _united(
     if not lake.exists(table):
         return added
     had = lake.read(table, window=window)
-    both = pl.DataFrame(pl.from_arrow(pa.concat_tables([had, added.cast(had.schema)])))
+    both = pl.DataFrame(pl.from_arrow(pa.concat_tables([had, conform(added, had.schema)])))
     same = [name for name in both.columns if name not in without]
     return both.unique(same, keep="first", maintain_order=True).to_arrow().cast(had.schema)
 

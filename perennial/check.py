@@ -40,14 +40,16 @@ def _faults(environment: Environment, name: str) -> Iterator[str]:
     except ConfigError as fault:
         yield from str(fault).splitlines()
         return
-    for hold in _checks(pipeline, folder):
+    for hold in _checks(pipeline, folder, environment):
         try:
             hold()
         except ConfigError as fault:
             yield from (f"{folder / stem}.yaml: {line}" for line in str(fault).splitlines())
 
 
-def _checks(pipeline: Pipeline, folder: Path) -> Iterator[Callable[[], object]]:
+def _checks(
+    pipeline: Pipeline, folder: Path, environment: Environment
+) -> Iterator[Callable[[], object]]:
     for name, source in pipeline.sources.items():
         yield partial(sources.params_of, name, source)
     for gate in pipeline.evaluation.gates:
@@ -62,6 +64,7 @@ def _checks(pipeline: Pipeline, folder: Path) -> Iterator[Callable[[], object]]:
     yield partial(_service, pipeline)
     yield partial(_expressions, pipeline)
     yield partial(_shared, pipeline, folder)
+    yield partial(_lake, pipeline, environment)
 
 
 def _gate(pipeline: Pipeline, gate: Gate) -> None:
@@ -112,6 +115,34 @@ def _shared(pipeline: Pipeline, folder: Path) -> None:
                     f"than in {path}, wanted the same: both fill the table raw.{name}. Make them "
                     "alike, or name one of them otherwise"
                 )
+
+
+def _lake(pipeline: Pipeline, environment: Environment) -> None:
+    """Hold the sources against their tables, where there are any: not every change goes in place.
+
+    Raises:
+        ConfigError: A table cannot take on what is declared; a line each.
+        BackendError: The lake's catalog does not answer.
+    """
+    from sqlalchemy import make_url
+
+    from ml_tasks.io import evolution
+    from ml_tasks.io.lake import Lake
+    from ml_tasks.sources.schema import raw_schema
+
+    url = make_url(environment.catalog)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        return
+    lake, faults = Lake(environment), []
+    for name, source in pipeline.sources.items():
+        try:
+            if lake.exists(f"raw.{name}"):
+                table = lake.load(f"raw.{name}")
+                evolution.changes(table, raw_schema(source), source.renamed_from)
+        except ConfigError as fault:
+            faults += [f"sources.{name}: {line}" for line in str(fault).splitlines()]
+    if faults:
+        raise ConfigError("\n".join(faults))
 
 
 def _metric(pipeline: Pipeline) -> None:

@@ -68,6 +68,8 @@ class Measured(_Frozen):
     champion: str | None
     """Version of the champion that it was compared with; `None` where there is none."""
     metrics: dict[str, Interval]
+    champion_unmeasured: str | None = None
+    """Why the champion was not measured, where there is one and it was not."""
     over_champion: dict[str, Interval] = {}
     """By metric: how much better than the champion, paired; positive is better."""
     over_baseline: dict[str, dict[str, Interval]] = {}

@@ -19,8 +19,9 @@ def bytes_hash(data: bytes) -> str:
 def content_hash(table: pa.Table, *, without: Collection[str] = ()) -> str:
     """Give the SHA-256 of a table's rows as a multiset.
 
-    The order of rows and columns, chunking, field metadata, nullability flags and how texts are
-    held do not count; column names, types, values and repeated rows do.
+    The order of rows and columns, chunking, field metadata, nullability flags, how texts are held
+    and columns without any value do not count; names, types and values of the others and repeated
+    rows do. So a column that is added, and says nothing of these rows, changes nothing.
 
     Args:
         table: Any table of plain columns.
@@ -28,12 +29,16 @@ def content_hash(table: pa.Table, *, without: Collection[str] = ()) -> str:
     """
     import polars as pl
 
-    names = sorted(name for name in table.column_names if name not in without)
-    table = plain(table.select(names))
+    names = sorted(
+        name
+        for name in table.column_names
+        if name not in without and table[name].null_count < table.num_rows
+    )
+    rows, table = table.num_rows, plain(table.select(names))
     digest = hashlib.sha256()
     for name in names:
         digest.update(f"{name}:{table.schema.field(name).type}\n".encode())
-    digest.update(f"{table.num_rows}\n".encode())
+    digest.update(f"{rows}\n".encode())
     frame = pl.DataFrame(pl.from_arrow(table)) if names else pl.DataFrame()
     frame = frame.sort(names, nulls_last=False) if names else frame
     for name in names:

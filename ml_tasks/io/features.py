@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ml_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime, timedelta
 
     import pandas as pd
@@ -117,6 +117,37 @@ def on_request(
     from feature_repo.on_demand import ON_DEMAND
 
     projections = [] if name is None else service(name).feature_view_projections
+def offered(names: Collection[str]) -> list[str]:
+    """Give `view:feature` for each name that a view has, whether or not a service has it too."""
+    from feature_repo.on_demand import ON_DEMAND
+    from feature_repo.views import VIEWS
+
+    every = [(v.name, f.name) for v in (*VIEWS.values(), *ON_DEMAND) for f in v.features]
+    return [f"{view}:{feature}" for view, feature in every if feature in names]
+
+
+def below(refs: Collection[str]) -> list[str]:
+    """Give the views on lake tables that features stand on, by their `view:feature`."""
+    from feature_repo.on_demand import ON_DEMAND
+    from feature_repo.views import VIEWS
+
+    named = {ref.partition(":")[0] for ref in refs}
+    made_from = [p for v in ON_DEMAND if v.name in named
+                 for p in v.source_feature_view_projections.values()]  # fmt: skip
+    return [view for view in VIEWS if view in {*named, *(p.name for p in made_from)}]
+
+
+def told(refs: Collection[str]) -> tuple[str, ...]:
+    """Give what features have to be told of each row, by their `view:feature`."""
+    from feature_repo.on_demand import FLIGHT, ON_DEMAND
+    from feature_repo.transformations import TABLES
+
+    keys = [key for view in below(refs) for key in TABLES[view].keys]
+    asked = {view.name for view in ON_DEMAND} & {ref.partition(":")[0] for ref in refs}
+    request = [field.name for field in FLIGHT.schema] if asked else []
+    return tuple(dict.fromkeys([*keys, *request]))
+
+
     named = {projection.name for projection in projections}
     views = [view for view in ON_DEMAND if view.name in named]
     needs = {
@@ -138,9 +169,18 @@ def on_request(
     return tuple(feature for feature in asked if feature in made), tuple(sorted(needs)), compute
 
 
-def historical(opened: FeatureStore, name: str, entities: pd.DataFrame) -> pa.Table:
-    """Join entity rows with a service's features, as known at each row's `asked_at`."""
-    job = opened.get_historical_features(entity_df=entities, features=service(name))
+def historical(
+    opened: FeatureStore, wanted: str | Sequence[str], entities: pd.DataFrame
+) -> pa.Table:
+    """Join entity rows with features, as known at each row's `asked_at`.
+
+    Args:
+        opened: The store.
+        wanted: Name of a service, or `view:feature` of each.
+        entities: Keys, request columns and the time of asking.
+    """
+    named = service(wanted) if isinstance(wanted, str) else list(wanted)
+    job = opened.get_historical_features(entity_df=entities, features=named)
     return job.to_arrow()
 
 

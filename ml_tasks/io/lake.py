@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from ml_tasks.errors import BackendError, ConfigError
+from ml_tasks.io import evolution
 from ml_tasks.io.content import content_hash, plain
 from ml_tasks.result import Output, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     import pyarrow as pa
@@ -106,6 +107,24 @@ class Lake:
 
     def snapshot(self, table: str) -> int:
         """Give the table's newest snapshot id.
+    def evolve(
+        self, table: str, schema: pa.Schema, renamed: Mapping[str, str] | None = None
+    ) -> None:
+        """Let a table take on the columns of a schema; what else it has stays.
+
+        No lease is asked for: whoever does it does the same, and takes nothing away.
+
+        Args:
+            table: `namespace.name`.
+            schema: Names and types.
+            renamed: New name and the one before.
+
+        Raises:
+            ConfigError: The table cannot take them on; says which, and what to do.
+            BackendError: The table changed under every try.
+        """
+        evolution.evolve(partial(self.load, table), schema, renamed or {})
+
 
         Raises:
             ConfigError: The lake has no such table, or nothing was ever published to it.
@@ -155,7 +174,8 @@ class Lake:
         the table first: otherwise the parent of the holder before would still be valid.
 
         Args:
-            table: `namespace.name`; made from the rows' schema when it is not there.
+            table: `namespace.name`; made from the rows' schema when it is not there, and given
+                what columns of it are missing.
             rows: All rows of the window, with `event_time`; timestamps in us, UTC.
             window: The half-open range of `event_time` that is replaced.
             lease: The caller's right to publish it.
@@ -167,6 +187,7 @@ class Lake:
         """
         from pyiceberg.exceptions import CommitFailedException, ValidationException
 
+            ConfigError: The rows have columns that the table cannot take on.
         rows = plain(rows)  # as they will be read: else equal rows differ by type
         self._ensure(table, rows.schema)
         moved, digest = not lease.took_over, content_hash(rows)
@@ -179,7 +200,9 @@ class Lake:
                     moved = True
                     continue
                 before = plain(loaded.scan(row_filter=_within(window)).to_arrow())
-                if loaded.current_snapshot() is None or content_hash(before) != digest:
+                # What the rows come without stays as it is where nothing else is new.
+                same = content_hash(before.select(rows.column_names)) == digest
+                if loaded.current_snapshot() is None or not same:
                     _replace(loaded, before.num_rows, rows, window, properties or {})
             except (CommitFailedException, ValidationException) as refused:
                 log.info("%s: commit refused, trying again: %s", table, refused)
@@ -218,6 +241,7 @@ class Lake:
         try:
             self.catalog.create_table(table, schema=schema, properties=PROPERTIES)
         except (TableAlreadyExistsError, CommitFailedException):
+            self.evolve(table, schema)
             log.info("%s: made by another task meanwhile", table)
 
 
@@ -225,7 +249,7 @@ def _replace(
     table: Table, had: int, rows: pa.Table, window: Window, properties: dict[str, str]
 ) -> None:
     """Replace the window in one transaction on the loaded snapshot."""
-    fitting = rows.select([f.name for f in table.schema().fields]).cast(table.schema().as_arrow())
+    fitting = evolution.conform(rows, table.schema().as_arrow())
     if not had:
         # Looking for rows to delete would read every manifest.
         table.append(fitting, snapshot_properties=properties)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ml_tasks.sources.delivery import Delivery
 
 _REASON = "_reason"
+TIMES = ("event_time", "known_at", "corrected_at")
+"""Columns that a raw table has whatever its source declares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,22 @@ def arrow_type(column_type: str) -> pa.DataType:
 
     return {
         "string": pa.string(),
+        "int32": pa.int32(),
         "int64": pa.int64(),
+        "float32": pa.float32(),
         "float64": pa.float64(),
         "timestamp": pa.timestamp("us", "UTC"),
         "bool": pa.bool_(),
     }[column_type.removesuffix("?")]
+
+
+def raw_schema(source: Source) -> pa.Schema:
+    """Give the schema of a source's raw table."""
+    import pyarrow as pa
+
+    kinds = {name: arrow_type(kind) for name, kind in source.columns.items()}
+    # A source's own event time may bear that name.
+    return pa.schema(kinds | dict.fromkeys(TIMES, pa.timestamp("us", "UTC")))
 
 
 def enforce(
@@ -61,6 +74,8 @@ def enforce(
     # A database's answer may have a column that is null, a number or a text batch by batch.
     parts = [pl.DataFrame(pl.from_arrow(batch)) for batch in delivery.batches]
     raw = pl.concat(parts, how="vertical_relaxed")
+    # What was delivered before a column was renamed bears its former name.
+    raw = raw.rename({o: n for n, o in source.renamed_from.items() if n not in raw}, strict=False)
     for name in raw.columns:
         if name not in source.columns:
             sample = json.dumps(raw[name].head(5).to_list(), default=str)
@@ -104,11 +119,11 @@ def typed(raw: pl.DataFrame, name: str, kind: str) -> pl.Expr:
     column = pl.col(name)
     if wanted == "string":
         return column.cast(pl.String, strict=False)
-    if wanted == "float64":
-        number = column.cast(pl.Float64, strict=False)
+    if wanted.startswith("float"):
+        number = column.cast(pl.Float32 if wanted == "float32" else pl.Float64, strict=False)
         return pl.when(number.is_finite()).then(number).alias(name)
-    if wanted == "int64":
-        number = column.cast(pl.Int64, strict=False)
+    if wanted.startswith("int"):
+        number = column.cast(pl.Int32 if wanted == "int32" else pl.Int64, strict=False)
         if came.is_float():
             return pl.when(number.cast(pl.Float64) == column).then(number).alias(name)
         return number

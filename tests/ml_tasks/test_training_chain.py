@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +23,7 @@ from ml_tasks.io import objects
 from ml_tasks.io.control import Control
 from ml_tasks.io.registry import Registry
 from ml_tasks.result import Failure, Result, Window
+from ml_tasks.training.champion import of_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -277,13 +279,15 @@ def test_record_brings_the_alias_back_to_the_head(
     assert version.version == champion.done["register"].values["version"]
 
 
-def test_a_champion_whose_inputs_are_gone_is_named(
+def test_a_champion_whose_objects_are_gone_is_named(
     champion: Runner, environment: Environment
 ) -> None:
     head = Control(environment.control).champion(champion.pipeline.name)
     assert head is not None
-    with pytest.raises(ConfigError, match=r"takes in .*'distance'.* keep them in the feature"):
-        evaluate._champion(champion.context("evaluate"), head, ["carrier"])
+    with pytest.raises(ConfigError, match=r"champion 1 of .*: no model .* restore that run's"):
+        of_head(environment, replace(head, run="nobody"))
+    with pytest.raises(ConfigError, match=r"champion 1 of .*: no verdict at file:///none"):
+        of_head(environment, replace(head, verdict_uri="file:///none"))
 
 
 def test_a_failed_run_is_recorded_as_failed(environment: Environment, pipeline: Pipeline) -> None:

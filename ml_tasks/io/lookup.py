@@ -1,0 +1,102 @@
+"""Features of labelled rows, each as it was known when its question was asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ml_tasks.io import derived, features
+from ml_tasks.io.control import Control
+from ml_tasks.io.engine import evaluate
+from ml_tasks.io.lake import Lake
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import polars as pl
+
+    from ml_tasks.config import Pipeline
+    from ml_tasks.context import Context
+
+
+def of_service(
+    rows: pl.DataFrame, pipeline: Pipeline, context: Context, snapshots: Mapping[str, int]
+) -> pl.DataFrame:
+    """Give the features of the pipeline's service, of each row, in the rows' order.
+
+    Args:
+        rows: Labelled rows with `asked_at`.
+        pipeline: Says which service, and how its keys are made.
+        context: Who asks.
+        snapshots: As of which each lake table is read.
+    """
+    service = pipeline.features.service
+    if service is None:
+        return rows.select()
+    wide = _with_keys(rows, pipeline)
+    return _joined(wide, features.inputs(service), service, context, snapshots).select(
+        features.feature_names(service)
+    )
+
+
+def beside(
+    rows: pl.DataFrame,
+    pipeline: Pipeline,
+    context: Context,
+    snapshots: Mapping[str, int],
+    names: Sequence[str],
+) -> pl.DataFrame:
+    """Give as many of the named columns as there are today, in or out of the pipeline's service.
+
+    A feature that is derived no longer is not among them, also where old rows have it still.
+
+    Args:
+        rows: Labelled rows with `asked_at`.
+        pipeline: Says which columns its source has, and how keys are made.
+        context: Who asks.
+        snapshots: As of which each lake table is read; others are read as they are now.
+        names: Wanted columns.
+    """
+    import polars as pl
+
+    own = [name for name in names if name in pipeline.sources[pipeline.label.source].columns]
+    wide, lake = _with_keys(rows, pipeline), Lake(context.environment)
+    at = dict(snapshots)
+    refs: list[str] = []
+    for ref in features.offered(set(names) - set(own)):
+        tables = {f"features.{view}": features.shape(view)[1] for view in features.below([ref])}
+        there = all(lake.exists(t) and not derived.lacking(lake, t, f) for t, f in tables.items())
+        if there and set(features.told([ref])) <= set(wide.columns):
+            refs.append(ref)
+            at |= {table: lake.snapshot(table) for table in tables if table not in at}
+    parts = [rows.select(own)]
+    if refs:
+        looked_up = _joined(wide, features.told(refs), refs, context, at)
+        parts.append(looked_up.select(ref.partition(":")[2] for ref in refs))
+    return pl.concat(parts, how="horizontal")
+
+
+def _with_keys(rows: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
+    import polars as pl
+
+    if not pipeline.features.keys:
+        return rows
+    keys = evaluate(rows.to_arrow(), pipeline.features.keys)
+    return pl.concat([rows, pl.DataFrame(pl.from_arrow(keys))], how="horizontal")
+
+
+def _joined(
+    wide: pl.DataFrame,
+    told: Sequence[str],
+    wanted: str | Sequence[str],
+    context: Context,
+    snapshots: Mapping[str, int],
+) -> pl.DataFrame:
+    import polars as pl
+
+    entities = wide.select(*told, pl.col("asked_at").alias("event_timestamp"))
+    store = features.store(context.environment, snapshots)
+    control = Control(context.environment.control)
+    control.migrate()
+    with control.lease(features.LEASE, holder=context.holder, attempt=context.attempt, wait=120):
+        features.apply(store)
+    return pl.DataFrame(pl.from_arrow(features.historical(store, wanted, entities.to_pandas())))
