@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io import evolution
+from ml_tasks.io.backend import answering
 from ml_tasks.io.content import content_hash, plain
 from ml_tasks.result import Output, Window
 
@@ -56,27 +57,28 @@ class Lake:
 
         address = self._environment.catalog
         file = sa.make_url(address).database
-        if address.startswith("sqlite") and file:
-            Path(file).parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with answering("lake"):
+            if address.startswith("sqlite") and file:
+                Path(file).parent.mkdir(parents=True, exist_ok=True)
             return SqlCatalog(
                 "lake",
                 uri=address,
                 warehouse=self._environment.warehouse_root,
                 **self._environment.catalog_properties,
             )
-        except sa.exc.OperationalError as fault:
-            raise BackendError(f"lake catalog: cannot be opened: {fault.orig}") from fault
 
+    @answering("lake")
     def tables(self) -> list[str]:
         """Give every table's name, sorted."""
         spaces = self.catalog.list_namespaces()
         return sorted(".".join(name) for s in spaces for name in self.catalog.list_tables(s))
 
+    @answering("lake")
     def exists(self, table: str) -> bool:
         """Tell whether the lake has the table."""
         return bool(self.catalog.table_exists(table))
 
+    @answering("lake")
     def read(
         self,
         table: str,
@@ -105,8 +107,6 @@ class Lake:
         )
         return plain(scan.to_arrow())
 
-    def snapshot(self, table: str) -> int:
-        """Give the table's newest snapshot id.
     def evolve(
         self, table: str, schema: pa.Schema, renamed: Mapping[str, str] | None = None
     ) -> None:
@@ -125,6 +125,8 @@ class Lake:
         """
         evolution.evolve(partial(self.load, table), schema, renamed or {})
 
+    def snapshot(self, table: str) -> int:
+        """Give the table's newest snapshot id.
 
         Raises:
             ConfigError: The lake has no such table, or nothing was ever published to it.
@@ -143,6 +145,7 @@ class Lake:
         found: datetime | None = pc.max(self.read(table, columns=[EVENT_TIME])[EVENT_TIME]).as_py()
         return found
 
+    @answering("lake")
     def tag(self, table: str, snapshot: int, name: str) -> None:
         """Name a snapshot, so that it never expires; the same tag again is no fault."""
         from pyiceberg.exceptions import CommitFailedException
@@ -158,6 +161,7 @@ class Lake:
             return
         raise BackendError(f"lake table {table}: tag {name} was refused {COMMIT_TRIES} times")
 
+    @answering("lake")
     def publish(
         self,
         table: str,
@@ -183,11 +187,11 @@ class Lake:
 
         Raises:
             LeaseLostError: Another attempt has the lease; nothing was changed.
+            ConfigError: The rows have columns that the table cannot take on.
             BackendError: Every commit was refused because others published meanwhile.
         """
         from pyiceberg.exceptions import CommitFailedException, ValidationException
 
-            ConfigError: The rows have columns that the table cannot take on.
         rows = plain(rows)  # as they will be read: else equal rows differ by type
         self._ensure(table, rows.schema)
         moved, digest = not lease.took_over, content_hash(rows)
@@ -217,6 +221,7 @@ class Lake:
             )
         raise BackendError(f"lake table {table}: {COMMIT_TRIES} commits were refused; try later")
 
+    @answering("lake")
     def load(self, table: str) -> Table:
         """Load a table's metadata as it is now.
 
@@ -236,12 +241,12 @@ class Lake:
         from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError
 
         if self.exists(table):
+            self.evolve(table, schema)
             return
         self.catalog.create_namespace_if_not_exists(table.split(".")[0])
         try:
             self.catalog.create_table(table, schema=schema, properties=PROPERTIES)
         except (TableAlreadyExistsError, CommitFailedException):
-            self.evolve(table, schema)
             log.info("%s: made by another task meanwhile", table)
 
 
