@@ -60,12 +60,13 @@ class ForwardSqliteOnlineStore(SqliteOnlineStore):
             known = connection.execute(wanted, (key,)).fetchone()
             return known is None or _moment(row[2], row[3]) >= _moment(*known)
 
+        ordered = sorted(data, key=lambda row: _moment(row[2], row[3]))
         # Feast's own writing ends the transaction: nobody writes between the look and the word.
         connection.execute("BEGIN IMMEDIATE")
         with connection:
-            super().online_write_batch(
             connection.execute(gone, kept)
-                config, table, [row for row in data if is_news(row)], progress
+            super().online_write_batch(
+                config, table, [row for row in ordered if is_news(row)], progress
             )
 
 
