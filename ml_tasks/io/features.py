@@ -93,30 +93,6 @@ def inputs(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*keys, *(field.name for field in FLIGHT.schema)]))
 
 
-def views(name: str | None) -> list[str]:
-    """Give the views of a service that stand on lake tables, `features.<view>`."""
-    if name is None:
-        return []
-    from feature_repo.views import VIEWS
-
-    named = {view.name for view in service(name).feature_view_projections}
-    return [view for view in VIEWS if view in named]
-
-
-def on_request(
-    name: str | None,
-) -> tuple[tuple[str, ...], tuple[str, ...], Callable[[pa.Table], pa.Table]]:
-    """Give what a service computes when it is asked.
-
-    Returns:
-        The features, the features of views that they are made of, and what computes them from
-        those and from the request columns.
-    """
-    import pyarrow as pa
-
-    from feature_repo.on_demand import ON_DEMAND
-
-    projections = [] if name is None else service(name).feature_view_projections
 def offered(names: Collection[str]) -> list[str]:
     """Give `view:feature` for each name that a view has, whether or not a service has it too."""
     from feature_repo.on_demand import ON_DEMAND
@@ -148,6 +124,30 @@ def told(refs: Collection[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*keys, *request]))
 
 
+def views(name: str | None) -> list[str]:
+    """Give the views of a service that stand on lake tables, `features.<view>`."""
+    if name is None:
+        return []
+    from feature_repo.views import VIEWS
+
+    named = {view.name for view in service(name).feature_view_projections}
+    return [view for view in VIEWS if view in named]
+
+
+def on_request(
+    name: str | None,
+) -> tuple[tuple[str, ...], tuple[str, ...], Callable[[pa.Table], pa.Table]]:
+    """Give what a service computes when it is asked.
+
+    Returns:
+        The features, the features of views that they are made of, and what computes them from
+        those and from the request columns.
+    """
+    import pyarrow as pa
+
+    from feature_repo.on_demand import ON_DEMAND
+
+    projections = [] if name is None else service(name).feature_view_projections
     named = {projection.name for projection in projections}
     views = [view for view in ON_DEMAND if view.name in named]
     needs = {
