@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -13,7 +14,7 @@ import typer
 from ml_tasks import config
 from ml_tasks.errors import ExitCode, PerennialError
 from ml_tasks.flow import FLOWS
-from perennial import console, image
+from perennial import backup, console, image, new_product, restore
 from perennial.given import environment
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ config_app = typer.Typer(help="Show, explain and check the pipelines.", no_args_
 app.add_typer(config_app, name="config")
 new_app = typer.Typer(help="Make something new.", no_args_is_help=True)
 app.add_typer(new_app, name="new")
+new_app.command("product")(new_product.command)
 app.command("image")(image.command)
+app.command("backup")(backup.command)
+app.command("restore")(restore.command)
 
 PipelineName = Annotated[str, typer.Option("--pipeline", "-p", help="Name of its YAML file.")]
 EXAMPLE = "flight_delays"
@@ -60,13 +64,35 @@ def _interrupt(_number: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.plain(f"perennial {metadata.version('perennial')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _entered(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Say which version this is.", callback=_version, is_eager=True
+        ),
+    ] = False,
+) -> None: ...
+
+
 @app.command()
-def up() -> int:
-    """Start MLflow, the warm launcher and Airflow on free local ports; again starts what ended."""
+def up(
+    profile: Annotated[
+        str | None,
+        typer.Option(help="embedded, or servers: Postgres, Redis and S3 too. The home keeps it."),
+    ] = None,
+) -> int:
+    """Start MLflow, the warm launcher and Airflow on free ports; again starts what ended."""
     from perennial import views
     from perennial.services import Services
 
-    services = Services(environment())
+    services = Services(environment(profile))
     with console.waiting("starting") as show:
         started = services.up(lambda name, seconds: show(f"{name} ready after {seconds:.0f} s"))
     console.say(f"started: {', '.join(started)}" if started else "everything runs already")
@@ -81,6 +107,23 @@ def down() -> int:
 
     ended = Services(environment()).down()
     console.say(f"ended: {', '.join(ended)}" if ended else "nothing was running")
+    return ExitCode.OK
+
+
+@app.command("env")
+def show_env(
+    secrets: Annotated[
+        bool, typer.Option("--secrets", help="Also addresses with logins, and keys.")
+    ] = False,
+) -> int:
+    """Print the variables of tasks, for a shell: eval "$(perennial env --secrets)"."""
+    import shlex
+
+    from perennial.services import Services
+
+    found = Services(environment()).environment
+    for name, value in (found.variables() if secrets else found.plain_variables()).items():
+        console.plain(f"export {name}={shlex.quote(value)}")
     return ExitCode.OK
 
 
@@ -163,30 +206,6 @@ def config_check(
     return ExitCode.CONFIG if any(faults.values()) else ExitCode.OK
 
 
-@new_app.command("product")
-def new_product(
-    name: Annotated[str, typer.Argument(help="Its name: lower case letters, digits and _.")],
-    source: Annotated[
-        str, typer.Option(help="CSV or Parquet: a file, a folder, a glob; file:// or s3://.")
-    ],
-    label: Annotated[str, typer.Option(help="Column that is to be predicted.")] = "",
-    event_time: Annotated[str, typer.Option(help="Column that says when a row happened.")] = "",
-    key: Annotated[
-        list[str] | None, typer.Option(help="Column that names a row; once for each.")
-    ] = None,
-    known_at: Annotated[
-        str, typer.Option(help="Column that says when the label became known.")
-    ] = "",
-    task: Annotated[str, typer.Option(help="classification or regression.")] = "",
-    positive: Annotated[str, typer.Option(help="Value of the label that is the yes.")] = "",
-) -> int:
-    """Look at data and write a pipeline's YAML that runs, with what was guessed marked."""
-    from perennial import new_product as maker
-
-    wish = maker.Wish(name, source, label, event_time, tuple(key or ()), known_at, task, positive)
-    return maker.run(environment(), wish)
-
-
 @app.command()
 def run(
     task: Annotated[str, typer.Argument(help=f"A task, or a flow: {', '.join(FLOWS)}.")],
@@ -237,8 +256,9 @@ def repro(
 ) -> int:
     """Enter a failed step again, here, as a further attempt of it."""
     from perennial import repro as again
+    from perennial.services import Services
 
-    return again.run(environment(), _uri(capsule), only_show=show)
+    return again.run(Services(environment()).present, _uri(capsule), only_show=show)
 
 
 @app.command()
@@ -251,8 +271,9 @@ def lineage(
     from perennial.services import Services
 
     services = Services(environment())
-    services.require("mlflow")
-    return line.show(services.environment, pipeline, version)
+    if "mlflow" in services.names:
+        services.require("mlflow")
+    return line.show(services.present, pipeline, version)
 
 
 @app.command()
@@ -268,8 +289,10 @@ def clean(
     from datetime import UTC, datetime, timedelta
 
     from ml_tasks.io import housekeeping
+    from perennial.services import Services
 
-    done = housekeeping.clean(environment(), datetime.now(UTC) - timedelta(days=days))
+    present = Services(environment()).present
+    done = housekeeping.clean(present, datetime.now(UTC) - timedelta(days=days))
     size = done.size / 2**20
     console.say(f"{done.snapshots} snapshots expired, {len(done.files)} files gone, {size:.1f} MB")
     return ExitCode.OK

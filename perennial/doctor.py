@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from ml_tasks import config
 from ml_tasks.errors import ConfigError
-from perennial.services import NAMES, PREFERRED
+from perennial import servers
+from perennial.addresses import PREFERRED
 
 if TYPE_CHECKING:
     from perennial.services import Services
@@ -44,6 +45,7 @@ def look(services: Services) -> list[Finding]:
         _memory(),
         _writable(services),
         *_ports(services),
+        *_programs(services),
         _pipelines(services),
         *_services(services),
     ]
@@ -55,7 +57,9 @@ def require(services: Services) -> None:
     Raises:
         ConfigError: Something is in the way; a line each, with what to do.
     """
-    needed = [_python(), *_packages(), _disk(services), _writable(services)]
+    needed = [
+        _python(), *_packages(), _disk(services), _writable(services), *_programs(services),
+    ]  # fmt: skip
     if bad := [f for f in needed if not f.good]:
         raise ConfigError("\n".join(f"{f.what}: {f.found}; {f.mend}" for f in bad))
 
@@ -112,13 +116,23 @@ def _writable(services: Services) -> Finding:
 def _ports(services: Services) -> list[Finding]:
     known = services.processes.known()
     findings = []
-    for name, preferred in PREFERRED.items():
+    for name in (name for name in PREFERRED if name in services.names):
+        preferred = PREFERRED[name]
         own = name in known and known[name].alive
         port = known[name].port if own else preferred
         with socket.socket() as probe:
-            taken = probe.connect_ex(("127.0.0.1", port or preferred)) == 0
+            taken = probe.connect_ex((services.given.host, port or preferred)) == 0
         said = "ours" if own else "taken: the next free one is used" if taken else "free"
         findings.append(Finding(f"port {port}", good=True, found=f"{name}: {said}"))
+    return findings
+
+
+def _programs(services: Services) -> list[Finding]:
+    """Look for the programs of servers that nobody gave an address for."""
+    findings = []
+    for name in servers.wanted(services.given):
+        what, _, mend = servers.SERVERS[name].missing().partition("; ")
+        findings.append(Finding(name, not what, what or "there", mend))
     return findings
 
 
@@ -134,6 +148,6 @@ def _services(services: Services) -> list[Finding]:
     known = services.processes.known()
     if not known:
         return [Finding("services", good=True, found="not started", mend="perennial up")]
-    dead = [name for name in NAMES if name not in known or not known[name].alive]
+    dead = services.dead()
     said = f"not running: {', '.join(dead)}" if dead else "all running"
     return [Finding("services", not dead, said, "perennial up starts what is missing")]

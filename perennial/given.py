@@ -8,13 +8,15 @@ from ml_tasks import config
 from ml_tasks.errors import ConfigError
 
 
-def environment() -> config.Environment:
-    """Read the environment.
+def environment(profile: str | None = None) -> config.Environment:
+    """Read the environment, and what the home remembers.
 
     Raises:
         ConfigError: A `PERENNIAL_*` variable is wrong; one line a fault.
     """
+    from perennial import addresses
+
     try:
-        return config.Environment()
+        return addresses.recall(profile)
     except ValidationError as fault:
         raise ConfigError(config.explain(fault, "environment PERENNIAL_")) from fault

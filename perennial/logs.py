@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from ml_tasks.errors import ConfigError, ExitCode
 from perennial import console
 from perennial.airflow_api import Airflow
-from perennial.services import NAMES
 
 if TYPE_CHECKING:
     from perennial.services import Services
@@ -24,8 +23,8 @@ def service(services: Services, name: str, lines: int, *, follow: bool) -> int:
     Raises:
         ConfigError: There is no such service, or it was never started.
     """
-    if name not in NAMES:
-        raise ConfigError(f"service {name!r}: wanted one of {', '.join(NAMES)}, or a DAG")
+    if name not in services.names:
+        raise ConfigError(f"service {name!r}: wanted one of {', '.join(services.names)}, or a DAG")
     file = Path(services.home) / "logs" / f"{name}.log"
     if not file.is_file():
         raise ConfigError(f"service {name}: no log {file} yet; start it by perennial up")

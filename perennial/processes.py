@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
+import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 8
 """From SIGTERM to SIGKILL: a training writes its checkpoint meanwhile."""
+FLUSH_SECONDS = 30
+"""How long Postgres may write down what it holds, before it is ended without."""
 TAIL_LINES = 15
 MARK = "PERENNIAL_SERVICES_OF"
 """Stands in the environment of all that the services of a home start, with the home's path."""
@@ -60,9 +65,14 @@ class Processes:
         return {name: Running(**fields) for name, fields in found.items()}
 
     def start(
-        self, name: str, argv: list[str], environ: Mapping[str, str], port: int | None = None
+        self,
+        name: str,
+        argv: list[str],
+        environ: Mapping[str, str],
+        port: int | None = None,
+        user: str | None = None,
     ) -> Running:
-        """Start a process in a session of its own and record it."""
+        """Start a process in a session of its own and record it; as `user` where one is named."""
         log = self.home / "logs" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as stream:
@@ -74,11 +84,24 @@ class Processes:
                 stderr=stream,
                 start_new_session=True,
                 cwd=self.home,
+                user=user,
+                group=user and pwd.getpwnam(user).pw_gid,
+                extra_groups=user and [],
             )
         created = psutil.Process(process.pid).create_time()
         running = Running(process.pid, created, str(log), port)
         self._record({**self.known(), name: running})
         return running
+
+    def end(self, name: str) -> None:
+        """End a recorded process, with all that it started."""
+        running = self.known()[name]
+        if name == "postgres":
+            # To SIGTERM alone it waits until its last client has gone.
+            with suppress(psutil.Error):
+                psutil.Process(running.pid).send_signal(signal.SIGINT)
+                psutil.Process(running.pid).wait(FLUSH_SECONDS)
+        tree.end(running.pid, grace=STOP_SECONDS)
 
     def end_strays(self) -> None:
         """End what services of this home started and left behind when they were killed."""

@@ -1,10 +1,9 @@
-"""The services that a laptop runs: MLflow, the warm launcher, and Airflow's four parts."""
+"""The services of a home: MLflow, the warm launcher, Airflow's four parts, and its servers."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import socket
 import sys
 import tempfile
 import time
@@ -15,27 +14,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
-from ml_launch import tree
 
 from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io.control import Control
-from perennial import settings
-from perennial.processes import STOP_SECONDS, Processes, call, tail
+from perennial import addresses, layout, servers, settings
+from perennial.addresses import PREFERRED
+from perennial.ports import free_port
+from perennial.processes import Processes, call, tail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ml_tasks.config import Environment
     from perennial.processes import Running
     from perennial.settings import Login
 
-PREFERRED = {"api-server": 8080, "mlflow": 5000}
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
-NAMES = ("mlflow", "warm", *AIRFLOW)
-SHOWN = {"mlflow": "MLflow", "api-server": "Airflow"}
+SHOWN = {
+    "api-server": "Airflow",
+    "mlflow": "MLflow",
+    "postgres": "Postgres",
+    "redis": "Redis",
+    "s3": "S3",
+}
 READY_SECONDS = 120
 POLL_SECONDS = 0.25
-PORTS_TRIED = 200
 SOCKET_PATH = 100
 """Characters; systems allow 104 or 108."""
 
@@ -60,20 +63,27 @@ class Services:
         self.processes = Processes(self.home)
 
     @cached_property
+    def names(self) -> tuple[str, ...]:
+        """What runs here, in the order in which it starts."""
+        mlflow = ("mlflow",) if addresses.mlflow_wanted(self.given) else ()
+        warm = ("warm",) if self.given.launcher == "local" else ()
+        return (*servers.wanted(self.given), *mlflow, *warm, *AIRFLOW)
+
+    @cached_property
     def ports(self) -> dict[str, int]:
         """Ports of the services that have one: those they run on, or free ones."""
         known = self.processes.known()
         ports = {}
-        for name, preferred in PREFERRED.items():
-            before = known[name].port or preferred if name in known else preferred
+        for name in (name for name in PREFERRED if name in self.names):
+            before = known[name].port or PREFERRED[name] if name in known else PREFERRED[name]
             alive = name in known and known[name].alive
-            ports[name] = before if alive else free_port(before)
+            ports[name] = before if alive else free_port(before, self.given.host)
         return ports
 
     def dead(self) -> list[str]:
         """Give the names of the services that do not run."""
         known = self.processes.known()
-        return [name for name in NAMES if name not in known or not known[name].alive]
+        return [name for name in self.names if name not in known or not known[name].alive]
 
     def require(self, name: str) -> None:
         """Make sure that a service runs.
@@ -87,18 +97,14 @@ class Services:
     @property
     def airflow_url(self) -> str:
         """Address of Airflow's UI and API."""
-        return f"http://127.0.0.1:{self.ports['api-server']}"
+        return f"http://{self.given.host}:{self.ports['api-server']}"
 
     @cached_property
     def environment(self) -> Environment:
         """The environment that tasks are given: with these services' addresses."""
-        return self.given.model_copy(
-            update={
-                "home": self.home,
-                "mlflow_url": f"http://127.0.0.1:{self.ports['mlflow']}",
-                "warm_socket": self.socket,
-            }
-        )
+        warm = self.socket if "warm" in self.names else None
+        found = addresses.resolve(self.given, self.ports)
+        return found.model_copy(update={"warm_socket": warm})
 
     @cached_property
     def socket(self) -> Path:
@@ -111,8 +117,17 @@ class Services:
 
     @property
     def present(self) -> Environment:
-        """The environment as it is: with the addresses of services, if they run."""
-        return self.environment if "mlflow" not in self.dead() else self.given
+        """The environment as it is: with the addresses of services, if they run.
+
+        Raises:
+            BackendError: A server that holds state does not run.
+        """
+        if self.given.profile == "embedded":
+            return self.environment if "mlflow" not in self.dead() else self.given
+        for name in servers.wanted(self.given):
+            self.require(name)
+        self.environment.enter()
+        return self.environment
 
     @property
     def login(self) -> Login:
@@ -123,23 +138,42 @@ class Services:
         """Start what does not run and wait until all answer; give the names of what was started.
 
         Raises:
+            ConfigError: A program is not there.
             BackendError: A service ended or does not answer; with the end of its log.
         """
         missing = self.dead()
-        if not missing:
-            return []
-        if self._moved() and len(missing) < len(NAMES):
-            # The others have been told the old addresses.
+        servers.require([name for name in missing if name in servers.SERVERS])
+        if missing:
+            self.processes.end_strays()  # they may sit on the ports
+        if addresses.remember(self.given) or (missing and self._moved()):
+            # What runs has been told other addresses.
             self.down()
-            missing = list(NAMES)
-        self.processes.end_strays()
-        Control(self.environment.control).migrate()
+            missing = list(self.names)
+        if missing:
+            self._bring_up(missing, on_ready)
+        self.environment.enter()
+        return missing
+
+    def _bring_up(self, missing: Sequence[str], on_ready: Callable[[str, float], None]) -> None:
         began = time.monotonic()
-        for name in missing:
+        stores = [name for name in missing if name in servers.SERVERS]
+        for name in stores:
+            self._start(name)
+        self._await(stores, began, on_ready)
+        if self.given.profile == "servers":
+            layout.make(self.given, self.environment, self._at("postgres"))
+        Control(self.environment.control).migrate()
+        others = [name for name in missing if name not in stores]
+        for name in others:
             if name in AIRFLOW:
                 self._migrate_airflow()
             self._start(name)
-        waiting = list(missing)
+        self._await(others, began, on_ready)
+
+    def _await(
+        self, names: Sequence[str], began: float, on_ready: Callable[[str, float], None]
+    ) -> None:
+        waiting = list(names)
         while waiting:
             for name in [n for n in waiting if self.ready(n)]:
                 waiting.remove(name)
@@ -147,13 +181,17 @@ class Services:
             for name in waiting:
                 self._expect(name, time.monotonic() - began)
             time.sleep(POLL_SECONDS)
-        return missing
 
     def down(self) -> list[str]:
-        """End every service, and what those that were killed left; give the names that ran."""
+        """End every service, and what those that were killed left; give the names that ran.
+
+        What holds state ends last: the others still write to it.
+        """
         running = {n: r for n, r in self.processes.known().items() if r.alive}
-        with ThreadPoolExecutor(len(NAMES)) as pool:
-            list(pool.map(lambda one: tree.end(one.pid, grace=STOP_SECONDS), running.values()))
+        for stores in (False, True):
+            wave = [n for n in running if (n in servers.SERVERS) is stores]
+            with ThreadPoolExecutor(len(running) or 1) as pool:
+                list(pool.map(self.processes.end, wave))
         self.processes.end_strays()
         return list(running)
 
@@ -162,6 +200,12 @@ class Services:
         return any(name in known and known[name].port != p for name, p in self.ports.items())
 
     def _start(self, name: str) -> Running:
+        if name in servers.SERVERS:
+            server, place = servers.SERVERS[name], self._place(name)
+            server.prepare(place)
+            return self.processes.start(
+                name, server.argv(place), server.environ(place), port=place.port, user=server.user
+            )
         if name == "warm":
             self.socket.unlink(missing_ok=True)
         return self.processes.start(
@@ -173,27 +217,49 @@ class Services:
             return [sys.executable, "-m", "ml_launch.warm", str(self.socket)]
         if name == "mlflow":
             return [
-                *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"),
+                *(sys.executable, "-m", "mlflow", "server", "--host", self.given.host),
                 *("--port", str(self.ports["mlflow"]), "--workers", "1"),
-                *("--backend-store-uri", f"sqlite:///{self.home}/mlflow.db"),
-                *("--artifacts-destination", (self.home / "mlflow").as_uri()),
             ]
         return [sys.executable, "-m", "airflow", name]
 
     def _environ(self) -> dict[str, str]:
-        home, port = self.home / "airflow", self.ports["api-server"]
+        """Give what MLflow, the warm launcher and Airflow are told."""
+        databases = {n: f"sqlite:///{self.home}/{n}.db" for n in ("airflow", "mlflow")}
+        artifacts = (self.home / "mlflow").as_uri()
+        if self.given.profile == "servers":
+            databases = {
+                name: addresses.database(self.given, self._at("postgres"), name).render_as_string(
+                    hide_password=False
+                )
+                for name in databases
+            }
+            artifacts = layout.artifacts(self.environment)
+        port = self.ports["api-server"]
         return {
             **self.environment.variables(),
-            **settings.variables(home, self.airflow_url, port),
+            **settings.variables(
+                self.home / "airflow", self.given.host, port, databases["airflow"]
+            ),
+            "MLFLOW_BACKEND_STORE_URI": databases["mlflow"],
+            "MLFLOW_ARTIFACTS_DESTINATION": artifacts,
         }
 
+    def _place(self, name: str) -> servers.Place:
+        return servers.Place(self.home, self.given.host, self.ports[name])
+
+    def _at(self, name: str) -> str:
+        return f"{self.given.host}:{self.ports.get(name, PREFERRED[name])}"
+
     def _migrate_airflow(self) -> None:
-        done = self.home / "airflow" / f"migrated-{version('apache-airflow')}"
+        environ = self._environ()
+        database = environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+        mark = hashlib.sha256(database.encode()).hexdigest()[:8]
+        done = self.home / "airflow" / f"migrated-{version('apache-airflow')}-{mark}"
         if done.is_file():
             return
         log = self.home / "logs" / "airflow-migrate.log"
         argv = [sys.executable, "-m", "airflow", "db", "migrate"]
-        if call(argv, self._environ(), log):
+        if call(argv, environ, log):
             raise BackendError(f"Airflow's database cannot be made; see {log}")
         done.touch()
 
@@ -213,6 +279,8 @@ class Services:
         running = self.processes.known().get(name)
         if running is None or not running.alive:
             return False
+        if name in servers.SERVERS:
+            return servers.SERVERS[name].ready(self._place(name))
         if name == "warm":
             return self.socket.exists()
         if name == "mlflow":
@@ -230,22 +298,3 @@ def _answers(url: str) -> str | None:
     except httpx.HTTPError:
         return None
     return answer.text if answer.is_success else None
-
-
-def free_port(preferred: int) -> int:
-    """Give a port that nobody listens on: the preferred one, or the next.
-
-    Raises:
-        BackendError: None of the next 200 is free.
-    """
-    for port in range(preferred, preferred + PORTS_TRIED):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise BackendError(
-        f"ports {preferred} to {preferred + PORTS_TRIED - 1} are taken; free one of them"
-    )

@@ -1,9 +1,11 @@
-"""How Airflow and MLflow are set up on a laptop: as environment variables."""
+"""How Airflow and MLflow are set up: as environment variables; and what is kept secret."""
 
 from __future__ import annotations
 
 import json
+import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PASSWORDS = "passwords.json"
+PSYCOPG = "postgresql+psycopg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +30,20 @@ def login(home: Path) -> Login:
     """Give the only user, with a password that is drawn once and kept in Airflow's folder."""
     file = home / PASSWORDS
     if not file.is_file():
-        _keep(file, json.dumps({"admin": secrets.token_urlsafe(9)}))
+        keep(file, json.dumps({"admin": secrets.token_urlsafe(9)}))
     return Login("admin", json.loads(file.read_text())["admin"])
 
 
-def variables(home: Path, url: str, port: int) -> dict[str, str]:
-    """Give the environment of all services.
+def variables(home: Path, host: str, port: int, database: str) -> dict[str, str]:
+    """Give the environment of Airflow and of MLflow.
 
     Args:
         home: Airflow's folder.
-        url: Address of its API server.
+        host: Where its API server listens.
         port: The port of that.
+        database: SQLAlchemy address of its database.
     """
+    url = f"http://{host}:{port}"
     user = login(home).user
     airflow = {
         "CORE__LOAD_EXAMPLES": "False",
@@ -49,13 +54,13 @@ def variables(home: Path, url: str, port: int) -> dict[str, str]:
         "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{user}:admin",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / PASSWORDS),
-        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
-        "API__HOST": "127.0.0.1",
+        "DATABASE__SQL_ALCHEMY_CONN": database,
+        "API__HOST": host,
         "API__PORT": str(port),
         "API__BASE_URL": url,
         "API__WORKERS": "1",
-        "API__SECRET_KEY": _secret(home / "api.secret"),
-        "API_AUTH__JWT_SECRET": _secret(home / "jwt.secret"),
+        "API__SECRET_KEY": secret(home / "api.secret"),
+        "API_AUTH__JWT_SECRET": secret(home / "jwt.secret"),
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
         # Work of a scheduler that was killed is found again within half a minute.
@@ -68,9 +73,16 @@ def variables(home: Path, url: str, port: int) -> dict[str, str]:
         "DAG_PROCESSOR__REFRESH_INTERVAL": "15",
         "USAGE_DATA_COLLECTION__ENABLED": "False",
     }
+    if database.startswith(PSYCOPG):
+        # Of its own accord Airflow would want asyncpg.
+        airflow["DATABASE__SQL_ALCHEMY_CONN_ASYNC"] = database.replace(
+            PSYCOPG, f"{PSYCOPG}_async", 1
+        )
     return {
         **{f"AIRFLOW__{name}": value for name, value in airflow.items()},
         "AIRFLOW_HOME": str(home),
+        # Airflow's titles of processes would lie over the mark that strays are found by.
+        "SPT_NOENV": "1",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
@@ -78,13 +90,24 @@ def variables(home: Path, url: str, port: int) -> dict[str, str]:
     }
 
 
-def _secret(file: Path) -> str:
+def secret(file: Path) -> str:
+    """Give what is drawn once and kept in a file that its owner alone reads."""
     if not file.is_file():
-        _keep(file, secrets.token_urlsafe(32))
+        draft = _draft(file, secrets.token_urlsafe(32))
+        with suppress(FileExistsError):  # another command has drawn it
+            file.hardlink_to(draft)
+        draft.unlink()
     return file.read_text()
 
 
-def _keep(file: Path, text: str) -> None:
+def keep(file: Path, text: str) -> None:
+    """Write a file that its owner alone reads; it is seen whole or not at all."""
+    _draft(file, text).replace(file)
+
+
+def _draft(file: Path, text: str) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.touch(mode=0o600)
-    file.write_text(text)
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_text(text)
+    return draft

@@ -9,10 +9,10 @@ import psutil
 from ml_tasks import config
 from ml_tasks.errors import ExitCode
 from ml_tasks.io.control import Control
-from perennial import console
-from perennial.services import NAMES
+from perennial import console, servers
 
 if TYPE_CHECKING:
+    from ml_tasks.config import Pipeline
     from perennial.services import Services
 
 MEGABYTE = 2**20
@@ -30,7 +30,7 @@ def status(services: Services) -> int:
     """Show everything; the exit code tells whether all services run."""
     known = services.processes.known()
     rows: list[tuple[object, ...]] = []
-    for name in NAMES:
+    for name in services.names:
         running = known.get(name)
         if running is None or not running.alive:
             said = "not started" if running is None else f"ended; see {running.log}"
@@ -40,16 +40,19 @@ def status(services: Services) -> int:
         memory = psutil.Process(running.pid).memory_info().rss / MEGABYTE
         rows.append((name, state, running.pid, running.port or "", f"{memory:.0f} MB"))
     console.table("Services", ("service", "state", "pid", "port", "memory"), rows)
+    if set(services.dead()) & set(servers.wanted(services.given)):
+        console.fail("what the pipelines stand at is not known: perennial up")
+        return ExitCode.RETRY
     control = Control(services.environment.control)
     control.migrate()
     pipelines, faults = config.load_good(services.given.pipelines)
     standing = []
     for pipeline in pipelines:
-        windows, head = control.windows(pipeline.name), control.champion(pipeline.name)
+        head = control.champion(pipeline.name)
         standing.append(
             (
                 pipeline.name,
-                f"{len(windows)} windows, up to {windows[-1].end[:10]}" if windows else "no window",
+                _data(control, pipeline),
                 f"version {head.version} since {head.since[:19]}" if head else "no champion",
             )
         )
@@ -66,3 +69,15 @@ def status(services: Services) -> int:
         return ExitCode.RETRY
     addresses(services)
     return ExitCode.OK
+
+
+def _data(control: Control, pipeline: Pipeline) -> str:
+    """Say which windows are in, and what was published beside them by tasks that ran alone."""
+    if windows := control.windows(pipeline.name):
+        return f"{len(windows)} windows, up to {windows[-1].end[:10]}"
+    if published := control.publications(f"raw.{pipeline.label.source}"):
+        return (
+            f"{len(published)} windows published, up to {published[-1].end[:10]}; none went on to "
+            "materialise"
+        )
+    return "no window"

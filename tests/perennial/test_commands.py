@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -13,8 +14,9 @@ from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io import objects, runs
 from perennial import demo, doctor
 from perennial.__main__ import main
+from perennial.ports import free_port
 from perennial.processes import Processes, Running
-from perennial.services import Services, free_port
+from perennial.services import Services
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +55,11 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert name in said
 
 
+def test_it_says_which_version_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"perennial \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
 def test_a_wrong_word_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rnu"]) == 78
     assert "No such command 'rnu'" in capsys.readouterr().err
@@ -65,6 +72,9 @@ def test_tasks_run_by_name_and_find_what_they_need(
     for task in ("ingest", "validate"):
         assert main(["run", task, "--window", WEEK, "--run", "r"]) == 0
     assert "validate done in run r" in capsys.readouterr().out
+    assert main(["status"]) == 75
+    said = capsys.readouterr().out
+    assert "1 windows published, up to 2013-01-08; none went on to materialise" in said
     found = runs.results(environment, "flight_delays", "r")
     assert found["validate"].values["flights"]["published"] == 5957
     assert main(["run", "ingest", "--window", WEEK, "--run", "r"]) == 0
@@ -158,7 +168,7 @@ def test_a_taken_port_gives_the_next_free_one() -> None:
 
 
 def test_no_free_port_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perennial.services.PORTS_TRIED", 1)
+    monkeypatch.setattr("perennial.ports.PORTS_TRIED", 1)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
