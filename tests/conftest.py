@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import psycopg
 import pytest
+from ml_launch import tree
 
 from ml_tasks.config import Environment
+from perennial import servers
+from perennial.processes import Processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 READY_SECONDS = 120
 
@@ -34,9 +41,7 @@ def mlflow_server() -> Iterator[Callable[[Path], str]]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start(folder: Path) -> str:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = _free_port()
         env = {
             **os.environ,  # noqa: TID251 - a child's environment
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -74,3 +79,86 @@ def _answers(url: str) -> bool:
         return httpx.get(url, timeout=2).is_success
     except httpx.HTTPError:
         return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture(scope="session")
+def servers_home() -> Iterator[Path]:
+    """A folder that other users may enter: Postgres refuses root, and pytest's own are closed."""
+    home = Path(tempfile.mkdtemp(prefix="perennial-"))
+    home.chmod(0o711)
+    yield home
+    for running in Processes(home).known().values():
+        tree.end(running.pid, grace=0)
+    shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def server(servers_home: Path) -> Callable[[str], servers.Place]:
+    """Starts a real server by its name, once; without the program the test is skipped."""
+    started: dict[str, servers.Place] = {}
+
+    def start(name: str) -> servers.Place:
+        if name in started:
+            return started[name]
+        if missing := servers.SERVERS[name].missing():
+            if os.environ.get("CI"):  # noqa: TID251 - a switch of the tests
+                pytest.fail(f"CI has a program too few: {missing}")
+            pytest.skip(missing)
+        one, place = servers.SERVERS[name], servers.Place(servers_home, "127.0.0.1", _free_port())
+        one.prepare(place)
+        running = Processes(servers_home).start(
+            name, one.argv(place), one.environ(place), port=place.port, user=one.user
+        )
+        limit = time.monotonic() + READY_SECONDS
+        while not one.ready(place):
+            assert running.alive, Path(running.log).read_text()
+            assert time.monotonic() < limit, Path(running.log).read_text()
+            time.sleep(0.1)
+        started[name] = place
+        return place
+
+    return start
+
+
+@pytest.fixture
+def new_database(server: Callable[[str], servers.Place]) -> Callable[[], str]:
+    """Makes empty databases on a real Postgres; gives their addresses."""
+
+    def make() -> str:
+        place = server("postgres")
+        login = f"{servers.SUPERUSER}:{place.secret(servers.SUPERUSER)}@{place.address}"
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(f"postgresql://{login}/postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return f"postgresql+psycopg://{login}/{name}"
+
+    return make
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(
+    request: pytest.FixtureRequest, tmp_path: Path, new_database: Callable[[], str]
+) -> str:
+    """An empty database of either kind."""
+    if request.param == "postgres":
+        return new_database()
+    return f"sqlite:///{tmp_path}/control.db"
+
+
+@pytest.fixture
+def redis_url(server: Callable[[str], servers.Place]) -> str:
+    """A real Redis, empty."""
+    import redis
+
+    place = server("redis")
+    url = f"redis://:{place.secret('redis')}@{place.address}/0"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url

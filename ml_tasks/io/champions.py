@@ -77,9 +77,7 @@ class Champions(Database):
             PromotionLostError: Another version became champion meanwhile.
         """
         new = {"version": version, "run": run, "verdict_uri": verdict_uri, "since": now()}
-        with self.transaction() as tx:
-            if tx.dialect.name == "postgresql":
-                tx.execute(sa.text("LOCK TABLE heads, audit IN EXCLUSIVE MODE"))
+        with self.alone("heads and audit") as tx:
             row = tx.execute(sa.select(heads).where(heads.c.pipeline == pipeline)).one_or_none()
             if row is not None and (row.version, row.run) == (version, run):
                 return Head(**row._mapping)

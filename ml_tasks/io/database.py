@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,24 +20,34 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 BUSY_SECONDS = 30
+STUCK_SECONDS = 60
+PATIENCE = (
+    f"-c lock_timeout={BUSY_SECONDS}s -c idle_in_transaction_session_timeout={STUCK_SECONDS}s "
+    f"-c tcp_user_timeout={STUCK_SECONDS}s"
+)
+"""What Postgres is told: who stands still within a transaction loses it, and its locks."""
 
 
 class Database:
     """SQLite or Postgres, in which a transaction that reads and then writes is fenced."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, what: str = "control database") -> None:
         """Remember the address; nothing is opened yet.
 
         Args:
             url: SQLAlchemy address, such as `sqlite:////home/me/control.db`.
+            what: What it is, for messages.
         """
-        self.url = url
+        self.url, self._what = url, what
 
     @cached_property
     def engine(self) -> sa.Engine:
-        """The engine; transactions begin as writers, which is what fences on SQLite."""
+        """The engine; on SQLite transactions begin as writers, on Postgres rows are locked."""
         if not self.url.startswith("sqlite"):
-            return sa.create_engine(self.url, pool_pre_ping=True)
+            # A connection each: task processes are many and live long.
+            return sa.create_engine(
+                self.url, poolclass=sa.pool.NullPool, connect_args={"options": PATIENCE}
+            )
         file = sa.make_url(self.url).database
         if file and file != ":memory:":
             _make_folder(Path(file).parent)
@@ -63,8 +75,20 @@ class Database:
         try:
             with self.engine.begin() as connection:
                 yield connection
-        except sa.exc.OperationalError as fault:
-            raise BackendError(f"control database {self._shown}: {said(fault.orig)}") from fault
+        except (sa.exc.OperationalError, sa.exc.InternalError) as fault:
+            raise BackendError(f"{self._what} {self._shown}: {said(fault.orig)}") from fault
+
+    @contextmanager
+    def alone(self, what: str) -> Iterator[sa.Connection]:
+        """Open a transaction that waits for others of the same name: also where there is no row.
+
+        Raises:
+            BackendError: The database did not answer or stayed locked.
+        """
+        with self.transaction() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_number(what))))
+            yield connection
 
     @property
     def _shown(self) -> str:
@@ -77,9 +101,7 @@ class Database:
 
         settings = Config()
         settings.set_main_option("script_location", str(MIGRATIONS))
-        with self.transaction() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7043225)"))
+        with self.alone("migrations") as connection:
             settings.attributes["connection"] = connection
             command.upgrade(settings, "head")
 
@@ -89,6 +111,18 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
         raise BackendError(f"control database: {folder} cannot be made: {said(fault)}") from fault
+
+
+def _number(name: str) -> int:
+    """Give the number by which Postgres knows a lock."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+
+
+def clock(tx: sa.Connection) -> float:
+    """Give the seconds since 1970 by one clock for all: on Postgres the server's."""
+    if tx.dialect.name != "postgresql":
+        return time.time()
+    return float(tx.execute(sa.select(sa.extract("epoch", sa.func.clock_timestamp()))).scalar_one())
 
 
 def now() -> str:

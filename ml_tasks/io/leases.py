@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ml_tasks.errors import LeaseHeldError, LeaseLostError
-from ml_tasks.io.database import Database
+from ml_tasks.io.database import Database, clock
 from ml_tasks.io.schema import leases
 
 if TYPE_CHECKING:
@@ -103,9 +103,10 @@ class Leases(Database):
             )
 
     def _take(self, resource: str, holder: str, attempt: int, seconds: float) -> Lease:
-        now = time.time()
-        wanted = {"holder": holder, "attempt": attempt, "released": False, "expires": now + seconds}
-        with self.transaction() as tx:
+        wanted = {"holder": holder, "attempt": attempt, "released": False}
+        with self.alone(f"lease {resource}") as tx:
+            now = clock(tx)
+            wanted["expires"] = now + seconds
             row = tx.execute(
                 sa.select(leases).where(leases.c.resource == resource).with_for_update()
             ).one_or_none()

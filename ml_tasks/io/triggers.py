@@ -51,9 +51,7 @@ class Triggers(Database):
         """
         names = {"pipeline": pipeline, "cause": cause, "window": window, "replay": replay or ""}
         identity = hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()[:16]
-        with self.transaction() as tx:
-            if tx.dialect.name == "postgresql":
-                tx.execute(sa.text("LOCK TABLE triggers IN EXCLUSIVE MODE"))
+        with self.alone(f"trigger {identity}") as tx:
             row = tx.execute(sa.select(triggers).where(triggers.c.id == identity)).one_or_none()
             if row is None:
                 tx.execute(

@@ -15,8 +15,8 @@ from ml_tasks.io.control import Control
 PROMOTERS = 16
 
 
-def test_races_on_control(tmp_path: Path, full: bool) -> None:
-    races, url = 1_000 if full else 50, f"sqlite:///{tmp_path}/control.db"
+def test_races_on_control(database_url: str, full: bool) -> None:
+    races, url = 1_000 if full else 50, database_url
     script = Path(__file__).with_name("promoters.py")
     done = subprocess.run(
         [sys.executable, str(script), url, str(races), str(PROMOTERS)],

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -14,15 +16,15 @@ from ml_tasks.errors import (
     PromotionLostError,
 )
 from ml_tasks.io import schema
-from ml_tasks.io.control import Control
+from ml_tasks.io.control import Control, Lease
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 
 @pytest.fixture
-def control(tmp_path: Path) -> Control:
-    made = Control(f"sqlite:///{tmp_path}/control.db")
+def control(database_url: str) -> Control:
+    made = Control(database_url)
     made.migrate()
     return made
 
@@ -34,11 +36,10 @@ def promote(control: Control, version: str, expected: str | None, run: str = "r"
     return head.version
 
 
-def test_migrations_make_the_declared_tables_and_may_run_at_once(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/c.db"
+def test_migrations_make_the_declared_tables_and_may_run_at_once(database_url: str) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: Control(url).migrate(), range(8)))
-    found = sa.inspect(sa.create_engine(url))
+        list(pool.map(lambda _: Control(database_url).migrate(), range(8)))
+    found = sa.inspect(sa.create_engine(database_url))
     for table in schema.metadata.sorted_tables:
         assert {c["name"] for c in found.get_columns(table.name)} == set(table.columns.keys())
 
@@ -118,6 +119,34 @@ class TestLease:
             list(pool.map(work, "abcdef"))
         assert inside == []
 
+    def test_many_take_the_same_one_for_the_first_time(self, control: Control) -> None:
+        """Where there is no row yet, there is none to lock."""
+        for race in range(20):
+
+            def take(name: str, resource: str = f"new {race}") -> int:
+                with control.lease(resource, holder=name, attempt=1, wait=30) as lease:
+                    return lease.token
+
+            with ThreadPoolExecutor(6) as pool:
+                assert sorted(pool.map(take, "abcdef")) == [1, 2, 3, 4, 5, 6]
+
+    def test_who_checks_holds_it_until_the_transaction_ends(self, control: Control) -> None:
+        order: list[str] = []
+
+        def take_over() -> None:
+            with control.lease("x", holder="a/t", attempt=2):
+                order.append("taken")
+
+        with ThreadPoolExecutor(1) as pool, contextlib.ExitStack() as kept:
+            lease = kept.enter_context(control.lease("x", holder="a/t", attempt=1))
+            with control.transaction() as tx:
+                lease.check_within(tx)
+                waiting = pool.submit(take_over)
+                time.sleep(0.3)
+                order.append("written")
+            waiting.result(30)
+        assert order == ["written", "taken"]
+
 
 class TestTriggers:
     def test_the_same_wish_is_one_trigger(self, control: Control) -> None:
@@ -192,6 +221,34 @@ class TestPromotion:
         with control.transaction() as tx:
             tx.execute(sa.text(change))
         assert control.verify_audit() in (2, 3)
+
+
+def test_who_stands_still_in_a_transaction_loses_it(
+    new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience = "-c lock_timeout=30s -c idle_in_transaction_session_timeout=1s"
+    monkeypatch.setattr("ml_tasks.io.database.PATIENCE", patience)
+    control = Control(new_database())
+    control.migrate()
+
+    def stand_still(lease: Lease) -> None:
+        with control.transaction() as tx:
+            lease.check_within(tx)
+            with control.lease("x", holder="a/t", attempt=2) as second:
+                assert second.took_over
+            lease.check_within(tx)
+
+    with (
+        control.lease("x", holder="a/t", attempt=1) as first,
+        pytest.raises(BackendError, match="idle-in-transaction timeout"),
+    ):
+        stand_still(first)
+
+
+def test_a_postgres_that_is_away_is_said_without_its_password() -> None:
+    away = Control("postgresql+psycopg://me:word@127.0.0.1:9/control")
+    with pytest.raises(BackendError, match=r"postgresql\+psycopg://me:\*\*\*@127.0.0.1:9/control"):
+        away.champion("p")
 
 
 def test_a_database_that_is_away() -> None:

@@ -1,18 +1,13 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from ml_tasks.io.control import Control
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 @pytest.fixture
-def control(tmp_path: Path) -> Control:
-    made = Control(f"sqlite:///{tmp_path}/control.db")
+def control(database_url: str) -> Control:
+    made = Control(database_url)
     made.migrate()
     return made
 
