@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks.errors import ConfigError
+from ml_tasks.io.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime, timedelta
+    from pathlib import Path
 
     import pandas as pd
     import pyarrow as pa
@@ -27,29 +29,51 @@ def store(environment: Environment, snapshots: Mapping[str, int] | None = None) 
 
     folder = environment.home / "feast"
     folder.mkdir(parents=True, exist_ok=True)
-    return FeatureStore(
-        config=RepoConfig(
-            project="perennial",
-            provider="local",
-            registry={
-                "path": str(folder / "registry.db"),
-                "registry_store_type": "feature_repo.registry_store.WholeRegistryStore",
-            },
-            offline_store={
-                "type": "feature_repo.offline_store.LakeOfflineStore",
-                "catalog": environment.catalog,
-                "warehouse": environment.warehouse_root,
-                "properties": environment.catalog_properties,
-                "snapshots": dict(snapshots or {}),
-            },
-            online_store={
-                "type": "feature_repo.online_store.ForwardSqliteOnlineStore",
-                "path": str(folder / "online.db"),
-            },
-            entity_key_serialization_version=3,
-            repo_path=str(folder),
-        )
+    servers = environment.profile == "servers"
+    config = RepoConfig(
+        project="perennial",
+        provider="local",
+        offline_store={
+            "type": "feature_repo.offline_store.LakeOfflineStore",
+            "catalog": environment.catalog,
+            "warehouse": environment.warehouse_root,
+            "properties": environment.catalog_properties,
+            "snapshots": dict(snapshots or {}),
+        },
+        entity_key_serialization_version=3,
+        repo_path=str(folder),
+        **(_on_servers(environment) if servers else _in_files(folder)),
     )
+    if not servers:
+        return FeatureStore(config=config)
+    # Opened for the first time it makes its tables: one at a time.
+    with Database(environment.feast, "Feast's registry").alone("open"):
+        opened = FeatureStore(config=config)
+        _ = opened.registry
+    return opened
+
+
+def _in_files(folder: Path) -> dict[str, Any]:
+    return {
+        "registry": {
+            "path": str(folder / "registry.db"),
+            "registry_store_type": "feature_repo.registry_store.WholeRegistryStore",
+        },
+        "online_store": {
+            "type": "feature_repo.online_store.ForwardSqliteOnlineStore",
+            "path": str(folder / "online.db"),
+        },
+    }
+
+
+def _on_servers(environment: Environment) -> dict[str, Any]:
+    return {
+        "registry": {"registry_type": "sql", "path": environment.feast},
+        "online_store": {
+            "type": "feature_repo.redis_online_store.ForwardRedisOnlineStore",
+            "url": environment.redis,
+        },
+    }
 
 
 def apply(opened: FeatureStore) -> None:
