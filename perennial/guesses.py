@@ -76,14 +76,22 @@ def event_time(frame: pl.DataFrame, kinds: Mapping[str, str], given: str, known_
     return named[0] if named else filled[0]
 
 
-def key(frame: pl.DataFrame, kinds: Mapping[str, str], event: str, label: str) -> tuple[str, ...]:
+def key(
+    frame: pl.DataFrame,
+    kinds: Mapping[str, str],
+    event: str,
+    label: str,
+    given: tuple[str, ...] = (),
+) -> tuple[str, ...]:
     """Give the columns that name a row: an id, the time, or the time and one or two more.
 
     Raises:
-        ConfigError: No such choice names each row.
+        ConfigError: No such choice names each row, or what a person said it is does not.
     """
     from itertools import combinations
 
+    if given:
+        return _hold(frame, kinds, given)
     parts = [
         n for n, k in kinds.items() if k in ("string", "int64", "bool") and n not in (event, label)
     ]
@@ -104,6 +112,21 @@ def key(frame: pl.DataFrame, kinds: Mapping[str, str], event: str, label: str) -
         "the columns that do, one --key each; where there are none, add the row's number to the "
         "data"
     )
+
+
+def _hold(frame: pl.DataFrame, kinds: Mapping[str, str], given: tuple[str, ...]) -> tuple[str, ...]:
+    """Hold a key that a person gave against the rows."""
+    if unknown := sorted(set(given) - set(kinds)):
+        raise ConfigError(f"--key: came {unknown}, wanted some of {list(kinds)}")
+    if empty := [name for name in given if kinds[name].endswith("?")]:
+        raise ConfigError(f"--key: {empty} are empty in some rows, wanted a value in each")
+    if (twice := repeated(frame, given)) > REPEATED * frame.height:
+        one = frame.filter(frame.select(given).is_duplicated()).select(given).row(0, named=True)
+        raise ConfigError(
+            f"--key {' and '.join(given)}: {twice} of {frame.height} rows bear the key of one "
+            f"before, such as {one}; wanted columns that name each row once, one --key each"
+        )
+    return given
 
 
 def repeated(frame: pl.DataFrame, names: Sequence[str]) -> int:

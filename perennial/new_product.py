@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import ValidationError
+import typer
 
 from ml_tasks import config
+from ml_tasks.config.wording import SLUG
 from ml_tasks.errors import BackendError, ConfigError, ExitCode
 from ml_tasks.result import Window
 from perennial import check, console, guesses, kinds
+from perennial.given import environment
 from perennial.product_text import Draft, render
+from perennial.sample import look
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from pathlib import Path
 
     import polars as pl
 
     from ml_tasks.config import Environment, Pipeline
-    from ml_tasks.sources.delivery import Delivery
+    from perennial.sample import Rows
 
 TOLD = ("label", "event_time", "key", "known_at", "task")
-EVER = Window.parse("1970-01-01/1970-01-02")
-"""A glob without dates asks for no window."""
-DELIMITERS = ",;\t|"
-KINDS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +41,36 @@ class Wish:
     """When the label became known."""
     task: str = ""
     positive: str = ""
+    query: str = ""
+    """What is asked of a database."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """The data as it lies there."""
-
-    kind: str
-    params: dict[str, Any]
-    deliveries: tuple[Delivery, ...]
-    frame: pl.DataFrame
-    """All rows; text where the files say no more."""
+def command(
+    name: Annotated[str, typer.Argument(help="Its name: lower case letters, digits and _.")],
+    source: Annotated[
+        str,
+        typer.Option(
+            help="CSV (packed or not) or Parquet: a file, a folder, a glob; file:// or s3://. "
+            "Or a database: its SQLAlchemy address, with --query."
+        ),
+    ],
+    query: Annotated[
+        str, typer.Option(help="SELECT with :start and :end, what a database is asked.")
+    ] = "",
+    label: Annotated[str, typer.Option(help="Column that is to be predicted.")] = "",
+    event_time: Annotated[str, typer.Option(help="Column that says when a row happened.")] = "",
+    key: Annotated[
+        list[str] | None, typer.Option(help="Column that names a row; once for each.")
+    ] = None,
+    known_at: Annotated[
+        str, typer.Option(help="Column that says when the label became known.")
+    ] = "",
+    task: Annotated[str, typer.Option(help="classification or regression.")] = "",
+    positive: Annotated[str, typer.Option(help="Value of the label that is the yes.")] = "",
+) -> int:
+    """Look at data and write a pipeline's YAML that runs, with what was guessed marked."""
+    told = (label, event_time, tuple(key or ()), known_at, task, positive, query)
+    return run(environment(), Wish(name, source, *told))
 
 
 def run(environment: Environment, wish: Wish) -> int:
@@ -66,17 +82,23 @@ def run(environment: Environment, wish: Wish) -> int:
     """
     path = environment.pipelines / f"{wish.name}.yaml"
     if not re.fullmatch(r"[a-z][a-z0-9_]{1,62}", wish.name):
-        raise ConfigError(f"name: came {wish.name!r}, wanted lower case letters, digits and _")
+        raise ConfigError(f"name: came {wish.name!r}, wanted {SLUG}")
     if path.exists():
         raise ConfigError(f"{path}: there is such a product already; choose another name")
     if wish.task not in ("", "classification", "regression"):
         raise ConfigError(f"--task: came {wish.task!r}, wanted classification or regression")
-    rows = look(environment, wish.source)
+    rows = look(environment, wish.source, wish.query)
     made = draft(rows, wish)
     text, calendar = render(made), made.calendar
     pipeline = config.parse(text, path)
-    _write(environment, path, text)
     good, bad, reason = _fitting(pipeline, rows, Window.parse(f"{calendar.start}/{calendar.until}"))
+    tolerated = pipeline.validation.tolerated_bad_share
+    if bad > tolerated * (good + bad):
+        raise ConfigError(
+            f"{bad} of {good + bad} rows would go to quarantine, tolerated are {tolerated:.0%}; "
+            f"the first: {reason}; mend the data"
+        )
+    _write(environment, path, text)
     console.say(f"[green]{path}[/green]: {good} rows of {calendar.start} to {calendar.end}")
     if bad:
         console.say(f"{bad} rows will go to quarantine; the first: {reason}")
@@ -96,107 +118,6 @@ def run(environment: Environment, wish: Wish) -> int:
     return ExitCode.OK
 
 
-def look(environment: Environment, source: str) -> Rows:
-    """Read the files of a path, folder or glob.
-
-    Raises:
-        ConfigError: There are none, or they are neither CSV nor Parquet, or hold no rows.
-        BackendError: Their store does not answer.
-    """
-    from ml_tasks.sources import csv, files, parquet
-
-    address, ending = _address(source)
-    kind = KINDS[ending]
-    glob = re.sub(r"{.*?}", "*", address)
-    params: dict[str, Any] = {"path": address}
-    try:
-        files.FileParams.model_validate(params)
-        if kind == "parquet":
-            found = list(files.read(glob, EVER, environment, parquet.decode))
-        else:
-            params |= _delimiter(environment, glob)
-            decode = partial(csv.decode, params=csv.Params.model_validate(params))
-            found = list(files.read(glob, EVER, environment, decode))
-    except ValidationError as fault:
-        raise ConfigError(config.explain(fault, f"--source {source}")) from fault
-    except OSError as fault:
-        raise BackendError(f"--source {source}: cannot be read: {fault}") from fault
-    frame = _together(source, found)
-    if kind == "csv" and (words := kinds.null_words(frame)):
-        import polars as pl
-
-        params["null_values"] = ["", *words]
-        texts = pl.col(pl.String)
-        frame = frame.with_columns(pl.when(~texts.is_in(list(words))).then(texts))
-        decode = partial(csv.decode, params=csv.Params.model_validate(params))
-        found = list(files.read(glob, EVER, environment, decode))
-    return Rows(kind, params, tuple(found), frame)
-
-
-def _address(source: str) -> tuple[str, str]:
-    """Give an address that the file sources take, and its ending."""
-    if "://" not in source:
-        place = Path(source).expanduser().absolute()
-        if place.is_dir():
-            endings = sorted({p.suffix for p in place.iterdir()} & set(KINDS))
-            if len(endings) != 1:
-                raise ConfigError(
-                    f"--source {source}: a folder with files of {endings or 'no known kind'}, "
-                    f"wanted one kind of {sorted(KINDS)}, or a glob"
-                )
-            place /= f"*{endings[0]}"
-        source = f"file://{place}".replace("%", "%25")
-    ending = Path(source).suffix.lower()
-    if ending not in KINDS:
-        raise ConfigError(f"--source {source}: came {ending!r}, wanted one of {sorted(KINDS)}")
-    return source, ending
-
-
-def _delimiter(environment: Environment, glob: str) -> dict[str, str]:
-    """Guess what stands between values: what the first line has most of."""
-    from ml_tasks.sources import files
-
-    heads: list[str] = []
-
-    def keep(data: bytes) -> tuple[tuple[()], tuple[()]]:
-        heads.append(data.split(b"\n", 1)[0].decode())
-        return (), ()
-
-    next(files.read(glob, EVER, environment, keep), None)
-    if not heads:
-        return {}
-    best = max(DELIMITERS, key=heads[0].count)
-    return {} if best == "," else {"delimiter": best}
-
-
-def _together(source: str, found: Sequence[Delivery]) -> pl.DataFrame:
-    import polars as pl
-    import pyarrow as pa
-
-    if not found:
-        raise ConfigError(f"--source {source}: no file lies there")
-    if faults := [d for d in found if d.fault is not None]:
-        raise ConfigError(f"--source {source}: {faults[0].uri} cannot be read: {faults[0].fault}")
-    frames = []
-    for one in found:
-        names = one.batches[0].schema.names if one.batches else []
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ConfigError(f"{one.uri}: columns {twice} come twice; rename them in the data")
-        if one.batches:
-            frames.append(pl.DataFrame(pl.from_arrow(pa.Table.from_batches(one.batches))))
-    if not sum(frame.height for frame in frames):
-        broken = [
-            f"; {len(d.broken)} lines are none: {d.broken[0].reason}" for d in found if d.broken
-        ]
-        raise ConfigError(
-            f"--source {source}: {len(found)} files without a row{''.join(broken[:1])}"
-        )
-    try:
-        return pl.concat(frames, how="diagonal_relaxed")
-    except pl.exceptions.PolarsError as fault:
-        raise ConfigError(f"--source {source}: the files differ in their types: {fault}") from fault
-
-
 def draft(rows: Rows, wish: Wish) -> Draft:
     """Guess all that was not told.
 
@@ -214,9 +135,7 @@ def draft(rows: Rows, wish: Wish) -> Draft:
     read = rows.frame.select(typed(rows.frame, name, kind) for name, kind in known.items())
     read = read.filter(pl.col(event).is_not_null())
     asked = guesses.label(read, known, wish.label, positive=wish.positive, task=wish.task)
-    if unknown := sorted(set(wish.key) - set(known)):
-        raise ConfigError(f"--key: came {unknown}, wanted some of {list(known)}")
-    key = wish.key or guesses.key(read, known, event, asked.column)
+    key = guesses.key(read, known, event, asked.column, wish.key)
     answers = evaluate(read.to_arrow(), {"label": asked.expression})
     labels = pl.DataFrame(pl.from_arrow(answers))["label"].cast(pl.Float64)
     kept, left_out = guesses.features(read, known, asked, labels, event)

@@ -49,6 +49,11 @@ def read(
     window: Window,
     environment: Environment,  # noqa: ARG001
 ) -> Iterator[Delivery]:
+    """Give one delivery: the query's answer for the window."""
+    return answer(params, window)
+
+
+def answer(params: Params, window: Window) -> Iterator[Delivery]:
     """Give one delivery: the query's answer for the window.
 
     Raises:

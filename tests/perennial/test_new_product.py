@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import sqlite3
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -10,11 +13,11 @@ import pytest
 import yaml
 
 from ml_tasks import config
+from ml_tasks.io import objects
 from perennial.__main__ import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Write = Callable[..., str]
 
@@ -136,6 +139,9 @@ NO_TIME = {"day": None}
         ({}, ["--label", "shop", "--task", "regression"], "label shop is string, no number"),
         ({}, ["--label", "sold", "--task", "guess"], "--task: came 'guess', wanted classification"),
         ({}, ["--label", "sold", "--key", "x"], "--key: came ['x'], wanted some of"),
+        ({}, ["--label", "sold", "--key", "rain"], "--key: ['rain'] are empty in some rows"),
+        ({}, ["--label", "sold", "--key", "shop"],
+         "--key shop: 78 of 80 rows bear the key of one before, such as {'shop': 'south'}; wanted"),
         ({}, ["--label", "sold", "--known-at", "shop"], "--known-at shop: came string, wanted a"),
         (NO_TIME, ["--label", "sold"],
          "no column says when a row happened: came shop (string, such as ['south'])"),
@@ -169,12 +175,12 @@ def test_what_cannot_be_guessed_is_asked_for_in_a_line(
     [
         ("nowhere.csv", "no file lies there"),
         ("nowhere.xls", "came '.xls', wanted one of"),
-        ("empty.csv", "cannot be read: CSV parse error: Empty CSV file"),
+        ("empty.csv", "cannot be read: the file is empty, wanted a first line"),
         ("head.csv", "1 files without a row"),
         ("comment.csv", "1 files without a row; 2 lines are none: line has 2 values, wanted 1"),
         ("garbage.parquet", "Parquet magic bytes not found"),
         ("twice.csv", "columns ['a'] come twice"),
-        ("ftp://x/y.csv", "path of file:// or s3://"),
+        ("ftp://x/y.csv", "--source ftp://…: files lie at file:// or s3://"),
         ("latin.csv", "no UTF-8 text: byte 0xf6 in line 1"),
         ("x/{week}/y.csv", "wanted path with only"),
         (".", "a folder with files of"),
@@ -229,6 +235,108 @@ def test_parquet_a_folder_and_a_dated_glob(folder: Path, tmp_path: Path) -> None
     assert one.sources["dated"].columns["visitors"] == "float64"
     assert one.sources["dated"].key == ("id",)
     assert "id" not in one.features.columns
+
+
+def packed(path: str) -> str:
+    plain = Path(path)
+    plain.with_suffix(".csv.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    plain.unlink()
+    return f"{path}.gz"
+
+
+def test_packed_files_and_a_folder_of_them(folder: Path, write: Write, tmp_path: Path) -> None:
+    assert new(packed(write("in.csv", separator=";")), "--label", "sold", name="file") == 0
+    assert new(str(tmp_path), "--label", "sold", name="whole") == 0
+    assert main(["config", "check", "file"]) == 0
+    one, two = (config.load(n, folder).sources[n] for n in ("file", "whole"))
+    assert one.params["path"] == f"file://{tmp_path}/in.csv.gz"
+    assert two.params["path"] == f"file://{tmp_path}/*.csv.gz"
+    assert one.params["delimiter"] == ";"
+    assert one.columns == two.columns
+    assert one.columns["rain"] == "float64?"
+
+
+QUERY = "SELECT * FROM sales WHERE day >= :start AND day < :end"
+
+
+def test_a_database(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"sqlite:///{tmp_path}/sales.db"
+    table = pl.DataFrame(shop()).with_columns(pl.col("visitors", "sold").cast(pl.Int64))
+    with sqlite3.connect(tmp_path / "sales.db") as database:
+        database.execute(f"CREATE TABLE sales ({', '.join(table.columns)})")
+        places = ", ".join("?" * table.width)
+        database.executemany(f"INSERT INTO sales VALUES ({places})", table.rows())  # noqa: S608
+    assert new(url, "--label", "sold", "--query", QUERY) == 0
+    assert main(["config", "check"]) == 0
+    source = config.load("sales", folder).sources["sales"]
+    assert (source.kind, source.params) == ("sql", {"url": url, "query": QUERY})
+    assert source.columns["visitors"] == "int64"
+    assert source.key == ("day", "shop")
+    capsys.readouterr()
+    for more, said in (
+        ([], "of a database came no --query, wanted a SELECT with :start and :end"),
+        (["--query", "SELECT 1"], "--source and --query: query: came 'SELECT 1', wanted a query b"),
+        (["--query", QUERY.replace("sales", "sails")], "no such table: sails"),
+        (["--query", QUERY.replace("day <", "day > :start AND 1 >")], "files without a row"),
+    ):
+        assert new(url, "--label", "sold", *more, name="other") in (75, 78)
+        err = capsys.readouterr().err
+        assert said in err
+        assert "Traceback" not in err
+    assert not (folder / "other.yaml").exists()
+
+
+def test_a_query_wants_a_database(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    assert new(write(), "--label", "sold", "--query", QUERY) == 78
+    assert "wanted the address of a database, such as postgres" in capsys.readouterr().err
+
+
+def test_files_in_a_bucket(
+    folder: Path, write: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    import boto3
+
+    boto3.resource("s3").Bucket("shop").create()
+    objects.write_bytes("s3://shop/2024/sales.csv", Path(write()).read_bytes())
+    try:
+        assert new("s3://shop/*/sales.csv", "--label", "sold") == 0
+        assert main(["config", "check"]) == 0
+        found = config.load("sales", folder).sources["sales"].params["path"]
+        assert found == "s3://shop/*/sales.csv"
+        assert new("s3://shop/*.parquet", "--label", "sold", name="none") == 78
+        assert "--source s3://shop/*.parquet: no file lies there" in capsys.readouterr().err
+        assert new("s3://nowhere/*.csv", "--label", "sold", name="none") == 78
+        assert "Traceback" not in capsys.readouterr().err
+    finally:
+        server.stop()
+
+
+def test_garbage_is_one_line(
+    tmp_path: Path, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the parser would speak of the line on its own."""
+    (tmp_path / "x.csv").write_bytes(b"a,b\n1,2\n\xff\xfe,3,4\n")
+    assert new(str(tmp_path / "x.csv")) == 78
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert said.endswith("x.csv: cannot be read: no UTF-8 text: byte 0xff in line 3\n")
+
+
+def test_each_product_has_the_gate_against_leaks(folder: Path, write: Write) -> None:
+    assert new(write(), "--label", "sold", name="one") == 0
+    assert new(write(), "--label", "open", name="two") == 0
+    for name in ("one", "two"):
+        gates = config.load(name, folder).evaluation.gates
+        assert gates[0].name == "no_leak"
 
 
 def test_other_delimiters_and_lines_that_do_not_fit(
