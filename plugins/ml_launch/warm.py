@@ -1,8 +1,8 @@
 """A process that has the heavy libraries imported and forks a task for whoever asks.
 
 `python -m ml_launch.warm SOCKET`. Feast, Great Expectations and MLflow take seconds to import,
-which a chain of short tasks would pay again and again. Only other people's libraries are imported
-ahead, never ours: a change of a task is seen by the next one.
+which a chain of short tasks would pay again and again. Our own modules are imported ahead, too;
+once a file of theirs has changed, each task imports them anew, so that it sees the change.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import importlib.util
 import json
 import logging
 import os
@@ -33,6 +34,7 @@ AHEAD = (
     "sklearn.ensemble", "sklearn.impute", "sklearn.linear_model", "sklearn.compose",
     "sklearn.metrics",
 )  # fmt: skip
+OWN = ("ml_tasks", "feature_repo")
 HEAD_BYTES = 8
 ASK_SECONDS = 5
 """How long a client may take to say what it wants: meanwhile all others wait."""
@@ -42,8 +44,14 @@ log = logging.getLogger("ml_launch.warm")
 class Server:
     """Forks a child a connection; tells its process id, and its exit code when it has ended."""
 
-    def __init__(self, address: Path) -> None:
-        """Listen on a Unix socket that only this user may use."""
+    def __init__(self, address: Path, own: dict[str, int]) -> None:
+        """Listen on a Unix socket that only this user may use.
+
+        Args:
+            address: The socket.
+            own: When each file of ours had changed before it was imported.
+        """
+        self._own = own
         self._selector = selectors.DefaultSelector()
         self._links: dict[int, socket.socket] = {}
         address.parent.mkdir(parents=True, exist_ok=True)
@@ -103,6 +111,8 @@ class Server:
             os.dup2(out, 1)
             os.dup2(out, 2)
             os.close(out)
+            if _own_files() != self._own:
+                _forget_own()
             code = _run(request)
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 1
@@ -173,6 +183,37 @@ def _exactly(link: socket.socket, size: int) -> bytes:
     return data
 
 
+def _own_files() -> dict[str, int]:
+    """Give when each file of ours changed last, in nanoseconds."""
+    found = {}
+    for name in OWN:
+        spec = importlib.util.find_spec(name)
+        for folder in (spec and spec.submodule_search_locations) or ():
+            for parent, _folders, files in os.walk(folder):
+                for file in (os.path.join(parent, f) for f in files if f.endswith(".py")):  # noqa: PTH118
+                    found[file] = os.stat(file).st_mtime_ns  # noqa: PTH116
+    return found
+
+
+def _import_own() -> dict[str, int]:
+    """Import our tasks that are not torchrun's; a fault in them is for the task to show."""
+    found = _own_files()
+    try:
+        flows = importlib.import_module("ml_tasks.flow").FLOWS.values()
+        tasks = {step.task for flow in flows for step in flow if not step.distributed}
+        for name in ("__main__", *sorted(tasks)):
+            importlib.import_module(f"ml_tasks.{name}")
+    except Exception:
+        log.exception("our own modules are not imported ahead")
+        _forget_own()
+    return found
+
+
+def _forget_own() -> None:
+    for name in [n for n in sys.modules if n.partition(".")[0] in OWN]:
+        del sys.modules[name]
+
+
 def _run(request: dict[str, object]) -> int:
     """Become the task: its environment, its folder, its arguments."""
     environ, arguments = request["environ"], request["arguments"]
@@ -196,10 +237,11 @@ def main(argv: list[str] | None = None) -> int:
     log.setLevel(logging.INFO)
     for name in AHEAD:
         importlib.import_module(name)
+    own = _import_own()
     # What was imported is never garbage: a child that looked through it would copy every page.
     gc.collect()
     gc.freeze()
-    server = Server(Path(address))
+    server = Server(Path(address), own)
     log.info("ready at %s with %s thread", address, threading.active_count())
     server.serve()
     return 0
