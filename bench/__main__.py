@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 BENCHES = {
     "parsing": "parsing.py",
+    "scheduler": "scheduler.py",
+    "launching": "launching.py",
 }
 """Name and file of each bench; the page has them in this order."""
 LONG: frozenset[str] = frozenset()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import sys
 import tempfile
 from pathlib import Path
@@ -12,6 +12,7 @@ from bench import section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
     from bench.measured import Measured
 
@@ -19,11 +20,20 @@ if TYPE_CHECKING:
 def main(argv: list[str]) -> int:
     """Measure in a folder that is removed afterwards."""
     name, file, results = argv
-    module = importlib.import_module(f"bench.{Path(file).stem}")
+    module = _imported(Path(file))
     with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
         found = section.made(name, Path(file), _said(module.measure(Path(folder))))
     found.write(Path(results))
     return 0
+
+
+def _imported(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"bench.{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _said(measured: Iterator[Measured]) -> Iterator[Measured]:

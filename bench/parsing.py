@@ -12,6 +12,7 @@ import os
 import statistics
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bench import ROOT
@@ -57,7 +58,7 @@ def measure(folder: Path) -> Iterator[Measured]:
     seconds: dict[str, list[float]] = {file.stem: [] for file in files}
     for _ in range(REPETITIONS):
         for file in files:
-            seconds[file.stem].append(in_fork(lambda file=file: parse(file)))
+            seconds[file.stem].append(in_fork(partial(parse, file)))
     medians = {name: statistics.median(found) for name, found in seconds.items()}
     for name, found in medians.items():
         if name != "empty":
