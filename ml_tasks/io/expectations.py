@@ -97,10 +97,14 @@ def check(rows: pa.Table, expectations: Sequence[dict[str, Any]], name: str) -> 
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-    suite = context.suites.add(gx.ExpectationSuite(name=name))
-    # A suite takes an expectation once; its twin gets no id. Results come grouped by column.
+    suite = gx.ExpectationSuite(name=name)
     known = suite_of(expectations, rows.column_names, name)
-    added = [suite.add_expectation(expectation).id for expectation in known]
+    for expectation in known:
+        suite.add_expectation(expectation)
+    # Added to the context before, the suite would be stored once for each expectation.
+    suite = context.suites.add(suite)
+    # A suite takes an expectation once; its twin gets no id. Results come grouped by column.
+    added = [expectation.id for expectation in known]
     asset = context.data_sources.add_pandas(name).add_dataframe_asset(name)
     # Without metadata the index counts the rows, whatever wrote them.
     frame = rows.to_pandas(integer_object_nulls=True, ignore_metadata=True)
