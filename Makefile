@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PEERS := .venv-bench/.installed
 
-.PHONY: help setup lock demo up down test bench images lint clean
+.PHONY: help setup lock demo up down test mutants bench images lint clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -63,6 +63,9 @@ bench: setup $(PEERS)  ## measure us beside others; writes docs/benchmarks.md
 images: setup  ## build the images: IMAGES="tasks airflow" BASE=name; docs/images.md
 	@$(BIN)/perennial image $(IMAGES) $(if $(BASE),--base $(BASE)) $(if $(RELEASE),--release) \
 	  $(IMAGE_OPTIONS)
+
+mutants: setup  ## change joins, gates and fencing a little, and count what the tests notice
+	$(BIN)/python -m bench.mutants
 
 lint: setup  ## style, types, import contracts
 	$(BIN)/ruff check .

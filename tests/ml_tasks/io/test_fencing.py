@@ -1,0 +1,285 @@
+"""The small print of fencing: what a lease, a trigger, a head and a window are exactly."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+
+from ml_tasks.errors import BackendError, LeaseHeldError, LeaseLostError, NothingToDo
+from ml_tasks.io import leases, schema
+from ml_tasks.io.control import Control
+from ml_tasks.io.lake import Lake
+from ml_tasks.result import Window
+
+if TYPE_CHECKING:
+    from ml_tasks.config import Environment
+
+WEEK = Window.parse("2013-01-01/2013-01-08")
+DAY = 24 * 3600
+
+
+@pytest.fixture
+def control(environment: Environment) -> Control:
+    made = Control(environment.control)
+    made.migrate()
+    return made
+
+
+def expires(control: Control) -> float:
+    with control.transaction() as tx:
+        return float(tx.execute(sa.select(schema.leases.c.expires)).scalar_one())
+
+
+class TestLease:
+    def test_tokens_grow_with_each_change_of_hands(self, control: Control) -> None:
+        seen = []
+        for holder, attempt in (("a", 1), ("b", 1), ("a", 2), ("b", 7)):
+            with control.lease("x", holder=holder, attempt=attempt) as lease:
+                lease.check()
+                assert (lease.resource, lease.holder, lease.attempt) == ("x", holder, attempt)
+                seen.append(lease.token)
+        assert seen == [1, 2, 3, 4]
+
+    def test_the_same_attempt_again_takes_over_what_it_left(self, control: Control) -> None:
+        """It was killed, and is entered again as the attempt that it was."""
+        killed = control.lease("x", holder="a", attempt=3)
+        old = killed.__enter__()
+        with control.lease("x", holder="a", attempt=3) as again:
+            assert again.took_over
+            again.check()
+            with pytest.raises(LeaseLostError):
+                old.check()
+
+    def test_who_does_not_wait_is_told_at_once(
+        self, control: Control, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def sleep(_seconds: float) -> None:
+            pytest.fail("it waits")
+
+        with control.lease("x", holder="a", attempt=1):
+            monkeypatch.setattr(leases.time, "sleep", sleep)
+            with pytest.raises(LeaseHeldError), control.lease("x", holder="b", attempt=1):
+                pass
+
+    def test_leases_of_other_things_do_not_matter(self, control: Control) -> None:
+        with (
+            control.lease("x", holder="a", attempt=1) as one,
+            control.lease("y", holder="b", attempt=1) as other,
+        ):
+            assert (one.token, other.token) == (1, 1)
+            one.check()
+            other.check()
+        with control.lease("x", holder="c", attempt=1) as lease:
+            assert lease.token == 2
+
+    def test_giving_one_back_leaves_the_others_held(self, control: Control) -> None:
+        with control.lease("y", holder="b", attempt=1) as other:
+            with control.lease("x", holder="a", attempt=1):
+                pass
+            other.check()
+
+    def test_who_failed_without_taking_over_gives_it_back(self, control: Control) -> None:
+        with (
+            pytest.raises(BackendError, match="away"),
+            control.lease("x", holder="a", attempt=1),
+        ):
+            raise BackendError("away")
+        with control.lease("x", holder="b", attempt=1) as lease:
+            assert not lease.took_over
+
+    def test_one_that_lasts_too_long_is_cut_and_one_that_does_not_is_left(
+        self, control: Control
+    ) -> None:
+        """Too long: it was taken before the clock was set back."""
+        kept = control.lease("x", holder="a", attempt=1, seconds=DAY)
+        first = kept.__enter__()
+        before = expires(control)
+        for seconds, shorter in ((2 * DAY, False), (600, True)):
+            with (
+                pytest.raises(LeaseHeldError, match="x: a, attempt 1 is publishing it now"),
+                control.lease("x", holder="b", attempt=1, seconds=seconds),
+            ):
+                pass
+            assert (expires(control) < before - DAY / 2) is shorter
+            first.check()
+
+
+class TestTriggers:
+    def test_pipeline_cause_and_window_make_the_wish(self, control: Control) -> None:
+        asked = [
+            control.ask(*names, who="me", evidence={"n": 1})
+            for names in (("p", "c", "w"), ("q", "c", "w"), ("p", "d", "w"), ("p", "c", "v"))
+        ]
+        assert len({trigger.id for trigger, _ in asked}) == 4
+        assert all(new for _, new in asked)
+        first, new = control.ask("p", "c", "w", who="you", evidence={"n": 2})
+        assert (first, new) == (asked[0][0], False)
+        assert (first.who, first.evidence, first.state, first.run) == (
+            "me",
+            {"n": 1},
+            "asked",
+            None,
+        )
+        assert (first.pipeline, first.cause, first.window) == ("p", "c", "w")
+        assert [t.pipeline for t in control.triggers("q")] == ["q"]
+
+    def test_one_that_is_claimed_or_done_leaves_the_others(self, control: Control) -> None:
+        one, two = (control.ask("p", c, "w", who="me", evidence={})[0] for c in "cd")
+        control.claim(one.id, "r1")
+        assert control.trigger(two.id) == two
+        control.finish(one.id, "done well")
+        found = control.trigger(one.id)
+        assert (found.state, found.outcome, found.run) == ("done", "done well", "r1")
+        assert control.trigger(two.id) == two
+        control.claim(two.id, "r2")
+        assert control.trigger(one.id) == found
+
+    def test_they_come_oldest_first(self, control: Control) -> None:
+        ids = [control.ask("p", c, "w", who="me", evidence={})[0].id for c in "abcd"]
+        with control.transaction() as tx:
+            for number, identity in enumerate(ids):
+                moment = f"2013-01-0{9 - number}"
+                tx.execute(
+                    schema.triggers.update()
+                    .where(schema.triggers.c.id == identity)
+                    .values(created=moment)
+                )
+        assert [t.id for t in control.triggers("p")] == ids[::-1]
+
+    def test_an_unknown_one_is_named(self, control: Control) -> None:
+        control.ask("p", "c", "w", who="me", evidence={})
+        for ask in (control.trigger, lambda i: control.claim(i, "r")):
+            with pytest.raises(NothingToDo, match="trigger 'x': the ledger has none of that id"):
+                ask("x")
+
+
+class TestChampions:
+    def test_each_pipeline_has_its_own(self, control: Control) -> None:
+        told = {"verdict_uri": "u", "who": "me", "why": "better"}
+        for pipeline, version, before, run in (
+            ("p", "1", None, "a"), ("q", "7", None, "b"), ("p", "2", "1", "c"),
+        ):  # fmt: skip
+            head = control.promote(pipeline, version, expected=before, run=run, **told)
+            assert (head.pipeline, head.version, head.run) == (pipeline, version, run)
+            assert head == control.champion(pipeline)
+        heads = [control.champion(name) for name in ("p", "q", "r")]
+        assert [head and (head.version, head.run) for head in heads] == [
+            ("2", "c"), ("7", "b"), None
+        ]  # fmt: skip
+        assert [e.number for e in control.audit()] == [1, 2, 3]
+        assert [e.number for e in control.audit("p")] == [1, 3]
+        last = control.audit("p")[-1]
+        assert (last.action, last.who, last.why) == ("promote", "me", "better")
+        assert last.detail == {"version": "2", "before": "1", "run": "c", "verdict": "u"}
+        assert last.previous == control.audit("q")[0].hash
+        assert control.audit()[0].previous == "0" * 64
+        assert control.verify_audit() is None
+
+    def test_the_same_version_by_another_run_is_not_the_same_promotion(
+        self, control: Control
+    ) -> None:
+        told = {"verdict_uri": "u", "who": "me", "why": "better"}
+        first = control.promote("p", "1", expected=None, run="a", **told)
+        assert control.promote("p", "1", expected=None, run="a", **told) == first
+        second = control.promote("p", "1", expected="1", run="b", **told)
+        assert second.run == "b"
+        assert len(control.audit()) == 2
+
+    @pytest.mark.parametrize(("column", "value"), [("number", 9), ("previous", "f"), ("hash", "f")])
+    def test_each_part_of_the_chain_counts(
+        self, column: str, value: object, control: Control
+    ) -> None:
+        told = {"verdict_uri": "u", "who": "me", "why": "better", "run": "r"}
+        for version, before in (("1", None), ("2", "1")):
+            control.promote("p", version, expected=before, **told)
+        with control.transaction() as tx:
+            changed = schema.audit.update().where(schema.audit.c.number == 2)
+            tx.execute(changed.values({column: value}))
+        assert control.verify_audit() == (9 if column == "number" else 2)
+
+
+def rows(*times: datetime) -> pa.Table:
+    return pa.table(
+        {
+            "event_time": pa.array(times, pa.timestamp("us", "UTC")),
+            "value": pa.array(range(len(times)), pa.int64()),
+        }
+    )
+
+
+class TestLake:
+    @pytest.fixture
+    def lake(self, environment: Environment) -> Lake:
+        return Lake(environment)
+
+    def put(self, lake: Lake, control: Control, table: pa.Table, window: Window) -> int:
+        with control.lease("raw.t", holder="r", attempt=1) as lease:
+            done = lake.publish("raw.t", table, window, lease, properties={"run": "r"})
+        assert (done.table, done.rows, done.window) == ("raw.t", table.num_rows, window)
+        assert done.snapshot == lake.snapshot("raw.t")
+        return int(done.snapshot or 0)
+
+    def test_a_window_has_its_start_and_lacks_its_end(self, lake: Lake, control: Control) -> None:
+        self.put(lake, control, rows(WEEK.start, WEEK.end), Window(
+            start=WEEK.start, end=WEEK.end + timedelta(days=1)))  # fmt: skip
+        assert lake.read("raw.t", window=WEEK)["event_time"].to_pylist() == [WEEK.start]
+        self.put(lake, control, rows(WEEK.start + timedelta(hours=1)), WEEK)
+        left = sorted(lake.read("raw.t")["event_time"].to_pylist())
+        assert left == [WEEK.start + timedelta(hours=1), WEEK.end]
+
+    def test_the_same_rows_make_no_snapshot_and_none_make_the_first(
+        self, lake: Lake, control: Control
+    ) -> None:
+        first = self.put(lake, control, rows(), WEEK)
+        assert self.put(lake, control, rows(), WEEK) == first
+        second = self.put(lake, control, rows(WEEK.start), WEEK)
+        assert second != first
+        assert self.put(lake, control, rows(WEEK.start), WEEK) == second
+        summary = lake.load("raw.t").snapshot_by_id(second).summary
+        assert summary is not None
+        assert summary["run"] == "r"
+
+    def test_who_takes_over_moves_the_table_once_before_it_publishes(
+        self, lake: Lake, control: Control
+    ) -> None:
+        self.put(lake, control, rows(WEEK.start), WEEK)
+        before = len(lake.load("raw.t").history())
+        kept = control.lease("raw.t", holder="r", attempt=2)
+        kept.__enter__()
+        with control.lease("raw.t", holder="r", attempt=3) as lease:
+            lake.publish("raw.t", rows(WEEK.start), WEEK, lease)
+            assert len(lake.load("raw.t").history()) == before + 1, "moved, and nothing else new"
+            lake.publish("raw.t", rows(WEEK.start, WEEK.start), WEEK, lease)
+        assert lake.read("raw.t").num_rows == 2
+
+    def test_a_commit_that_is_refused_every_time_is_told(
+        self, lake: Lake, control: Control, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Somebody else publishes between each load and its commit."""
+        self.put(lake, control, rows(WEEK.start), WEEK)
+        with control.lease("raw.t", holder="r", attempt=2) as lease:
+            real, other = type(lease).check, Lake(lake._environment)
+
+            def check(held: object) -> None:
+                real(held)  # type: ignore[arg-type]
+                other.load("raw.t").append(rows(WEEK.end))
+
+            monkeypatch.setattr(type(lease), "check", check)
+            with pytest.raises(BackendError, match="20 commits were refused; try later"):
+                lake.publish("raw.t", rows(WEEK.start, WEEK.start), WEEK, lease)
+        assert lake.read("raw.t", window=WEEK).num_rows == 1
+
+    def test_the_newest_time_and_the_names(self, lake: Lake, control: Control) -> None:
+        assert lake.latest("raw.t") is None
+        later = datetime(2013, 1, 3, tzinfo=UTC)
+        self.put(lake, control, rows(later, WEEK.start), WEEK)
+        assert lake.latest("raw.t") == later
+        assert lake.exists("raw.t")
+        with control.lease("raw.a", holder="r", attempt=1) as lease:
+            lake.publish("raw.a", rows(), WEEK, lease)
+        assert lake.tables() == ["raw.a", "raw.t"]
+        assert lake.latest("raw.a") is None
