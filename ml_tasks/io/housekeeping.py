@@ -13,7 +13,7 @@ from ml_tasks.io import objects
 from ml_tasks.io.lake import COMMIT_TRIES, Lake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from pyarrow import fs
     from pyiceberg.table import Table
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 GRACE = timedelta(days=1)
 """Longer than any task may run: a younger file may belong to a commit that is under way."""
+LEASE = "housekeeping"
+"""Who takes state away, or copies it, holds this lease."""
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")
 
 
@@ -37,7 +39,14 @@ class Cleaned:
     """Their bytes."""
 
 
-def clean(environment: Environment, older_than: datetime, *, grace: timedelta = GRACE) -> Cleaned:
+def clean(
+    environment: Environment,
+    older_than: datetime,
+    *,
+    grace: timedelta = GRACE,
+    freed: Collection[tuple[str, str]] = (),
+    dry: bool = False,
+) -> Cleaned:
     """Expire snapshots, then remove each file of the lake that no snapshot refers to, and drafts.
 
     Tagged snapshots and each table's newest one never expire. A refused or killed commit leaves
@@ -47,42 +56,49 @@ def clean(environment: Environment, older_than: datetime, *, grace: timedelta = 
         environment: Where the lake and the objects are.
         older_than: Snapshots from before this moment expire.
         grace: Files younger than this are spared.
+        freed: Table and tag, of tags that no longer count.
+        dry: Only say what would go.
 
     Raises:
         BackendError: A table changed under every try to expire its snapshots.
     """
     lake, until = Lake(environment), datetime.now(UTC) - grace
-    tables = lake.tables()
-    expired = sum(_expire(lake, table, older_than) for table in tables)
     removed: list[fs.FileInfo] = []
-    for name in tables:
+    expired = 0
+    for name in lake.tables():
+        tags = {tag for table, tag in freed if table == name}
+        going = _expiring(lake.load(name), older_than, tags) if dry else ()
+        expired += len(going) if dry else _expire(lake, name, older_than, tags)
         # Listed first: what is committed while we look is then among what is referred to.
         store, listed = _listed(lake.load(name).location(), lake, until)
-        used = set(_referred(lake.load(name)))
-        removed += _remove(store, [info for info in listed if info.path not in used])
+        used = set(referred(lake.load(name), without=going))
+        removed += _remove(store, [i for i in listed if i.path not in used], dry=dry)
     for root in (environment.objects_root, (environment.home / "feast").as_uri()):
         store, path = objects.filesystem(root)
         drafts = [i for i in _files(store, path, until) if _DRAFT.fullmatch(i.base_name)]
-        removed += _remove(store, drafts)
+        removed += _remove(store, drafts, dry=dry)
     log.info("%s snapshots expired, %s files removed", expired, len(removed))
     return Cleaned(
         expired, tuple(sorted(info.path for info in removed)), sum(info.size for info in removed)
     )
 
 
-def _expire(lake: Lake, name: str, older_than: datetime) -> int:
+def _expiring(table: Table, older_than: datetime, freed: Collection[str]) -> list[int]:
+    kept = {ref.snapshot_id for name, ref in table.refs().items() if name not in freed}
+    return [
+        snapshot.snapshot_id
+        for snapshot in table.snapshots()
+        if snapshot.timestamp_ms < 1000 * older_than.timestamp()
+        and snapshot.snapshot_id not in kept
+    ]
+
+
+def _expire(lake: Lake, name: str, older_than: datetime, freed: Collection[str]) -> int:
     from pyiceberg.exceptions import CommitFailedException
 
     for _ in range(COMMIT_TRIES):
         table = lake.load(name)
-        kept = {ref.snapshot_id for ref in table.refs().values()}
-        old = [
-            snapshot.snapshot_id
-            for snapshot in table.snapshots()
-            if snapshot.timestamp_ms < 1000 * older_than.timestamp()
-            and snapshot.snapshot_id not in kept
-        ]
-        if not old:
+        if not (old := _expiring(table, older_than, freed)):
             return 0
         try:
             table.maintenance.expire_snapshots().by_ids(old).commit()
@@ -112,8 +128,13 @@ def _files(store: fs.FileSystem, path: str, until: datetime) -> list[fs.FileInfo
     ]
 
 
-def _referred(table: Table) -> Iterator[str]:
-    """Give the path of each file that the table's metadata, as it is now, reaches."""
+def referred(table: Table, *, without: Collection[int] = ()) -> Iterator[str]:
+    """Give the path of each file that the table's metadata, as it is now, reaches.
+
+    Args:
+        table: As it was loaded.
+        without: Snapshots that do not count.
+    """
     from pyiceberg.io.pyarrow import PyArrowFileIO
 
     metadata = table.metadata
@@ -121,6 +142,8 @@ def _referred(table: Table) -> Iterator[str]:
     named += [s.statistics_path for s in (*metadata.statistics, *metadata.partition_statistics)]
     seen: set[str] = set()
     for snapshot in metadata.snapshots:
+        if snapshot.snapshot_id in without:
+            continue
         named.append(snapshot.manifest_list)
         for manifest in snapshot.manifests(table.io):
             if manifest.manifest_path in seen:
@@ -131,8 +154,8 @@ def _referred(table: Table) -> Iterator[str]:
         yield PyArrowFileIO.parse_location(location)[2]
 
 
-def _remove(store: fs.FileSystem, infos: list[fs.FileInfo]) -> list[fs.FileInfo]:
-    for info in infos:
+def _remove(store: fs.FileSystem, infos: list[fs.FileInfo], *, dry: bool) -> list[fs.FileInfo]:
+    for info in () if dry else infos:
         try:
             store.delete_file(info.path)
         except FileNotFoundError:
