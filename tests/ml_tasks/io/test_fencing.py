@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -16,17 +17,27 @@ from ml_tasks.io.lake import Lake
 from ml_tasks.result import Window
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ml_tasks.config import Environment
 
 WEEK = Window.parse("2013-01-01/2013-01-08")
 DAY = 24 * 3600
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database without rows, made once."""
+    file = tmp_path_factory.mktemp("empty") / "control.db"
+    Control(f"sqlite:///{file}").migrate()
+    return file
+
+
 @pytest.fixture
-def control(environment: Environment) -> Control:
-    made = Control(environment.control)
-    made.migrate()
-    return made
+def control(environment: Environment, empty: Path) -> Control:
+    environment.home.mkdir()
+    shutil.copy(empty, environment.home / "control.db")
+    return Control(environment.control)
 
 
 def expires(control: Control) -> float:
