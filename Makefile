@@ -12,7 +12,7 @@ PEERS := .venv-bench/.installed
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 
 setup: $(STAMP)  ## install everything into .venv
 
@@ -66,6 +66,10 @@ images: setup  ## build the images: IMAGES="tasks airflow" BASE=name; docs/image
 
 mutants: setup  ## change joins, gates and fencing a little, and count what the tests notice
 	$(BIN)/python -m bench.mutants
+
+check-k8s: setup | $(filter .tools/bin/uv,$(UV))  ## render k8s/ and check it without a cluster
+	VALIDATE=$(CURDIR)/$(BIN)/kubernetes-validate CHECKOV="$(abspath $(UV)) tool run checkov@3.3.30" \
+	  k8s/check
 
 lint: setup  ## style, types, import contracts
 	$(BIN)/ruff check .
