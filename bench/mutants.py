@@ -36,7 +36,10 @@ CONTROL = (f"{FENCING}::TestLease", f"{FENCING}::TestTriggers", f"{FENCING}::Tes
 GATES = ("tests/ml_tasks/gates/test_edges.py", "tests/ml_tasks/test_judge.py",
          "tests/ml_tasks/gates")  # fmt: skip
 TESTS: dict[str, tuple[str, ...]] = {
-    "feature_repo/point_in_time.py": ("tests/feature_repo/test_point_in_time.py",),
+    "feature_repo/point_in_time.py": (
+        "tests/feature_repo/test_late_events.py",
+        "tests/feature_repo/test_point_in_time.py",
+    ),
     "ml_tasks/gates/__init__.py": GATES,
     "ml_tasks/gates/beats_baseline.py": GATES,
     "ml_tasks/gates/beats_champion.py": GATES,

@@ -117,6 +117,7 @@ def test_the_clock_is_a_day_behind(late: Late) -> None:
     assert 0.9 * DAY < time.time() - float(said) < 1.1 * DAY
 
 
+@pytest.mark.timeout(900)
 def test_each_task_begins_before_the_one_that_it_stands_on(
     make: Callable[[str], Product], mlflow_url: str, parcels: list[Row], late: Late
 ) -> None:
