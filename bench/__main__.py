@@ -18,10 +18,13 @@ FOLDER = Path(__file__).parent
 BENCHES = {
     "parsing": "parsing.py",
     "scheduler": "scheduler.py",
+    "scheduler_defaults": "scheduler_defaults.py",
     "launching": "launching.py",
+    "validation": "validation.py",
+    "ingestion": "ingestion.py",
 }
 """Name and file of each bench; the page has them in this order."""
-LONG: frozenset[str] = frozenset()
+LONG = frozenset({"scheduler_defaults"})
 """Those that take more than some minutes: they run where they are named."""
 
 

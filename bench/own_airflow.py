@@ -35,6 +35,10 @@ class OwnServices(Services):
         super().__init__(environment)
         self._settings, self._without = settings, without
 
+    def start(self, name: str) -> None:
+        """Start a service, and look after nothing else."""
+        self._start(name)
+
     def _environ(self) -> dict[str, str]:
         ours = super()._environ()
         kept = {n: value for n, value in ours.items() if not n.startswith(self._without)}
