@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import torch
+    from torch import nn
 
 Value = TypeVar("Value")
 
@@ -57,6 +58,23 @@ def group(own: Place) -> Iterator[torch.device]:
             dist.destroy_process_group()
 
 
+def alike(own: Place, model: nn.Module) -> None:
+    """Give all processes of the group the weights of the first one."""
+    import torch.distributed as dist
+
+    if own.world_size > 1:
+        for tensor in model.state_dict().values():
+            dist.broadcast(tensor, src=0)
+
+
+def meet(own: Place) -> None:
+    """Wait until all processes of the group are here."""
+    import torch.distributed as dist
+
+    if own.world_size > 1:
+        dist.barrier()
+
+
 def gathered(own: Place, value: Value) -> list[Value]:
     """Give each process's value, in the order of ranks; all processes of the group must call."""
     import torch.distributed as dist
@@ -66,3 +84,47 @@ def gathered(own: Place, value: Value) -> list[Value]:
     found: list[Any] = [None] * own.world_size
     dist.all_gather_object(found, value)
     return found
+
+
+class Sums:
+    """Adds up the gradients of all processes, and a few numbers beside them, in one call a step.
+
+    DistributedDataParallel sends the model's buffers before each batch and gradients in buckets
+    after it: for networks of this size that takes longer than to learn from the batch.
+    """
+
+    def __init__(self, own: Place, model: nn.Module, numbers: int) -> None:
+        """Give the gradients one place in memory.
+
+        Args:
+            own: This process among all.
+            model: What is trained, on its device.
+            numbers: How many numbers are added up beside the gradients.
+        """
+        import torch
+
+        self._many = own.world_size > 1
+        learned = [weights for weights in model.parameters() if weights.requires_grad]
+        size = sum(weights.numel() for weights in learned)
+        self._all = torch.zeros(size + numbers, device=learned[0].device)
+        start = 0
+        for weights in learned:
+            end = start + weights.numel()
+            weights.grad = self._all[start:end].view_as(weights)
+            start = end
+        self._numbers = self._all[size:]
+
+    def clear(self) -> None:
+        """Set all to 0, as before each batch."""
+        self._all.zero_()
+
+    def over_all(self, *numbers: float) -> list[float]:
+        """Put the sums over all processes in place of the gradients; give those of the numbers."""
+        import torch
+        import torch.distributed as dist
+
+        self._numbers.copy_(torch.tensor(numbers))
+        if self._many:
+            dist.all_reduce(self._all)
+        found: list[float] = self._numbers.tolist()
+        return found

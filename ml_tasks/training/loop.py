@@ -5,28 +5,27 @@ from __future__ import annotations
 import copy
 import math
 import signal
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.parallel import DistributedDataParallel
 
-from ml_tasks.errors import BackendError
+from ml_tasks.errors import BackendError, RejectedError
+from ml_tasks.training import ddp, dice
 from ml_tasks.training.metrics import measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from ml_tasks.config import Training
     from ml_tasks.models.spec import Spec
     from ml_tasks.training.checkpoint import Checkpoints
-    from ml_tasks.training.ddp import Place
 
 PREDICT_ROWS = 65_536
 Epoch = dict[str, float]
@@ -67,12 +66,12 @@ class Trainer:
         model: nn.Module,
         spec: Spec,
         settings: Training,
-        place: Place,
+        place: ddp.Place,
         checkpoints: Checkpoints,
         *,
         average: float = 0.0,
     ) -> None:
-        """Make optimiser and schedule; nothing runs yet.
+        """Make optimiser and schedule, from the first process's weights; nothing runs yet.
 
         Args:
             model: What is trained, on its device.
@@ -84,9 +83,13 @@ class Trainer:
         """
         self.model, self.spec, self.settings, self.place = model, spec, settings, place
         self.checkpoints, self.average = checkpoints, average
+        ddp.alike(place, model)
         self.averaged = copy.deepcopy(model) if average else model
         self.optimiser = torch.optim.AdamW(
-            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            model.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=True,
         )
         self.progress = Progress()
         self.history: list[Epoch] = []
@@ -107,15 +110,16 @@ class Trainer:
             One dictionary of metrics an epoch.
 
         Raises:
-            BackendError: SIGTERM came; a checkpoint of the last step was written.
+            BackendError: SIGTERM came, to this process or another one of the training; all have
+                stopped after the same step, and its checkpoint was written.
+            RejectedError: The loss or a prediction is no finite number any more.
         """
-        many = self.place.world_size > 1
-        runner = DistributedDataParallel(self.model) if many else self.model
+        sums = ddp.Sums(self.place, self.model, numbers=2)
         weights = self._class_weights(train.y)
         steps = math.ceil(len(train.y) / self.settings.batch_size)
         with _on_term(self._ask_to_stop):
             while self._goes_on():
-                self._epoch(runner, train, weights, steps, on_step)
+                self._epoch(sums, train, weights, steps, on_step)
                 self._close_epoch(validation, steps)
         self.model.load_state_dict(self.best_weights)
         return self.history
@@ -126,7 +130,7 @@ class Trainer:
 
     def _epoch(
         self,
-        runner: nn.Module,
+        sums: ddp.Sums,
         train: Part,
         weights: Tensor | None,
         steps: int,
@@ -134,51 +138,62 @@ class Trainer:
     ) -> None:
         progress = self.progress
         order = torch.randperm(
-            len(train.y), generator=_generator(self.settings.seed, progress.epoch)
+            len(train.y), generator=dice.generator(self.settings.seed, progress.epoch)
         )
         order = order.to(train.y.device)
         self.model.train()
         while progress.step < steps:
             size = self.settings.batch_size
             rows = order[progress.step * size : (progress.step + 1) * size]
-            progress.loss += self._step(runner, train, rows, weights, steps)
+            loss, asked = self._step(sums, train, rows, weights, steps)
+            progress.loss += loss
             progress.step += 1
             on_step(progress.epoch, progress.step, steps)
-            if self._stop:
+            if asked or (self._stop and self.place.world_size == 1):
                 self._save()
+                # Where one process of many ends, torchrun ends the one that still writes.
+                ddp.meet(self.place)
                 raise BackendError(
                     f"SIGTERM at epoch {progress.epoch}, step {progress.step}: a checkpoint is "
                     "written; the next attempt goes on from there"
                 )
 
     def _step(
-        self, runner: nn.Module, train: Part, rows: Tensor, weights: Tensor | None, steps: int
-    ) -> float:
+        self, sums: ddp.Sums, train: Part, rows: Tensor, weights: Tensor | None, steps: int
+    ) -> tuple[float, bool]:
         """Learn from one batch; each process takes its share, in as many pieces as configured.
 
         Losses are summed and divided by the whole batch's size, so that neither the number of
         processes nor that of pieces changes the gradient.
+
+        Returns:
+            The batch's loss, and whether a process of the training was asked to stop.
         """
         settings, place, progress = self.settings, self.place, self.progress
-        torch.manual_seed(_seed(settings.seed, progress.epoch, progress.step, place.rank))
+        dice.sow(train.x.device, settings.seed, progress.epoch, progress.step, place.rank)
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate(progress.epoch * steps + progress.step, steps)
-        share = rows.tensor_split(place.world_size)[place.rank]
-        pieces = share.tensor_split(settings.accumulation)
-        total = 0.0
-        for number, piece in enumerate(pieces, start=1):
-            last = number == len(pieces)
-            quiet = isinstance(runner, DistributedDataParallel) and not last
-            with runner.no_sync() if quiet else nullcontext():  # type: ignore[operator]
-                raw = runner(train.x[piece], train.codes[piece])
-                loss = self._loss(raw, train.y[piece], weights) / len(rows)
-                torch.autograd.backward(loss * place.world_size)
-                total += loss.detach().item() * place.world_size
+        share, own = rows.tensor_split(place.world_size)[place.rank], 0.0
+        sums.clear()
+        for piece in share.tensor_split(settings.accumulation):
+            raw = self.model(train.x[piece], train.codes[piece])
+            loss = self._loss(raw, train.y[piece], weights) / len(rows)
+            torch.autograd.backward(loss)
+            own += loss.item()
+        total, asked = sums.over_all(own, self._stop)
+        if not math.isfinite(total):
+            raise self._lost(f"step {progress.step} of {steps}", f"loss {total}")
         self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
         if self.average:
             self._average(progress.epoch * steps + progress.step)
-        return total
+        return total, bool(asked)
+
+    def _lost(self, where: str, came: str) -> RejectedError:
+        return RejectedError(
+            f"training, epoch {self.progress.epoch}, {where}: came {came}, wanted finite numbers; "
+            f"lower training.learning_rate (it is {self.settings.learning_rate:g}), and look in "
+            "the set for labels and columns that are not finite or far out of their range"
+        )
 
     @torch.no_grad()
     def _average(self, step: int) -> None:
@@ -210,6 +225,8 @@ class Trainer:
     def _close_epoch(self, validation: Part, steps: int) -> None:
         progress = self.progress
         said = predict(self.averaged, validation, self.spec)
+        if lost := int((~np.isfinite(said)).sum()):
+            raise self._lost("validation", f"{lost} predictions that are not finite")
         metrics = measure(self.spec.task, validation.y.cpu().numpy().astype(float), said)
         watched = metrics["log_loss" if self.spec.task == "classification" else "rmse"]
         loss = progress.loss / steps
@@ -265,17 +282,6 @@ def predict(model: nn.Module, part: Part, spec: Spec) -> NDArray[np.float64]:
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
-
-
-def _seed(*parts: int) -> int:
-    mixed = 0
-    for part in parts:
-        mixed = (mixed * 1_000_003 + part + 1) % 2**63
-    return mixed
-
-
-def _generator(*parts: int) -> torch.Generator:
-    return torch.Generator().manual_seed(_seed(*parts))
 
 
 @contextmanager

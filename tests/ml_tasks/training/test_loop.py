@@ -9,7 +9,7 @@ import torch
 
 from ml_tasks import models
 from ml_tasks.config import Training
-from ml_tasks.errors import BackendError
+from ml_tasks.errors import BackendError, ExitCode, RejectedError
 from ml_tasks.io import objects
 from ml_tasks.models import spec as specs
 from ml_tasks.training import export
@@ -151,6 +151,28 @@ def test_a_regression_answers_in_the_labels_unit(tmp_path: Path) -> None:
     assert made.history[-1]["r2"] > 0.95
     said = predict(made.model, part(ROWS, made.spec, "amount", CPU), made.spec)
     assert said.mean() == pytest.approx(100, abs=5)
+
+
+@pytest.mark.parametrize(
+    ("task", "label", "more", "where"),
+    [
+        ("classification", "label", {}, r"epoch 0, step [1-6] of 7: came loss (nan|inf)"),
+        (
+            "regression",
+            "amount",
+            {"batch_size": 400},
+            r"epoch 0, validation: came 200 predictions that are not finite",
+        ),
+    ],
+)
+def test_a_training_that_diverges_is_refused(
+    tmp_path: Path, task: str, label: str, more: dict[str, int], where: str
+) -> None:
+    made = trainer(tmp_path, settings(learning_rate=1e30, **more), task, label)
+    with pytest.raises(RejectedError, match=where) as refused:
+        fit(made, label)
+    assert refused.value.exit_code == ExitCode.REJECTED
+    assert "lower training.learning_rate (it is 1e+30)" in str(refused.value)
 
 
 def test_foreign_and_broken_checkpoints_do_not_count(tmp_path: Path) -> None:
