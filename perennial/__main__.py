@@ -121,7 +121,7 @@ def show_env(
 
     from perennial.services import Services
 
-    found = Services(environment()).environment
+    found = Services(environment()).present
     for name, value in (found.variables() if secrets else found.plain_variables()).items():
         console.plain(f"export {name}={shlex.quote(value)}")
     return ExitCode.OK

@@ -47,13 +47,11 @@ def recall(profile: str | None = None) -> Environment:
             "PERENNIAL_PROFILE and --profile out, or set PERENNIAL_HOME to another folder"
         )
     if made == "servers":
-        before = Environment.model_validate({**kept, "home": probe.home})
+        before = _only({**kept, "home": probe.home})
         known = Processes(probe.home).known()
         own = resolve(before, {name: one.port for name, one in known.items() if one.port})
         told = {field: value for field, value in told.items() if value != getattr(own, field)}
-    return Environment.model_validate(
-        {**kept, **told, "home": probe.home, "profile": made or wanted or "embedded"}
-    )
+    return _only({**kept, **told, "home": probe.home, "profile": made or wanted or "embedded"})
 
 
 def remember(environment: Environment) -> bool:
@@ -154,6 +152,11 @@ def _told(environment: Environment) -> dict[str, Any]:
         if name not in {"home", "profile"}
         and (value := getattr(environment, name)) != _default(name)
     }
+
+
+def _only(values: Mapping[str, Any]) -> Environment:
+    """Give an environment of these values and defaults, whatever the variables say."""
+    return Environment(**{**{name: _default(name) for name in Environment.model_fields}, **values})
 
 
 def _default(name: str) -> Any:

@@ -51,7 +51,9 @@ def _database(server: sa.URL, url: sa.URL) -> None:
     role, name = sql.Identifier(url.username or ""), url.database or ""
     word = sql.Literal(url.password)
     try:
-        with psycopg.connect(_plain(server), autocommit=True) as connection:
+        with psycopg.connect(
+            _plain(server.set(database="postgres")), autocommit=True
+        ) as connection:
             look = "SELECT 1 FROM pg_roles WHERE rolname = %s"
             if connection.execute(look, (url.username,)).fetchone() is None:
                 connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, word))

@@ -38,6 +38,14 @@ def small_product(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
+def product_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of pipelines with that product alone."""
+    folder = tmp_path_factory.mktemp("product") / "pipelines"
+    small_product(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment variables of that home; all that was started in it is ended at the end."""
     root = tmp_path_factory.mktemp("world")
