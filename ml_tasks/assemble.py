@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_tasks import prover
 from ml_tasks.errors import ConfigError, RejectedError
-from ml_tasks.io import derived, features, lookup, objects
+from ml_tasks.io import derived, features, lookup, objects, retention
 from ml_tasks.io.content import bytes_hash, content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.engine import evaluate
@@ -99,15 +99,10 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     _check(rows, pipeline)
     made = _joined(rows, pipeline, context, snapshots)
     digest = content_hash(made)
-    # Equal content may stand on other snapshots: each combination has a tag of its own.
-    tag = f"set-{bytes_hash(json.dumps([digest, snapshots], sort_keys=True).encode())[:12]}"
-    for name, snapshot in snapshots.items():
-        lake.tag(name, snapshot, tag)
+    tag = _tagged(lake, context, digest, snapshots)
     description = _description(made, pipeline, snapshots, digest)
     leaks = _proven(made, digest, raw, pipeline, context, snapshots)
-    control = Control(context.environment.control)
-    control.migrate()
-    head = control.champion(context.pipeline)
+    head = Control(context.environment.control).champion(context.pipeline)
     outputs = _written(context, made, description, leaks)
     if head is not None:
         outputs |= _for_champion(head, rows, made, pipeline, context, snapshots)
@@ -144,6 +139,19 @@ def _derived(lake: Lake, pipeline: Pipeline) -> list[str]:
                 f"-p {pipeline.name} --window START/END"
             )
     return [f"features.{name}" for name in names]
+
+
+def _tagged(lake: Lake, context: Context, digest: str, snapshots: dict[str, int]) -> str:
+    """Tag the snapshots, so that they never expire while the run, or a version of it, is there."""
+    tag = retention.set_tag(digest, snapshots)
+    control = Control(context.environment.control)
+    control.migrate()
+    with control.lease(retention.TAGS, holder=context.holder, attempt=context.attempt, wait=120):
+        # Whoever takes tags away looks for those that a run has written down.
+        objects.write_text(f"{context.folder}/tag.json", json.dumps({"tag": tag}))
+        for name, snapshot in snapshots.items():
+            lake.tag(name, snapshot, tag)
+    return tag
 
 
 def _written(

@@ -14,7 +14,7 @@ import typer
 from ml_tasks import config
 from ml_tasks.errors import ExitCode, PerennialError
 from ml_tasks.flow import FLOWS
-from perennial import backup, console, image, new_product, restore
+from perennial import backup, clean, console, image, new_product, restore
 from perennial.given import environment
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ new_app.command("product")(new_product.command)
 app.command("image")(image.command)
 app.command("backup")(backup.command)
 app.command("restore")(restore.command)
+app.command("clean")(clean.command)
 
 PipelineName = Annotated[str, typer.Option("--pipeline", "-p", help="Name of its YAML file.")]
 EXAMPLE = "flight_delays"
@@ -274,28 +275,6 @@ def lineage(
     if "mlflow" in services.names:
         services.require("mlflow")
     return line.show(services.present, pipeline, version)
-
-
-@app.command()
-def clean(
-    days: Annotated[
-        int, typer.Option("--older-than", min=1, help="Days; snapshots from before expire.")
-    ] = 30,
-) -> int:
-    """Expire old snapshots of the lake, and remove files that nothing refers to.
-
-    Snapshots that a training set stands on never expire.
-    """
-    from datetime import UTC, datetime, timedelta
-
-    from ml_tasks.io import housekeeping
-    from perennial.services import Services
-
-    present = Services(environment()).present
-    done = housekeeping.clean(present, datetime.now(UTC) - timedelta(days=days))
-    size = done.size / 2**20
-    console.say(f"{done.snapshots} snapshots expired, {len(done.files)} files gone, {size:.1f} MB")
-    return ExitCode.OK
 
 
 def _uri(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import sqlalchemy as sa
 import typer
 
+from ml_tasks.config import Environment
 from ml_tasks.errors import BackendError, ConfigError, ExitCode
 from ml_tasks.io import housekeeping, objects, source
 from ml_tasks.io.control import Control
@@ -23,7 +24,6 @@ from perennial.processes import call
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from ml_tasks.config import Environment
     from perennial.archive import Entry, Part
     from perennial.services import Services
 
@@ -212,17 +212,20 @@ def postgres(program: str, url: str, *arguments: str) -> None:
 
 
 def _whole(given: Environment, entries: list[Entry], parts: list[Part], scratch: Path) -> None:
-    """Make sure that all that the copied catalog names was copied.
+    """Make sure that all that the copied catalog names was copied, where both are files.
 
     Raises:
         BackendError: Something is missing.
     """
     copy = scratch / "catalog.database"
-    if not copy.is_file() or not given.warehouse_root.startswith("file:"):
+    on_files = any(part.name == "catalog" and part.kind == "sqlite" for part in parts)
+    if not (on_files and copy.is_file() and given.warehouse_root.startswith("file:")):
         return
     roots = {p.name: state.path_of(p.address) for p in parts if p.kind == "files"}
     copied = {str(roots[e.part] / e.path) for e in entries if e.part in roots}
-    lake = Lake(given.model_copy(update={"catalog_url": f"sqlite:///{copy}"}))
+    # A copy of the settings would remember the address that was asked for before.
+    told = {**given.model_dump(), "catalog_url": f"sqlite:///{copy}"}
+    lake = Lake(Environment.model_validate(told))
     for table in lake.tables():
         missing = set(housekeeping.referred(lake.load(table))) - copied
         if missing:

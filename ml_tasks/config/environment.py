@@ -78,6 +78,8 @@ class Environment(BaseSettings):
     """A Postgres server and who may make databases on it, for `perennial up` alone."""
     bucket: str = Field("", exclude=True)
     """Where `perennial up` lays out lake, objects, landing zone and MLflow's artifacts."""
+    keep_days: int = Field(90, gt=0)
+    """How long what old runs left is kept; `perennial clean` takes away what nothing needs."""
     commit: str = ""
     """The source's commit, where git cannot be asked: in an image."""
     warm_socket: Path | None = None

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from ml_tasks import config
 from ml_tasks.config import Environment, Gate, Pipeline
 from ml_tasks.context import Context
-from ml_tasks.errors import ConfigError, LeaseHeldError, RejectedError
+from ml_tasks.errors import BackendError, ConfigError, LeaseHeldError, RejectedError
 from ml_tasks.flow import FLOWS
 from ml_tasks.io import features, housekeeping, objects
 from ml_tasks.io.content import content_hash
@@ -262,6 +262,20 @@ def test_another_place_is_named_and_a_link_will_do(made: Rain, taken: str, tmp_p
     finally:
         home.unlink()
         moved.rename(home)
+
+
+def test_a_file_that_is_named_and_lost_is_no_backup(tmp_path: Path) -> None:
+    given = Environment(home=tmp_path / "home")
+    control, lake = Control(given.control), Lake(given)
+    control.migrate()
+    at = pa.array([FIRST.start], pa.timestamp("us", "UTC"))
+    with control.lease("raw.s", holder="r/validate", attempt=1) as lease:
+        lake.publish("raw.s", pa.table({"event_time": at, "value": [1]}), FIRST, lease)
+    next((given.home / "warehouse").rglob("*.parquet")).unlink()
+    with pytest.raises(BackendError, match=r"lake table raw.s: .*parquet is named and was not"):
+        backup.run(Services(given), (tmp_path / "b").as_uri(), silent)
+    with pytest.raises(ConfigError, match=r"came no manifest.sha256"):
+        archive.read((tmp_path / "b").as_uri())
 
 
 def test_where_a_backup_may_lie(made: Rain, taken: str) -> None:

@@ -29,7 +29,9 @@ def test_clean_says_what_went(home: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["run", "validate", "--window", WEEK, "--run", "r"]) == 0
     capsys.readouterr()
     assert main(["clean"]) == 0
-    assert "0 snapshots expired, 0 files gone" in capsys.readouterr().out
+    assert "0 snapshots expired, 0 tags freed, 0 files gone" in capsys.readouterr().out
+    assert main(["clean", "--dry-run"]) == 0
+    assert "0 snapshots would have expired" in capsys.readouterr().out
     assert main(["clean", "--older-than", "0"]) == 78
     assert (home / "warehouse").is_dir()
 
@@ -50,6 +52,8 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
             "repro",
             "lineage",
             "clean",
+            "backup",
+            "restore",
         ),
     ):
         assert name in said

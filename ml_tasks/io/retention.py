@@ -1,0 +1,265 @@
+"""What of old runs may go: nothing that a version, the champion, a trigger or a lease needs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from ml_tasks.errors import BackendError
+from ml_tasks.io import evolution, objects
+from ml_tasks.io.content import bytes_hash
+from ml_tasks.io.control import Control
+from ml_tasks.io.lake import Lake
+from ml_tasks.io.registry import RUN, Registry
+from ml_tasks.io.schema import leases
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from pyiceberg.table import Table
+
+    from ml_tasks.config import Environment
+    from ml_tasks.io.objects import Object
+
+log = logging.getLogger(__name__)
+TAGS = "tags"
+"""Who tags snapshots, or takes tags away, holds this lease."""
+TAG = "set-"
+RECORDS = ("result.json", "verdict.json", "evaluation.json")
+"""What says how a window came in, or how a verdict was reached; it stays where control names it."""
+TRAINING = ("claim", "assemble", "train", "register")
+_OPEN = ("asked", "claimed")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that may go."""
+
+    kind: str
+    """`run`, `capsules`, `log` or `artifacts`."""
+    name: str
+    uris: tuple[str, ...]
+    size: int
+
+
+@dataclass(slots=True)
+class Plan:
+    """What may go, and what of it nobody can say."""
+
+    items: list[Item] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    """Old training runs that stay because MLflow was not asked which versions there are."""
+    gone: set[tuple[str, str]] = field(default_factory=set)
+    """Pipeline and run, of those that nobody needs."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(item.size for item in self.items)
+
+
+def plan(environment: Environment, until: datetime, *, mlflow: bool) -> Plan:
+    """Say what may go of runs whose last object is older than a moment.
+
+    Args:
+        environment: Where everything is.
+        until: That moment.
+        mlflow: Whether MLflow can be asked; without it no training run may go.
+
+    Raises:
+        BackendError: MLflow does not answer.
+    """
+    control = Control(environment.control)
+    control.migrate()
+    made, found = Plan(), _runs(environment)
+    busy = _busy(control)
+    for pipeline in sorted({pipeline for pipeline, _ in found}):
+        registry = Registry(environment, pipeline)
+        needed = busy | _needed(control, pipeline)
+        if mlflow:
+            needed |= {version.tags.get(RUN, "") for version in registry.versions()}
+        recorded = _recorded(control, pipeline)
+        for (own, run), held in sorted(found.items()):
+            if own != pipeline or run in needed or max(o.modified for o in held) >= until:
+                continue
+            training = any(f"/{run}/{task}/" in o.uri for o in held for task in TRAINING)
+            if training and not mlflow:
+                made.left.append(f"{pipeline}/{run}")
+                continue
+            made.gone.add((pipeline, run))
+            kept = RECORDS if run in recorded else ()
+            going = [o for o in held if not o.uri.endswith(kept)] if kept else held
+            if going:
+                made.items.append(_item("run", f"{pipeline}/{run}", going))
+                made.items += _artifacts(registry, run) if training else ()
+    made.items += _capsules(environment, until, made, found)
+    made.items += _logs(environment.home, until)
+    return made
+
+
+def carry_out(environment: Environment, made: Plan) -> None:
+    """Take away what a plan names; what is gone already is no fault."""
+    for item in made.items:
+        if item.kind == "artifacts":
+            _forget(environment, item.uris)
+            continue
+        for uri in item.uris:
+            objects.delete(uri)
+        log.info("%s %s: %s bytes gone", item.kind, item.name, item.size)
+
+
+def free(environment: Environment, made: Plan, *, dry: bool) -> list[tuple[str, str]]:
+    """Take away tags of sets that no run names which stays, and no registered version.
+
+    Returns:
+        Table and tag of each.
+    """
+    lake, control = Lake(environment), Control(environment.control)
+    holder = f"clean {datetime.now(UTC).isoformat()}"
+    with control.lease(TAGS, holder=holder, attempt=1, wait=120):
+        kept = set(_versions_tags(environment))
+        for key, held in _runs(environment).items():
+            if key not in made.gone:
+                kept |= set(_tags_of(held))
+        unneeded = [
+            (table, name)
+            for table in lake.tables()
+            for name in lake.load(table).refs()
+            if name.startswith(TAG) and name not in kept
+        ]
+        for table, name in () if dry else unneeded:
+            _untag(lake, table, name)
+    return unneeded
+
+
+def _runs(environment: Environment) -> dict[tuple[str, str], list[Object]]:
+    root = f"{environment.objects_root}/runs/"
+    found: dict[tuple[str, str], list[Object]] = defaultdict(list)
+    for one in objects.find(root.rstrip("/")):
+        pipeline, run, *rest = one.uri.removeprefix(root).split("/")
+        if rest:
+            found[pipeline, run].append(one)
+    return dict(found)
+
+
+def _item(kind: str, name: str, held: Iterable[Object]) -> Item:
+    held = list(held)
+    return Item(kind, name, tuple(o.uri for o in held), sum(o.size for o in held))
+
+
+def _busy(control: Control) -> set[str]:
+    """Give the runs that hold a lease now."""
+    wanted = sa.select(leases.c.holder).where(~leases.c.released, leases.c.expires > time.time())
+    with control.transaction() as tx:
+        return {row.holder.rpartition("/")[0] for row in tx.execute(wanted)}
+
+
+def _needed(control: Control, pipeline: str) -> set[str]:
+    head = control.champion(pipeline)
+    asked = {t.run for t in control.triggers(pipeline) if t.state in _OPEN and t.run}
+    return asked | ({head.run} if head is not None else set())
+
+
+def _recorded(control: Control, pipeline: str) -> set[str]:
+    """Give the runs that control names: they brought a window in, or changed the champion."""
+    audited = {str(entry.detail.get("run")) for entry in control.audit(pipeline)}
+    return audited | {window.run for window in control.windows(pipeline)}
+
+
+def _capsules(
+    environment: Environment,
+    until: datetime,
+    made: Plan,
+    found: dict[tuple[str, str], list[Object]],
+) -> Iterator[Item]:
+    root = f"{environment.objects_root}/capsules/"
+    by_run: dict[tuple[str, str], list[Object]] = defaultdict(list)
+    for one in objects.find(root.rstrip("/")):
+        pipeline, run, *_ = one.uri.removeprefix(root).split("/")
+        if one.modified < until:
+            by_run[pipeline, run].append(one)
+    for (pipeline, run), held in sorted(by_run.items()):
+        if (pipeline, run) in made.gone or (pipeline, run) not in found:
+            yield _item("capsules", f"{pipeline}/{run}", held)
+
+
+def _logs(home: Path, until: datetime) -> Iterator[Item]:
+    for folder in (home / "logs", home / "airflow" / "logs"):
+        old = [o for o in objects.find(folder.as_uri()) if o.modified < until]
+        if old:
+            yield _item("log", folder.relative_to(home).as_posix(), old)
+
+
+def _artifacts(registry: Registry, run: str) -> Iterator[Item]:
+    """Give what MLflow keeps of a run that no version came of; its numbers stay."""
+    wanted = f"tags.`{RUN}` = '{run}'"
+    found = registry.client.search_runs([registry.experiment], wanted)
+    held = [(one.info.artifact_uri, _size(registry, one.info.run_id)) for one in found]
+    if uris := tuple(uri for uri, size in held if size):
+        yield Item("artifacts", f"{registry.pipeline}/{run}", uris, sum(size for _, size in held))
+
+
+def _size(registry: Registry, identity: str, path: str | None = None) -> int:
+    return sum(
+        _size(registry, identity, one.path) if one.is_dir else int(one.file_size or 0)
+        for one in registry.client.list_artifacts(identity, path)
+    )
+
+
+def _forget(environment: Environment, uris: Iterable[str]) -> None:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    mlflow.set_tracking_uri(environment.mlflow_url)
+    for uri in uris:
+        try:
+            get_artifact_repository(uri).delete_artifacts()
+        except MlflowException as fault:
+            raise BackendError(f"MLflow at {environment.mlflow_url}: {uri}: {fault}") from fault
+
+
+def set_tag(digest: str, snapshots: dict[str, int]) -> str:
+    """Give the tag of a set: equal content may stand on other snapshots, and is another one then.
+
+    Args:
+        digest: The set's content hash.
+        snapshots: Table and snapshot id.
+    """
+    named = json.dumps([digest, snapshots], sort_keys=True)
+    return f"{TAG}{bytes_hash(named.encode())[:12]}"
+
+
+def _versions_tags(environment: Environment) -> Iterator[str]:
+    pipelines = {pipeline for pipeline, _ in _runs(environment)}
+    for pipeline in sorted(pipelines):
+        for version in Registry(environment, pipeline).versions():
+            tags: dict[str, Any] = version.tags
+            if "set_hash" in tags and "snapshots" in tags:
+                yield set_tag(tags["set_hash"], json.loads(tags["snapshots"]))
+
+
+def _tags_of(held: Iterable[Object]) -> Iterator[str]:
+    """Give the tags that a run made: it wrote each down before, and old ones stand in results."""
+    for one in held:
+        if one.uri.endswith("/tag.json"):
+            yield json.loads(objects.read_text(one.uri))["tag"]
+        elif "/assemble/" in one.uri and one.uri.endswith("/result.json"):
+            yield str(objects.read_result(one.uri).values.get("tag", ""))
+
+
+def _untag(lake: Lake, table: str, name: str) -> None:
+    def change(loaded: Table) -> None:
+        if name in loaded.refs():
+            loaded.manage_snapshots().remove_tag(name).commit()
+
+    evolution.committed(partial(lake.load, table), change)

@@ -1,0 +1,233 @@
+"""What old runs left goes; what a version, the champion, a trigger or a lease needs stays."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+
+from ml_tasks.config import Environment
+from ml_tasks.io import housekeeping, objects, retention
+from ml_tasks.io.control import Control
+from ml_tasks.io.lake import Lake
+from ml_tasks.io.registry import RUN, Registry
+from ml_tasks.result import Result, Window
+from perennial import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Serve = Callable[[Path], str]
+
+WEEK = Window.parse("2013-01-01/2013-01-08")
+OLD = datetime.now(UTC) - timedelta(days=100)
+UNTIL = datetime.now(UTC) - timedelta(days=90)
+
+
+class Platform:
+    """Runs with their objects, of any age."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.control, self.lake = Control(environment.control), Lake(environment)
+        self.control.migrate()
+
+    def write(self, path: str, text: str = "x" * 10, *, when: datetime = OLD) -> None:
+        uri = f"{self.environment.objects_root}/{path}"
+        objects.write_text(uri, text)
+        os.utime(uri.removeprefix("file://"), (when.timestamp(),) * 2)
+
+    def ingested(self, run: str, *, when: datetime = OLD) -> None:
+        self.write(f"runs/p/{run}/ingest/1/staged_s.parquet", when=when)
+        self.write(f"runs/p/{run}/validate/1/result.json", when=when)
+
+    def trained(self, run: str, *, when: datetime = OLD, tag: str = "") -> None:
+        result = Result(task="assemble", pipeline="p", run=run, values={"tag": tag})
+        self.write(f"runs/p/{run}/assemble/1/result.json", result.model_dump_json(), when=when)
+        if tag:
+            self.write(f"runs/p/{run}/assemble/1/tag.json", json.dumps({"tag": tag}), when=when)
+        for name in ("set.parquet", "train/1/model.onnx", "train/checkpoints/0.pt"):
+            self.write(f"runs/p/{run}/train/{name}", when=when)
+
+    def publish(self, value: int) -> int:
+        at = pa.array([WEEK.start], pa.timestamp("us", "UTC"))
+        rows = pa.table({"event_time": at, "value": [value]})
+        with self.control.lease("raw.s", holder="r/validate", attempt=1) as lease:
+            self.lake.publish("raw.s", rows, WEEK, lease)
+        return self.lake.snapshot("raw.s")
+
+    def there(self) -> set[str]:
+        root = f"{self.environment.objects_root}/"
+        return {o.uri.removeprefix(root) for o in objects.find(root.rstrip("/"))}
+
+    def runs(self) -> set[str]:
+        return {path.split("/")[2] for path in self.there() if path.startswith("runs/")}
+
+
+@pytest.fixture
+def platform(environment: Environment) -> Platform:
+    return Platform(environment)
+
+
+def apart(platform: Platform, *, mlflow: bool = False) -> retention.Plan:
+    made = retention.plan(platform.environment, UNTIL, mlflow=mlflow)
+    retention.carry_out(platform.environment, made)
+    return made
+
+
+def test_old_windows_keep_what_says_how_they_came_in(platform: Platform) -> None:
+    for run, when in (("in", OLD), ("failed", OLD), ("young", UNTIL + timedelta(days=1))):
+        platform.ingested(run, when=when)
+    with platform.control.lease("w", holder="in/materialise", attempt=1) as lease:
+        platform.control.complete("p", WEEK.start.isoformat(), WEEK.end.isoformat(), "in", lease)
+    made = apart(platform)
+    assert {(i.kind, i.name, i.size) for i in made.items} == {
+        ("run", "p/in", 10), ("run", "p/failed", 20),
+    }  # fmt: skip
+    assert platform.there() == {
+        "runs/p/in/validate/1/result.json",
+        "runs/p/young/ingest/1/staged_s.parquet",
+        "runs/p/young/validate/1/result.json",
+    }
+    assert apart(platform).items == []
+
+
+def test_one_young_object_keeps_a_run(platform: Platform) -> None:
+    platform.ingested("cleared")
+    platform.write("runs/p/cleared/ingest/2/staged_s.parquet", when=datetime.now(UTC))
+    assert apart(platform).items == []
+
+
+def test_open_triggers_and_held_leases_keep_their_runs(platform: Platform) -> None:
+    for run in ("asked", "done", "holding", "held once"):
+        platform.ingested(run)
+    for run in ("asked", "done"):
+        trigger, _ = platform.control.ask("p", "form", f"{WEEK}", who="t", evidence={}, replay=run)
+        platform.control.claim(trigger.id, run)
+        if run == "done":
+            platform.control.finish(trigger.id, "promoted")
+    with platform.control.lease("a", holder="held once/derive", attempt=1):
+        pass
+    with platform.control.lease("b", holder="holding/derive", attempt=1):
+        apart(platform)
+    assert platform.runs() == {"asked", "holding"}
+
+
+def test_without_mlflow_no_training_goes(platform: Platform) -> None:
+    platform.trained("candidate")
+    platform.ingested("week")
+    made = apart(platform)
+    assert made.left == ["p/candidate"]
+    assert platform.runs() == {"candidate"}
+
+
+def test_capsules_and_logs_go_with_age(platform: Platform) -> None:
+    platform.write("capsules/p/lost/train-1.json")
+    platform.write("capsules/p/new/train-1.json", when=datetime.now(UTC))
+    home = platform.environment.home
+    for name, when in (("dag_id=a/attempt=1.log", OLD), ("dag_id=b/attempt=1.log", UNTIL)):
+        file = home / "airflow" / "logs" / name
+        file.parent.mkdir(parents=True)
+        file.write_text("log")
+        os.utime(file, (when.timestamp() + 5,) * 2)
+    made = apart(platform)
+    assert {(i.kind, i.name) for i in made.items} == {
+        ("capsules", "p/lost"), ("log", "airflow/logs"),
+    }  # fmt: skip
+    assert platform.there() == {"capsules/p/new/train-1.json"}
+    assert [f.parent.name for f in home.rglob("*.log")] == ["dag_id=b"]
+
+
+@pytest.fixture(scope="module")
+def served(
+    tmp_path_factory: pytest.TempPathFactory, mlflow_server: Serve
+) -> tuple[Platform, dict[str, int]]:
+    """A registered version, an old candidate, the champion's run, each with a set of its own."""
+    root = tmp_path_factory.mktemp("retention")
+    (root / "home").mkdir()
+    environment = Environment(home=root / "home", mlflow_url=mlflow_server(root / "home"))
+    platform = Platform(environment)
+    registry = Registry(environment, "p")
+    snapshots = {}
+    for number, run in enumerate(("registered", "candidate", "champion", "young")):
+        snapshots[run] = platform.publish(number)
+        tag = retention.set_tag(run, {"raw.s": snapshots[run]})
+        platform.lake.tag("raw.s", snapshots[run], tag)
+        when = datetime.now(UTC) if run == "young" else OLD
+        platform.trained(run, when=when, tag=tag)
+        registry.attach(registry.run(run, "train"), "curves.png", b"y" * 50)
+    platform.publish(9)
+    registry.client.create_registered_model("p")
+    made_by = registry.run("registered")
+    told = {RUN: "registered", "set_hash": "registered", "complete": "true"}
+    told["snapshots"] = json.dumps({"raw.s": snapshots["registered"]})
+    registry.client.create_model_version("p", f"runs:/{made_by}/model", made_by, tags=told)
+    platform.control.promote(
+        "p", "7", expected=None, run="champion", verdict_uri="file:///v", who="t", why="t"
+    )
+    return platform, snapshots
+
+
+def tags(platform: Platform) -> set[int]:
+    refs = platform.lake.load("raw.s").refs()
+    return {ref.snapshot_id for name, ref in refs.items() if name.startswith("set-")}
+
+
+def test_a_dry_run_says_what_the_real_one_takes(
+    served: tuple[Platform, dict[str, int]],
+) -> None:
+    platform, snapshots = served
+    given = platform.environment
+    before, tagged = platform.there(), tags(platform)
+    said = clean.run(given, 1, mlflow=True, dry=True)
+    assert (platform.there(), tags(platform)) == (before, tagged)
+    assert {(i.kind, i.name) for i in said[0].items} == {
+        ("run", "p/candidate"), ("artifacts", "p/candidate"),
+    }  # fmt: skip
+    assert said[0].size > 50
+    done = clean.run(given, 1, mlflow=True, dry=False)
+    assert (done[0].items, done[1]) == (said[0].items, said[1])
+    assert platform.runs() == {"registered", "champion", "young"}
+    assert tags(platform) == {snapshots[r] for r in ("registered", "champion", "young")}
+    registry = Registry(given, "p")
+    kept = {
+        run: len(registry.client.list_artifacts(registry.run(run, "train")))
+        for run in ("candidate", "registered")
+    }
+    assert kept == {"candidate": 0, "registered": 1}
+
+
+def test_a_freed_snapshot_expires_and_the_others_do_not(
+    served: tuple[Platform, dict[str, int]],
+) -> None:
+    platform, snapshots = served
+    clean.run(platform.environment, 1, mlflow=True, dry=False)
+    later = datetime.now(UTC) + timedelta(minutes=1)
+    grace = timedelta(minutes=-1)
+    said = housekeeping.clean(platform.environment, later, grace=grace, dry=True)
+    done = housekeeping.clean(platform.environment, later, grace=grace)
+    assert said.snapshots == done.snapshots
+    assert set(said.files) <= set(done.files)
+    left = {s.snapshot_id for s in platform.lake.load("raw.s").snapshots()}
+    assert snapshots["candidate"] not in left
+    for run in ("registered", "champion", "young"):
+        assert platform.lake.read("raw.s", snapshot=snapshots[run]).num_rows == 1
+
+
+def test_a_dry_run_counts_what_a_freed_tag_holds(platform: Platform) -> None:
+    first = platform.publish(1)
+    platform.lake.tag("raw.s", first, "set-a")
+    platform.publish(2)
+    later, none = datetime.now(UTC) + timedelta(minutes=1), timedelta(minutes=-1)
+    kept = housekeeping.clean(platform.environment, later, grace=none, dry=True)
+    freed = housekeeping.clean(
+        platform.environment, later, grace=none, dry=True, freed=[("raw.s", "set-a")]
+    )
+    assert freed.snapshots == kept.snapshots + 1
+    assert freed.size > kept.size
+    assert platform.lake.read("raw.s", snapshot=first).num_rows == 1
