@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PEERS := .venv-bench/.installed
 
-.PHONY: help setup lock demo up down test mutants bench images lint clean
+.PHONY: help setup lock demo up down test mutants bench images check-k8s lint clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is

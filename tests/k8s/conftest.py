@@ -12,10 +12,13 @@ import pytest
 import yaml
 
 from ml_tasks.config import ROOT
+from tests.plugins.cluster.conftest import api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+__all__ = ["api"]
 
 Manifest = dict[str, Any]
 OVERLAYS = ("local", "prod", "gpu")

@@ -15,6 +15,7 @@ from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
 from ml_launch.cluster.job import OWNER
+from ml_launch.cluster.refusal import FORBIDDEN, NOT_FOUND, RefusedError, said
 from ml_launch.cluster.state import CONTAINER
 from ml_tasks.errors import BackendError, ConfigError
 
@@ -30,7 +31,7 @@ AWAY_SECONDS = 600
 PAUSE_SECONDS = 1.0
 WATCH_SECONDS = 5
 TIMEOUT = 10
-NOT_FOUND, CONFLICT, GONE, BUSY = 404, 409, 410, 429
+CONFLICT, BUSY = 409, 429
 SERVER_FAULT = 500
 
 
@@ -70,7 +71,7 @@ class Cluster:
             return self._patiently(
                 lambda: self._read(self._batch.read_namespaced_job, name, self.namespace)
             )
-        except _RefusedError as fault:
+        except RefusedError as fault:
             if fault.status == NOT_FOUND:
                 return None
             raise
@@ -91,7 +92,7 @@ class Cluster:
 
         try:
             return self._patiently(ask)
-        except _RefusedError as fault:
+        except RefusedError as fault:
             if fault.status == CONFLICT:
                 return None
             raise
@@ -140,6 +141,7 @@ class Cluster:
         """Give the lines of a pod's log as they come, each with its time before it.
 
         Raises:
+            ConfigError: It may not be read.
             OSError: The connection broke, or the log is not there.
         """
         more = {"since_time": since} if since else {}
@@ -150,6 +152,7 @@ class Cluster:
             )  # fmt: skip
             yield from _lines(answer)
         except (ApiException, HTTPError) as fault:
+            _raise_if_forbidden(fault)
             raise OSError(str(fault)) from fault
 
     def _listed(self, selector: str) -> Manifest:
@@ -164,6 +167,7 @@ class Cluster:
 
         Raises:
             _OutdatedError: The version is too old, so that a new list is wanted.
+            ConfigError: They may not be watched.
         """
         try:
             answer = self._core.list_namespaced_pod(
@@ -177,6 +181,7 @@ class Cluster:
                     raise _OutdatedError
                 yield change
         except (ApiException, HTTPError) as fault:
+            _raise_if_forbidden(fault)
             log.info("the watch over pods broke (%s): listing them anew", _short(fault))
             time.sleep(PAUSE_SECONDS)
             raise _OutdatedError from fault
@@ -190,7 +195,7 @@ class Cluster:
     def _delete(self, call: Callable[..., Any], name: str, **how: Any) -> None:
         try:
             self._patiently(lambda: self._read(call, name, self.namespace, **how))
-        except _RefusedError as fault:
+        except RefusedError as fault:
             if fault.status != NOT_FOUND:
                 raise
 
@@ -212,7 +217,7 @@ class Cluster:
                 return ask()
             except ApiException as fault:
                 if fault.status and fault.status < SERVER_FAULT and fault.status != BUSY:
-                    raise _RefusedError(fault.status, _said(fault)) from fault
+                    raise RefusedError(fault.status, said(fault.body, fault.reason)) from fault
                 last: Exception = fault
             except HTTPError as fault:
                 last = fault
@@ -222,12 +227,6 @@ class Cluster:
                 ) from last
             log.info("the Kubernetes API does not answer (%s): asking again", _short(last))
             time.sleep(PAUSE_SECONDS)
-
-
-class _RefusedError(ConfigError):
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__(f"the Kubernetes API refused ({status}): {said}")
-        self.status = status
 
 
 class _OutdatedError(Exception):
@@ -244,11 +243,9 @@ def _lines(answer: Any) -> Iterator[str]:
         yield rest.decode(errors="replace")
 
 
-def _said(fault: ApiException) -> str:
-    try:
-        return str(json.loads(fault.body)["message"])
-    except (ValueError, KeyError, TypeError):
-        return str(fault.reason)
+def _raise_if_forbidden(fault: Exception) -> None:
+    if isinstance(fault, ApiException) and fault.status == FORBIDDEN:
+        raise RefusedError(FORBIDDEN, said(fault.body, fault.reason)) from fault
 
 
 def _short(fault: Exception) -> str:

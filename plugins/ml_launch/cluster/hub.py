@@ -15,10 +15,11 @@ from kubernetes_asyncio import client, config
 from kubernetes_asyncio.client.exceptions import ApiException
 
 from ml_launch.cluster.job import OWNER
+from ml_launch.cluster.refusal import FORBIDDEN, NOT_FOUND, RefusedError, said
 from ml_launch.cluster.state import CONTAINER, name
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from ml_launch.cluster.state import Job, Pod
 
@@ -29,6 +30,8 @@ WATCH_SECONDS = 300
 JOBS_SECONDS = 10
 PAUSE_SECONDS = 1.0
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10)
+FAULTS = (ApiException, aiohttp.ClientError, TimeoutError)
+REDIRECT = 300
 
 
 @dataclass
@@ -50,6 +53,7 @@ class Hub:
         self._jobs: dict[str, Job] = {}
         self._listed = 0
         self._seen: dict[str, _Seen] = {}
+        self._refused: RefusedError | None = None
         self._guests = 0
         self._work: list[asyncio.Task[None]] = []
         self._api: client.ApiClient
@@ -71,10 +75,16 @@ class Hub:
                 await hub._end()
 
     async def changes(self, job: str, every: float) -> AsyncIterator[list[Pod]]:
-        """Give a Job's pods, again with each change, and after a while without one."""
+        """Give a Job's pods, again with each change, and after a while without one.
+
+        Raises:
+            ConfigError: They may not be read here.
+        """
         seen = self._seen.setdefault(job, _Seen())
         try:
             while True:
+                if self._refused is not None:
+                    raise self._refused
                 yield list(seen.pods.values())
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(seen.changed.wait(), every)
@@ -97,13 +107,14 @@ class Hub:
         """Give the lines of a pod's log as they come, each with its time before it.
 
         Raises:
+            ConfigError: It may not be read.
             OSError: The connection broke, or the log is not there.
         """
         more = {"since_time": since} if since else {}
         try:
-            answer = await client.CoreV1Api(self._api).read_namespaced_pod_log(
-                pod, self._namespace, container=CONTAINER, follow=True, timestamps=True,
-                _preload_content=False, _request_timeout=TIMEOUT, **more,
+            answer = await _asked(
+                client.CoreV1Api(self._api).read_namespaced_pod_log, pod, self._namespace,
+                container=CONTAINER, follow=True, timestamps=True, _request_timeout=TIMEOUT, **more,
             )  # fmt: skip
             async for line in _lines(answer):
                 yield line
@@ -112,17 +123,24 @@ class Hub:
 
     async def forget_pod(self, pod: str) -> None:
         """Remove a pod from the books whose node does not answer."""
-        with contextlib.suppress(ApiException):
-            await client.CoreV1Api(self._api).delete_namespaced_pod(
-                pod, self._namespace, grace_period_seconds=0
-            )
+        await self._delete(
+            client.CoreV1Api(self._api).delete_namespaced_pod, pod, grace_period_seconds=0
+        )
 
     async def delete_job(self, job: str) -> None:
         """Remove a Job with its pods."""
-        with contextlib.suppress(ApiException):
-            await client.BatchV1Api(self._api).delete_namespaced_job(
-                job, self._namespace, propagation_policy="Background"
-            )
+        await self._delete(
+            client.BatchV1Api(self._api).delete_namespaced_job,
+            job,
+            propagation_policy="Background",
+        )
+
+    async def _delete(self, call: Callable[..., Any], what: str, **how: Any) -> None:
+        try:
+            await _asked(call, what, self._namespace, **how)
+        except FAULTS as fault:
+            if getattr(fault, "status", None) != NOT_FOUND:
+                log.warning("%s was not deleted: %s", what, fault)
 
     async def _begin(self) -> None:
         if self._work:
@@ -142,39 +160,49 @@ class Hub:
         await self._api.close()
 
     async def _watch_pods(self) -> None:
-        """List, then follow changes; after each break anew."""
+        """List, then follow changes; after each break anew, unless that is forbidden."""
         core = client.CoreV1Api(self._api)
-        while True:
+        while self._refused is None:
             try:
                 listed = await _read(
                     core.list_namespaced_pod, self._namespace, label_selector=SELECTOR
                 )
                 self._take_all(listed["items"])
-                answer = await core.list_namespaced_pod(
-                    self._namespace, label_selector=SELECTOR, watch=True,
+                answer = await _asked(
+                    core.list_namespaced_pod, self._namespace, label_selector=SELECTOR, watch=True,
                     resource_version=listed["metadata"]["resourceVersion"],
-                    timeout_seconds=WATCH_SECONDS, _preload_content=False,
-                    _request_timeout=TIMEOUT,
+                    timeout_seconds=WATCH_SECONDS, _request_timeout=TIMEOUT,
                 )  # fmt: skip
                 async for line in _lines(answer):
                     change = json.loads(line)
                     if change["type"] == "ERROR":
                         break
                     self._take(change["object"], gone=change["type"] == "DELETED")
-            except (ApiException, aiohttp.ClientError, TimeoutError) as fault:
+            except RefusedError as fault:
+                self._give_up(fault)
+            except FAULTS as fault:
                 log.info("the watch over pods of %s broke: %s", self._namespace, fault)
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def _list_jobs(self) -> None:
         batch = client.BatchV1Api(self._api)
-        while True:
-            with contextlib.suppress(ApiException, aiohttp.ClientError, TimeoutError):
+        while self._refused is None:
+            try:
                 listed = await _read(
                     batch.list_namespaced_job, self._namespace, label_selector=SELECTOR
                 )
                 self._jobs = {name(one): one for one in listed["items"]}
                 self._listed += 1
+            except RefusedError as fault:
+                self._give_up(fault)
+            except FAULTS as fault:
+                log.info("the Jobs of %s are not known: %s", self._namespace, fault)
             await asyncio.sleep(JOBS_SECONDS)
+
+    def _give_up(self, fault: RefusedError) -> None:
+        self._refused = fault
+        for seen in self._seen.values():
+            seen.changed.set()
 
     def _take_all(self, pods: list[Pod]) -> None:
         for seen in self._seen.values():
@@ -196,10 +224,26 @@ class Hub:
         seen.changed.set()
 
 
-async def _read(call: Any, *args: Any, **rest: Any) -> dict[str, Any]:
-    answer = await call(*args, **rest, _preload_content=False, _request_timeout=30)
+async def _read(call: Callable[..., Any], *args: Any, **rest: Any) -> dict[str, Any]:
+    answer = await _asked(call, *args, **rest, _request_timeout=30)
     read: dict[str, Any] = json.loads(await answer.read())
     return read
+
+
+async def _asked(call: Callable[..., Any], *args: Any, **rest: Any) -> Any:
+    """Give an answer that is still to be read.
+
+    Raises:
+        RefusedError: It may not be asked.
+        ApiException: The answer is another fault; the client itself then looks at no status.
+    """
+    answer = await call(*args, **rest, _preload_content=False)
+    if answer.status < REDIRECT:
+        return answer
+    told = said(await answer.read(), answer.reason)
+    if answer.status == FORBIDDEN:
+        raise RefusedError(answer.status, told)
+    raise ApiException(status=answer.status, reason=told)
 
 
 async def _lines(answer: Any) -> AsyncIterator[str]:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ml_launch.cluster import state
+from ml_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,6 +57,9 @@ class Logs:
                     if at > read:
                         last = at
                         self._on_line(prefix + text)
+            except ConfigError as fault:
+                self._on_line(f"{prefix}the log of {pod} is not shown: {fault}")
+                return
             except OSError:
                 time.sleep(PAUSE_SECONDS)
                 continue

@@ -12,6 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from ml_launch.cluster import state
 from ml_launch.cluster.hub import Hub
 from ml_tasks.config import TaskResources
+from ml_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -118,6 +119,9 @@ async def _show(hub: Hub, pod: str, prefix: str) -> None:
                 if at > read:
                     last = at
                     log.info("%s%s", prefix, text)
+        except ConfigError as fault:
+            log.info("%sthe log of %s is not shown: %s", prefix, pod, fault)
+            return
         except OSError:
             await asyncio.sleep(PAUSE_SECONDS)
             continue
