@@ -9,18 +9,21 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ml_tasks.config import load_prices
 from ml_tasks.errors import ExitCode
 from ml_tasks.flow import FLOWS
-from ml_tasks.io import objects, runs, source
+from ml_tasks.io import objects, runs, source, spent
 from ml_tasks.io.control import Control
 from ml_tasks.io.registry import Registry
 from ml_tasks.result import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ml_tasks.config import Pipeline
     from ml_tasks.context import Context
+    from ml_tasks.io.costs import Cost
+    from ml_tasks.io.runs import Try
 
 log = logging.getLogger(__name__)
 LONGEST = 255
@@ -79,13 +82,18 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     Control comes first, so that the ledger does not wait for MLflow; last MLflow's alias is set to
     the head, in case a promotion was killed between the two.
     """
-    results = runs.results(context.environment, context.pipeline, context.run)
-    results.pop(context.task, None)
+    tries = [
+        one
+        for one in runs.tries(context.environment, context.pipeline, context.run)
+        if one.task != context.task
+    ]
+    results = runs.latest(tries)
     control = Control(context.environment.control)
     control.migrate()
     claimed = results.get("claim")
     if claimed is not None and "trigger" in claimed.values:
         control.finish(claimed.values["trigger"], outcome(results))
+    costs = _charged(control, pipeline, context, tries)
     registry = Registry(context.environment, context.pipeline)
     times = [result.started for result in results.values() if result.started is not None]
     parent = registry.run(
@@ -94,13 +102,15 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         started=min(times, default=None),
     )
     for task, result in results.items():
-        _record_task(registry, context, task, result)
+        own = sum(cost.amount for cost in costs if cost.task == task)
+        _record_task(registry, context, result, own)
     params = {
         **dict(flat(pipeline.model_dump(mode="json", include={"training", "split", "label"}))),
         "commit": source.commit(context.environment),
         "lock": source.lock(),
+        **({"currency": costs[-1].currency} if costs else {}),
     }
-    registry.log(parent, params=params, metrics=_summary(results))
+    registry.log(parent, params=params, metrics=_summary(results, costs))
     made = results["assemble"].outputs.get("set") if "assemble" in results else None
     if made is not None and made.uri is not None:
         registry.used(parent, name="set", digest=made.content_hash, uri=made.uri)
@@ -118,8 +128,17 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     )
 
 
-def _record_task(registry: Registry, context: Context, task: str, result: Result) -> None:
-    identity = registry.run(context.run, task, started=result.started)
+def _charged(
+    control: Control, pipeline: Pipeline, context: Context, tries: Sequence[Try]
+) -> list[Cost]:
+    """Write what the attempts cost into control; give what stands there."""
+    prices = load_prices(context.environment)
+    control.charge(spent.cost(pipeline, context.run, one, prices) for one in tries)
+    return control.costs(pipeline=context.pipeline, run=context.run)
+
+
+def _record_task(registry: Registry, context: Context, result: Result, cost: float) -> None:
+    identity = registry.run(context.run, result.task, started=result.started)
     # A resumed attempt measured its use from where it went on; its history is whole.
     told = (_object(result, name) for name in ("history", "usage"))
     registry.log(
@@ -133,6 +152,7 @@ def _record_task(registry: Registry, context: Context, task: str, result: Result
         metrics={
             **numbers({"values": result.values}),
             **numbers({"resources": result.resources.model_dump()}),
+            "cost": cost,
         },
         history=[row for rows in told if rows for row in json.loads(rows)],
     )
@@ -154,12 +174,13 @@ def _left(context: Context, result: Result, file: str) -> bytes | None:
     return objects.read_bytes(f"{folder}/{file}") if left else None
 
 
-def _summary(results: Mapping[str, Result]) -> dict[str, float]:
+def _summary(results: Mapping[str, Result], costs: Sequence[Cost]) -> dict[str, float]:
     used = [result.resources for result in results.values()]
     total = {
         "total.wall_seconds": sum(u.wall_seconds for u in used),
         "total.cpu_seconds": sum(u.cpu_seconds for u in used),
         "total.gpu_seconds": sum(u.gpu_seconds for u in used),
+        "total.cost": sum(cost.amount for cost in costs),
     }
     evaluated = results.get("evaluate")
     metrics = {} if evaluated is None else evaluated.values.get("metrics", {})

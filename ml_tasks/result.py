@@ -85,6 +85,24 @@ class Resources(_Frozen):
     gpu_seconds: float = 0.0
 
 
+class PodUse(_Frozen):
+    """What a pod, or a tree of processes, took as its launcher saw it."""
+
+    seconds: float
+    """From the moment at which a node took it."""
+    cpu_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+
+
+class Usage(_Frozen):
+    """What a launcher saw of one attempt; it lies beside the result, or in its place."""
+
+    schema_version: Literal[1] = 1
+    started: AwareDatetime
+    pods: dict[str, PodUse]
+    """By the pod's id; those that the cluster took away are among them."""
+
+
 class Failure(_Frozen):
     """Why a task did not finish."""
 

@@ -14,7 +14,7 @@ import typer
 from ml_tasks import config
 from ml_tasks.errors import ExitCode, PerennialError
 from ml_tasks.flow import FLOWS
-from perennial import backup, clean, console, image, new_product, restore
+from perennial import backup, clean, console, cost, image, new_product, restore
 from perennial.given import environment
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ app.command("image")(image.command)
 app.command("backup")(backup.command)
 app.command("restore")(restore.command)
 app.command("clean")(clean.command)
+app.command("cost")(cost.command)
 
 PipelineName = Annotated[str, typer.Option("--pipeline", "-p", help="Name of its YAML file.")]
 EXAMPLE = "flight_delays"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def look(environment: Environment, wanted: Sequence[str]) -> dict[str, list[str]]:
-    """Give each pipeline's faults, a line each.
+    """Give each pipeline's faults, a line each; `prices` is among them where those do not hold.
 
     Args:
         environment: Says where pipelines lie.
@@ -29,7 +29,12 @@ def look(environment: Environment, wanted: Sequence[str]) -> dict[str, list[str]
     names = wanted or sorted(path.stem for path in environment.pipelines.glob("*.yaml"))
     if not names:
         raise ConfigError(f"PERENNIAL_PIPELINES: no YAML file in {environment.pipelines}")
-    return {name: list(_faults(environment, name)) for name in names}
+    found = {name: list(_faults(environment, name)) for name in names}
+    try:
+        config.load_prices(environment)
+    except ConfigError as fault:
+        found["prices"] = str(fault).splitlines()
+    return found
 
 
 def _faults(environment: Environment, name: str) -> Iterator[str]:

@@ -1,9 +1,9 @@
-"""The only readers of the pipelines' YAML and of the environment."""
+"""The only readers of YAML and of the environment."""
 
 from __future__ import annotations
 
 from ml_tasks.config.environment import ROOT, Environment
-from ml_tasks.config.files import load, load_all, load_good, parse
+from ml_tasks.config.files import load, load_all, load_good, load_prices, parse
 from ml_tasks.config.pipeline import (
     OWN_TIMES,
     ColumnType,
@@ -20,9 +20,11 @@ from ml_tasks.config.pipeline import (
     Training,
     Validation,
 )
+from ml_tasks.config.prices import NODE_TYPE, Price, Prices
 from ml_tasks.config.wording import explain
 
 __all__ = [
+    "NODE_TYPE",
     "OWN_TIMES",
     "ROOT",
     "ColumnType",
@@ -32,6 +34,8 @@ __all__ = [
     "Gate",
     "Label",
     "Pipeline",
+    "Price",
+    "Prices",
     "Schedule",
     "Slug",
     "Source",
@@ -43,5 +47,6 @@ __all__ = [
     "load",
     "load_all",
     "load_good",
+    "load_prices",
     "parse",
 ]

@@ -96,8 +96,10 @@ class Environment(BaseSettings):
     """Manifest of a Pod to which each task's is added: volumes, annotations, pull secrets."""
     pending_minutes: float = Field(30, gt=0)
     """How long a pod may wait for a node; time in a queue does not count."""
+    prices: Path | None = None
+    """What computing costs, as YAML; example figures without it."""
 
-    @field_validator("home", "pipelines", "warm_socket", "pod_template")
+    @field_validator("home", "pipelines", "warm_socket", "pod_template", "prices")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         """Processes with other working directories are told the same place."""

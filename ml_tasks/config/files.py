@@ -1,19 +1,20 @@
-"""The only reader of the pipelines' YAML."""
+"""The only reader of the pipelines' YAML, and of that of the prices."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from ml_tasks.config.environment import Environment
 from ml_tasks.config.pipeline import Pipeline
+from ml_tasks.config.prices import Prices
 from ml_tasks.config.wording import explain
 from ml_tasks.errors import ConfigError
 
-if TYPE_CHECKING:
-    from pathlib import Path
+EXAMPLE_PRICES = Path(__file__).with_name("prices.yaml")
 
 
 def load(name: str, folder: Path | None = None) -> Pipeline:
@@ -28,11 +29,20 @@ def load(name: str, folder: Path | None = None) -> Pipeline:
     if not path.is_file():
         known = sorted(p.stem for p in folder.glob("*.yaml"))
         raise ConfigError(f"pipeline {name!r}: no file {path}; wanted one of {known}")
+    return parse(_text(path), path)
+
+
+def load_prices(environment: Environment) -> Prices:
+    """Read what computing costs; where the environment names no file, example figures.
+
+    Raises:
+        ConfigError: It cannot be read, or does not hold; one line a fault.
+    """
+    path = environment.prices or EXAMPLE_PRICES
     try:
-        text = path.read_text(encoding="utf-8")
-    except (UnicodeDecodeError, OSError) as fault:
-        raise ConfigError(f"{path}: cannot be read as UTF-8 text: {fault}") from fault
-    return parse(text, path)
+        return Prices.model_validate(_mapping(_text(path), path))
+    except ValidationError as fault:
+        raise ConfigError(explain(fault, str(path), Prices)) from fault
 
 
 def load_all(folder: Path | None = None) -> tuple[Pipeline, ...]:
@@ -59,18 +69,29 @@ def load_good(folder: Path | None = None) -> tuple[tuple[Pipeline, ...], dict[st
 def parse(text: str, path: Path) -> Pipeline:
     """Turn YAML text into a pipeline; `path` only names it in messages and must match `name`."""
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as fault:
-        raise ConfigError(f"{path}: not YAML: {_where(fault)}") from fault
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: came {type(content).__name__}, wanted a mapping of sections")
-    try:
-        pipeline = Pipeline.model_validate(content)
+        pipeline = Pipeline.model_validate(_mapping(text, path))
     except ValidationError as fault:
         raise ConfigError(explain(fault, str(path), Pipeline)) from fault
     if pipeline.name != path.stem:
         raise ConfigError(f"{path}: name: came {pipeline.name!r}, wanted the file's name")
     return pipeline
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as fault:
+        raise ConfigError(f"{path}: cannot be read as UTF-8 text: {fault}") from fault
+
+
+def _mapping(text: str, path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as fault:
+        raise ConfigError(f"{path}: not YAML: {_where(fault)}") from fault
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: came {type(content).__name__}, wanted a mapping of sections")
+    return content
 
 
 def _where(fault: yaml.YAMLError) -> str:

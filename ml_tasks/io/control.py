@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ml_tasks.io.champions import AuditEntry, Champions, Head
+from ml_tasks.io.costs import Cost, Costs
 from ml_tasks.io.leases import Lease, Leases
 from ml_tasks.io.triggers import Trigger, Triggers
 from ml_tasks.io.windows import Windows
 
-__all__ = ["AuditEntry", "Control", "Head", "Lease", "Trigger"]
+__all__ = ["AuditEntry", "Control", "Cost", "Head", "Lease", "Trigger"]
 
 
-class Control(Leases, Triggers, Champions, Windows):
-    """Leases, triggers, champion heads with their audit log, and ingested windows."""
+class Control(Leases, Triggers, Champions, Windows, Costs):
+    """Leases, triggers, champion heads with their audit log, ingested windows, and costs."""
