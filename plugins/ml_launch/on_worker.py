@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from ml_launch import tree, warm_client
+from ml_launch import measured, tree, warm_client
 from ml_launch.outcome import Outcome, Tail, result_at
 from ml_launch.variables import for_tasks
 
@@ -58,6 +60,7 @@ class LocalLaunch:
         """Follow a started process."""
         self._process, self._command = process, command
         self._tail, self._stopped = Tail(), ""
+        self._started, self._clock = datetime.now(UTC), time.monotonic()
         self._watch = tree.Watch(process.pid, resources.memory_gb)
 
     def follow(self, on_line: Callable[[str], None]) -> Outcome:
@@ -68,9 +71,14 @@ class LocalLaunch:
                 self._tail.add(text)
                 on_line(text)
             code = self._process.wait()
+        result = result_at(self._command.result)
+        if result is None or self._command.processes is not None:
+            # Of a killed task nobody else tells, of several processes the result tells one.
+            use = measured.tree(time.monotonic() - self._clock, self._watch.curve)
+            measured.write(self._command.result, self._started, {str(self._process.pid): use})
         return Outcome(
             exit_code=code,
-            result=result_at(self._command.result),
+            result=result,
             tail=tuple(self._tail.lines),
             curve=tuple(self._watch.curve),
             stopped=self._watch.stopped or self._stopped or None,

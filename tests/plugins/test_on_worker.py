@@ -16,7 +16,7 @@ from ml_launch.windows import window_at
 from ml_tasks.config import Environment, TaskResources
 from ml_tasks.errors import ConfigError
 from ml_tasks.flow import step
-from ml_tasks.io import objects
+from ml_tasks.io import objects, runs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,6 +121,12 @@ def test_too_much_memory_ends_the_task(launching: Environment) -> None:
     assert not outcome.succeeded
     assert "GB of memory and was given 0.02; raise resources.<task>.memory_gb" in outcome.message
     assert outcome.curve[-1].memory_mb > 20
+    (killed,) = runs.tries(launching, "flight_delays", "r")
+    assert killed.result is None
+    assert killed.usage is not None
+    (use,) = killed.usage.pods.values()
+    assert use.peak_memory_mb > 20
+    assert use.seconds > 0
 
 
 def test_a_stopped_task_is_gone_with_all_that_it_started(launching: Environment) -> None:

@@ -14,7 +14,6 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
-from ml_launch.cluster.job import OWNER
 from ml_launch.cluster.refusal import FORBIDDEN, NOT_FOUND, RefusedError, said
 from ml_launch.cluster.state import CONTAINER
 from ml_tasks.errors import BackendError, ConfigError
@@ -31,6 +30,7 @@ AWAY_SECONDS = 600
 PAUSE_SECONDS = 1.0
 WATCH_SECONDS = 5
 TIMEOUT = 10
+QUICK = 5
 CONFLICT, BUSY = 409, 429
 SERVER_FAULT = 500
 
@@ -104,6 +104,27 @@ class Cluster:
     def forget_pod(self, name: str) -> None:
         """Remove a pod from the books whose node does not answer."""
         self._delete(self._core.delete_namespaced_pod, name, grace_period_seconds=0)
+
+    def ask(self, path: str, **query: str) -> Manifest:
+        """Read what lies at a path, once.
+
+        Raises:
+            PermissionError: It may not be read.
+            OSError: It is not there, or there was no answer.
+        """
+        try:
+            answer = self._core.api_client.call_api(
+                path, "GET", query_params=list(query.items()), auth_settings=["BearerToken"],
+                header_params={"Accept": "application/json"},
+                _preload_content=False, _request_timeout=QUICK,
+            )  # fmt: skip
+            read: Manifest = json.loads(answer.data)
+        except ApiException as fault:
+            kind = PermissionError if fault.status == FORBIDDEN else OSError
+            raise kind(said(fault.body, fault.reason)) from fault
+        except HTTPError as fault:
+            raise OSError(_short(fault)) from fault
+        return read
 
     def events(self, names: set[str]) -> list[str]:
         """Give what the cluster said of these Jobs and pods, oldest first, a line each."""
@@ -250,13 +271,3 @@ def _raise_if_forbidden(fault: Exception) -> None:
 
 def _short(fault: Exception) -> str:
     return str(fault).splitlines()[0][:200] if str(fault) else type(fault).__name__
-
-
-def pods_with(job: str) -> str:
-    """Give the selector of a Job's pods."""
-    return f"batch.kubernetes.io/job-name={job}"
-
-
-def owned(label: str, value: str) -> str:
-    """Give the selector of what is ours and has a label."""
-    return f"{OWNER}=perennial,{label}={value}"

@@ -58,6 +58,16 @@ def key(command: Command) -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
+def pods_with(job: str) -> str:
+    """Give the selector of a Job's pods."""
+    return f"batch.kubernetes.io/job-name={job}"
+
+
+def owned(label: str, value: str) -> str:
+    """Give the selector of what is ours and has a label."""
+    return f"{OWNER}=perennial,{label}={value}"
+
+
 def pods_of(command: Command, resources: TaskResources) -> int:
     """Give how many pods a task is spread over: its processes, one for each GPU of a pod.
 
@@ -246,7 +256,9 @@ def _container(
     }
 
 
-_HERE = ("PERENNIAL_WARM_SOCKET", "PERENNIAL_PIPELINES", "PERENNIAL_POD_TEMPLATE")
+_HERE = tuple(
+    f"PERENNIAL_{what}" for what in ("WARM_SOCKET", "PIPELINES", "POD_TEMPLATE", "PRICES")
+)
 """What is true of the launcher's machine alone."""
 
 

@@ -7,9 +7,10 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ml_launch.cluster import job, state
-from ml_launch.cluster.api import Cluster, owned, pods_with
+from ml_launch.cluster import job, state, waiting
+from ml_launch.cluster.api import Cluster
 from ml_launch.cluster.logs import Logs
+from ml_launch.cluster.usage import Use
 from ml_launch.outcome import Outcome, Tail, result_at
 from ml_tasks.errors import BackendError
 from ml_tasks.io import objects
@@ -58,6 +59,7 @@ class JobLaunch:
             environment.pending_minutes * 60,
         )
         self._tail, self._stopped, self._abandoned = Tail(), "", ""
+        self._use = Use(cluster, resources.memory_gb)
         self._job = self._found() or self._start()
 
     @property
@@ -92,6 +94,7 @@ class JobLaunch:
         logs = Logs(self._cluster, show, self._wanted.pods)
         how = self._awaited(logs, on_line)
         logs.drain()
+        self._use.write(self.result)
         if how.again and not self._stopped and _restart(self._job) < RESTARTS:
             on_line(f"{how.message}: starting again, which does not count as a try")
             self._begin_again()
@@ -103,6 +106,7 @@ class JobLaunch:
             exit_code=how.exit_code,
             result=result_at(self.result),
             tail=tuple(told),
+            curve=tuple(self._use.curve),
             stopped=stopped or None,
             final=how.final,
         )
@@ -134,7 +138,7 @@ class JobLaunch:
         """Give the Job that works on this task, or did and was not read yet."""
         jobs = [
             one
-            for one in self._cluster.jobs(owned(job.KEY, job.key(self._command)))
+            for one in self._cluster.jobs(job.owned(job.KEY, job.key(self._command)))
             if not state.is_leaving(one)
         ]
         own = str(self._command.attempt)
@@ -153,7 +157,7 @@ class JobLaunch:
 
     def _start(self, restart: int | None = None) -> Manifest:
         """Create the Job, once no process of an earlier one can still run."""
-        selector = owned(job.KEY, job.key(self._command))
+        selector = job.owned(job.KEY, job.key(self._command))
         known = [_restart(one) for one in self._cluster.jobs(selector)]
         number = max(known, default=-1) + 1 if restart is None else restart
         self._settle(selector)
@@ -201,10 +205,11 @@ class JobLaunch:
             if self._abandoned:
                 raise BackendError(self._abandoned)
             logs.follow(pods)
+            self._use.look(pods)
             how = self._how(pods)
             if how is not None:
                 return how
-            said = state.waits_for(pods)
+            said = waiting.pods(pods) if pods else self._waits()
             if said and said != shown:
                 on_line(said)
             shown = said or shown
@@ -215,13 +220,25 @@ class JobLaunch:
         for pod in pods:
             if state.is_lost(pod, now):
                 self._cluster.forget_pod(state.name(pod))
-        return state.verdict(pods, self._wanted, now, lambda: self._cluster.job(self.name))
+        return state.verdict(pods, self._wanted, now, self._seen)
+
+    def _seen(self) -> Manifest | None:
+        """Look at the Job anew; `None` where it is gone."""
+        found = self._cluster.job(self.name)
+        self._job = found or self._job
+        return found
+
+    def _waits(self) -> str:
+        """Say what the Job waits for that has no pods."""
+        said = waiting.queue(self._job)
+        why = waiting.reason(self._cluster, self._job) if said else ""
+        return f"{said}: {why}" if why else said
 
     def _changes(self) -> Iterator[list[Pod]]:
-        yield from self._cluster.changes(pods_with(self.name))
+        yield from self._cluster.changes(job.pods_with(self.name))
 
     def _told(self) -> list[str]:
-        pods = self._cluster.pods(pods_with(self.name))
+        pods = self._cluster.pods(job.pods_with(self.name))
         return self._cluster.events({self.name, *map(state.name, pods)})[-EVENTS:]
 
 

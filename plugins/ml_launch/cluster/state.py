@@ -128,9 +128,11 @@ def verdict(
     how = ended(pods, wanted, now)
     if how is None and not any(alive(pod, now) for pod in pods):
         return _ended_job(find_job())
-    if how is not None and how.again and wanted.pods == 1:
-        # The cluster itself starts another pod, unless the Job ended with the first.
-        return _ended_job(find_job())
+    if how is not None and how.again:
+        job = find_job()
+        if wanted.pods == 1 or is_suspended(job):
+            # The cluster itself starts other pods, unless the Job ended with the first.
+            return _ended_job(job)
     return how
 
 
@@ -141,6 +143,11 @@ def has(job: Job, condition: str) -> Mapping[str, Any] | None:
             found: Mapping[str, Any] = one
             return found
     return None
+
+
+def is_suspended(job: Job | None) -> bool:
+    """Tell whether a Job waits for its turn; a queue may take back what it gave."""
+    return job is not None and bool(job.get("spec", {}).get("suspend"))
 
 
 def is_leaving(thing: Job | Pod) -> bool:
@@ -159,22 +166,33 @@ def _ended_job(job: Job | None) -> Ended | None:
     return Ended(Cause.DELETED, why, int(ExitCode.CRASH))
 
 
-def waits_for(pods: Sequence[Pod]) -> str:
-    """Say in a line what keeps the pods from running; nothing where they all run or ran."""
-    for pod in pods:
-        refused = _condition(pod, "PodScheduled", "False")
-        if refused is not None:
-            return f"no node for {name(pod)} yet: {refused.get('message', '')}"
-        state = _state(pod).get("waiting")
-        if state and state.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
-            return f"{name(pod)} waits: {state['reason']} {state.get('message', '')}".rstrip()
-    return ""
-
-
 def runs(pod: Pod) -> bool:
     """Tell whether the task's process has begun in a pod, so that there is a log."""
-    state = _state(pod)
+    state = process(pod)
     return "running" in state or "terminated" in state
+
+
+def process(pod: Pod) -> Mapping[str, Any]:
+    """Give the state of the task's process in a pod: waiting, running, or terminated."""
+    for container in pod.get("status", {}).get("containerStatuses") or ():
+        if container["name"] == CONTAINER:
+            state: Mapping[str, Any] = container.get("state", {})
+            return state
+    return {}
+
+
+def condition(pod: Pod, kind: str, value: str) -> Mapping[str, Any] | None:
+    """Give a condition of a pod that has this value."""
+    for one in pod.get("status", {}).get("conditions") or ():
+        if one["type"] == kind and one["status"] == value:
+            found: Mapping[str, Any] = one
+            return found
+    return None
+
+
+def moment(text: str) -> datetime:
+    """Read a time as the API writes it."""
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def name(thing: Job | Pod) -> str:
@@ -200,7 +218,7 @@ def is_lost(pod: Pod, now: datetime) -> bool:
 def _pod(pod: Pod, wanted: Wanted, now: datetime) -> Ended | None:
     """Tell how one pod ended; `None` while it goes on or waits."""
     status = pod.get("status", {})
-    terminated = _state(pod).get("terminated")
+    terminated = process(pod).get("terminated")
     said = str(status.get("message", ""))
     if terminated is not None and terminated["exitCode"] == 0:
         return Ended(Cause.COMPLETED, "", 0)
@@ -211,7 +229,7 @@ def _pod(pod: Pod, wanted: Wanted, now: datetime) -> Ended | None:
     if terminated is not None and terminated.get("reason") in _NEVER_BEGAN:
         why = f"{name(pod)} cannot start: {terminated.get('message', '')}"
         return Ended(Cause.CONFIG, why, int(ExitCode.CONFIG))
-    target = _condition(pod, "DisruptionTarget", "True")
+    target = condition(pod, "DisruptionTarget", "True")
     if _lost(pod, now):
         return Ended(
             Cause.NODE_LOST, f"{_where(pod)} does not answer any more", int(ExitCode.RETRY)
@@ -229,8 +247,8 @@ def _pod(pod: Pod, wanted: Wanted, now: datetime) -> Ended | None:
 
 def _stuck(pod: Pod, wanted: Wanted, now: datetime) -> Ended | None:
     """Tell whether a pod that does not run never will."""
-    waited = (now - _moment(pod["metadata"]["creationTimestamp"])).total_seconds()
-    state = _state(pod).get("waiting", {})
+    waited = (now - moment(pod["metadata"]["creationTimestamp"])).total_seconds()
+    state = process(pod).get("waiting", {})
     reason, said = state.get("reason"), f"{state.get('reason')}: {state.get('message', '')}"
     if reason in _WRONG and waited > FIRM_SECONDS / 6:
         return Ended(Cause.CONFIG, f"{name(pod)} cannot start: {said}", int(ExitCode.CONFIG))
@@ -238,7 +256,7 @@ def _stuck(pod: Pod, wanted: Wanted, now: datetime) -> Ended | None:
         return Ended(
             Cause.IMAGE, f"the image of {name(pod)} cannot be pulled: {said}", int(ExitCode.RETRY)
         )
-    refused = _condition(pod, "PodScheduled", "False")
+    refused = condition(pod, "PodScheduled", "False")
     if refused is not None and waited > wanted.pending_seconds:
         return Ended(
             Cause.UNSCHEDULABLE,
@@ -268,28 +286,8 @@ def _over_disk(said: str, wanted: Wanted) -> str:
 def _lost(pod: Pod, now: datetime) -> bool:
     # The API writes the moment at which the grace ends.
     by = pod["metadata"].get("deletionTimestamp")
-    return by is not None and (now - _moment(by)).total_seconds() > GONE_SECONDS
+    return by is not None and (now - moment(by)).total_seconds() > GONE_SECONDS
 
 
 def _where(pod: Pod) -> str:
     return f"node {pod.get('spec', {}).get('nodeName', '?')} of {name(pod)}"
-
-
-def _state(pod: Pod) -> Mapping[str, Any]:
-    for container in pod.get("status", {}).get("containerStatuses") or ():
-        if container["name"] == CONTAINER:
-            state: Mapping[str, Any] = container.get("state", {})
-            return state
-    return {}
-
-
-def _condition(pod: Pod, kind: str, value: str) -> Mapping[str, Any] | None:
-    for condition in pod.get("status", {}).get("conditions") or ():
-        if condition["type"] == kind and condition["status"] == value:
-            found: Mapping[str, Any] = condition
-            return found
-    return None
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from ml_launch.cluster import state
+from ml_launch.cluster import state, waiting
 from ml_launch.cluster.hub import Hub
 from ml_tasks.config import TaskResources
 from ml_tasks.errors import ConfigError
@@ -80,10 +80,12 @@ class JobTrigger(BaseTrigger):
                 late = datetime.now(UTC).timestamp() > self._until
                 if late or await self._how(hub, pods, mark) is not None:
                     break
-                if (said := state.waits_for(pods)) and said != shown:
+                job = None if pods else hub.job(self._job, mark)
+                said = waiting.queue(job) if job else waiting.pods(pods)
+                if said and said != shown:
                     log.info("%s", said)
                     shown = said
-            if self._logs:
+            if self._logs and not late:
                 await asyncio.wait(self._logs.values(), timeout=DRAIN_SECONDS)
             for one in self._logs.values():
                 one.cancel()

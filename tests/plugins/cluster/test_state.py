@@ -171,15 +171,17 @@ def test_where_pods_cannot_tell_the_job_does(
     assert (how and how.cause) == cause
 
 
+def test_pods_whose_turn_a_queue_took_back_have_another() -> None:
+    suspended = {**JOB, "spec": {"suspend": True}}
+    pods = [failed(0, code=143, leaving_since=1), failed(1, code=143, leaving_since=1)]
+    assert state.verdict(pods, TWO, NOW, lambda: suspended) is None
+    fallen = state.verdict(pods, TWO, NOW, lambda: JOB)
+    assert fallen is not None
+    assert fallen.again
+    assert state.verdict([], TWO, NOW, lambda: suspended) is None
+
+
 def test_too_little_memory_is_answered_with_a_number() -> None:
     how = state.ended([failed(code=137, reason="OOMKilled")], WANTED, NOW)
     assert how is not None
     assert "resources.train.memory_gb, to 3 for a start" in how.message
-
-
-def test_what_a_pod_waits_for_is_said() -> None:
-    assert state.waits_for([pod()]) == ""
-    waiting = pod(unschedulable="0/2 nodes are available", phase="Pending")
-    assert state.waits_for([waiting]) == "no node for train-1-0 yet: 0/2 nodes are available"
-    pulling = pod(waiting="ErrImagePull", message="no such host", phase="Pending")
-    assert state.waits_for([pulling]) == "train-1-0 waits: ErrImagePull no such host"
