@@ -37,6 +37,26 @@ def test_no_difference_is_not_better(low: float, passed: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("params", "passed", "evidence"),
+    [
+        ({}, False, "champion 3 could not be measured: a column is gone"),
+        ({"uncompared": "2"}, False, "champion 3 could not be measured: a column is gone"),
+        ({"uncompared": "3"}, True, "measured: evaluation.gates lets it go uncompared: a column"),
+    ],
+)
+def test_a_champion_that_cannot_be_measured_is_followed_only_where_it_is_named(
+    params: dict[str, str], passed: bool, evidence: str
+) -> None:
+    of = measured(champion_unmeasured="a column is gone", over_champion={"m": around(1, 0.9)})
+    said = judged("beats_champion", of, metric="m", **params)
+    assert said.passed is passed
+    assert evidence in said.evidence
+    assert (said.gate, said.measured, said.threshold) == (
+        "beats_champion", None, "lower bound > 0"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
     ("value", "passed"), [(0.2, True), (0.2 - JUST, False), (0.4, True), (0.4 + JUST, False)]
 )
 def test_both_bounds_of_a_floor_belong_to_it(value: float, passed: bool) -> None:
