@@ -107,6 +107,7 @@ class Lake:
         )
         return plain(scan.to_arrow())
 
+    @answering("lake")
     def evolve(
         self, table: str, schema: pa.Schema, renamed: Mapping[str, str] | None = None
     ) -> None:
