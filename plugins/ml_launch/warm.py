@@ -8,6 +8,7 @@ once a file of theirs has changed, each task imports them anew, so that it sees 
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib
 import importlib.util
@@ -21,6 +22,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
+from typing import Any
 
 AHEAD = (
     "polars", "pandas", "pyarrow.parquet", "pyarrow.csv", "duckdb", "ibis", "ibis.backends.duckdb",
@@ -214,6 +216,12 @@ def _forget_own() -> None:
         del sys.modules[name]
 
 
+@functools.cache
+def _threads() -> Any:
+    """Give what sets the threads of loaded libraries; to look for those takes a while."""
+    return importlib.import_module("threadpoolctl").ThreadpoolController()
+
+
 def _run(request: dict[str, object]) -> int:
     """Become the task: its environment, its folder, its arguments."""
     environ, arguments = request["environ"], request["arguments"]
@@ -224,8 +232,7 @@ def _run(request: dict[str, object]) -> int:
     os.chdir(str(request["cwd"]))
     sys.argv = ["ml_tasks", *arguments]
     # The libraries that are imported already have read the number of threads from our environment.
-    limits = importlib.import_module("threadpoolctl").threadpool_limits
-    with limits(int(environ.get("OMP_NUM_THREADS", "1"))):
+    with _threads().limit(limits=int(environ.get("OMP_NUM_THREADS", "1"))):
         code: int = importlib.import_module("ml_tasks.__main__").main(arguments)
     return code
 
@@ -238,6 +245,7 @@ def main(argv: list[str] | None = None) -> int:
     for name in AHEAD:
         importlib.import_module(name)
     own = _import_own()
+    _threads()
     # What was imported is never garbage: a child that looked through it would copy every page.
     gc.collect()
     gc.freeze()
