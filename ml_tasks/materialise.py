@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
 import math
 from typing import TYPE_CHECKING, Any
@@ -97,8 +95,7 @@ def _bring_online(
     features.apply(opened)
     reach = _reach(lake, names, window)
     lease.check()
-    with contextlib.redirect_stdout(io.StringIO()):  # Feast prints in colours
-        opened.materialize(reach.start, reach.end, feature_views=list(names))
+    features.bring_online(opened, names, reach)
     lease.check()
     for name in names:
         newest = features.newest(opened, name, reach)

@@ -14,7 +14,7 @@ import typer
 from ml_tasks import config
 from ml_tasks.errors import ExitCode, PerennialError
 from ml_tasks.flow import FLOWS
-from perennial import backup, clean, console, cost, image, new_product, restore
+from perennial import backup, clean, console, cost, env, image, new_product, restore
 from perennial.given import environment
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ app.command("backup")(backup.command)
 app.command("restore")(restore.command)
 app.command("clean")(clean.command)
 app.command("cost")(cost.command)
+app.command("env")(env.command)
 
 PipelineName = Annotated[str, typer.Option("--pipeline", "-p", help="Name of its YAML file.")]
 EXAMPLE = "flight_delays"
@@ -112,23 +113,6 @@ def down() -> int:
     return ExitCode.OK
 
 
-@app.command("env")
-def show_env(
-    secrets: Annotated[
-        bool, typer.Option("--secrets", help="Also addresses with logins, and keys.")
-    ] = False,
-) -> int:
-    """Print the variables of tasks, for a shell: eval "$(perennial env --secrets)"."""
-    import shlex
-
-    from perennial.services import Services
-
-    found = Services(environment()).present
-    for name, value in (found.variables() if secrets else found.plain_variables()).items():
-        console.plain(f"export {name}={shlex.quote(value)}")
-    return ExitCode.OK
-
-
 @app.command()
 def status() -> int:
     """Show services, pipelines, windows, champions and triggers."""
@@ -197,9 +181,13 @@ def config_check(
     ] = None,
 ) -> int:
     """Check pipelines: the YAML, the parameters of every plug-in, and the environment."""
-    from perennial import check
+    from perennial import addresses, check
+    from perennial.services import Services
 
-    faults = check.look(environment(), pipelines or [])
+    resolved = Services(environment()).environment
+    addresses.require_reachable(resolved)
+    resolved.enter()
+    faults = check.look(resolved, pipelines or [])
     for name, found in faults.items():
         for line in found:
             console.fail(line)

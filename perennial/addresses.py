@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
@@ -101,6 +102,42 @@ def resolve(given: Environment, ports: Mapping[str, int]) -> Environment:
                 "aws_region": servers.REGION,
             }
     return given.model_copy(update=own)
+
+
+def require_reachable(resolved: Environment) -> None:
+    """Make sure that pods reach what they are told, where tasks are pods.
+
+    Raises:
+        ConfigError: An address leads back to the pod itself.
+    """
+    if resolved.launcher != "kubernetes":
+        return
+    names = (
+        "control_url",
+        "catalog_url",
+        "redis_url",
+        "feast_registry",
+        "mlflow_url",
+        "s3_endpoint",
+    )
+    own = [name for name in names if _of_itself(getattr(resolved, name))]
+    roots = [
+        name for name in ("objects", "warehouse") if getattr(resolved, name).startswith("file:")
+    ]
+    if own or roots:
+        said = ", ".join(f"PERENNIAL_{name.upper()}" for name in (*own, *roots))
+        raise ConfigError(
+            f"PERENNIAL_LAUNCHER=kubernetes: {said} came on this machine's loopback or in its "
+            "files, wanted what pods reach; set PERENNIAL_HOST to an address of this machine that "
+            "they reach, or give addresses of other servers"
+        )
+
+
+def _of_itself(address: str) -> bool:
+    if address.startswith("sqlite"):
+        return True
+    host = urlsplit(address).hostname or ""
+    return host == "localhost" or host == "::1" or host.startswith("127.")
 
 
 def mlflow_wanted(given: Environment) -> bool:

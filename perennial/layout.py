@@ -112,6 +112,28 @@ def _bucket(resolved: Environment) -> None:
             raise BackendError(said) from fault
 
 
+def kept(given: Environment, resolved: Environment, at: str) -> tuple[dict[str, str], str]:
+    """Give where Airflow and MLflow keep what is theirs.
+
+    Args:
+        given: What a person said.
+        resolved: The same with all addresses.
+        at: Host and port of this home's own Postgres.
+
+    Returns:
+        The databases of both, and the root of MLflow's artifacts.
+    """
+    names = ("airflow", "mlflow")
+    if given.profile == "embedded":
+        files = {name: f"sqlite:///{given.home}/{name}.db" for name in names}
+        return files, (given.home / "mlflow").as_uri()
+    urls = {name: addresses.database(given, at, name) for name in names}
+    return (
+        {name: url.render_as_string(hide_password=False) for name, url in urls.items()},
+        artifacts(resolved),
+    )
+
+
 def artifacts(resolved: Environment) -> str:
     """Give where MLflow's server keeps artifacts: among the objects."""
     return f"{resolved.objects_root}/mlflow"

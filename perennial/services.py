@@ -142,6 +142,7 @@ class Services:
             BackendError: A service ended or does not answer; with the end of its log.
         """
         missing = self.dead()
+        addresses.require_reachable(self.environment)
         servers.require([name for name in missing if name in servers.SERVERS])
         if missing:
             self.processes.end_strays()  # they may sit on the ports
@@ -173,13 +174,13 @@ class Services:
     def _await(
         self, names: Sequence[str], began: float, on_ready: Callable[[str, float], None]
     ) -> None:
-        waiting = list(names)
+        waiting, since = list(names), time.monotonic()
         while waiting:
             for name in [n for n in waiting if self.ready(n)]:
                 waiting.remove(name)
                 on_ready(name, time.monotonic() - began)
             for name in waiting:
-                self._expect(name, time.monotonic() - began)
+                self._expect(name, time.monotonic() - since)
             time.sleep(POLL_SECONDS)
 
     def down(self) -> list[str]:
@@ -224,16 +225,7 @@ class Services:
 
     def _environ(self) -> dict[str, str]:
         """Give what MLflow, the warm launcher and Airflow are told."""
-        databases = {n: f"sqlite:///{self.home}/{n}.db" for n in ("airflow", "mlflow")}
-        artifacts = (self.home / "mlflow").as_uri()
-        if self.given.profile == "servers":
-            databases = {
-                name: addresses.database(self.given, self._at("postgres"), name).render_as_string(
-                    hide_password=False
-                )
-                for name in databases
-            }
-            artifacts = layout.artifacts(self.environment)
+        databases, artifacts = layout.kept(self.given, self.environment, self._at("postgres"))
         port = self.ports["api-server"]
         return {
             **self.environment.variables(),

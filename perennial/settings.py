@@ -84,6 +84,12 @@ def variables(home: Path, host: str, port: int, database: str) -> dict[str, str]
         # Airflow's titles of processes would lie over the mark that strays are found by.
         "SPT_NOENV": "1",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        # Of its own accord it answers to names of private addresses alone.
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(
+            name
+            for at in dict.fromkeys((host, "localhost", "127.0.0.1"))
+            for name in (at, f"{at}:*")
+        ),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
         "GIT_PYTHON_REFRESH": "quiet",

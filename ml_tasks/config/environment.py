@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -161,17 +160,17 @@ class Environment(BaseSettings):
             "all tasks reach; `perennial up --profile servers` starts what they name"
         )
 
-    @cached_property
+    @property
     def objects_root(self) -> str:
         """Root of results, sets, models and capsules, without a slash at the end."""
         return self._of_profile(self.objects, (self.home / "objects").as_uri())
 
-    @cached_property
+    @property
     def control(self) -> str:
         """SQLAlchemy address of the control database."""
         return self._of_profile(self.control_url, f"sqlite:///{self.home}/control.db")
 
-    @cached_property
+    @property
     def catalog(self) -> str:
         """SQLAlchemy address of the Iceberg catalog."""
         return self._of_profile(self.catalog_url, f"sqlite:///{self.home}/catalog.db")
@@ -182,22 +181,22 @@ class Environment(BaseSettings):
         told = {"s3.endpoint": self.s3_endpoint, "s3.region": self.aws_region}
         return {name: value for name, value in told.items() if value}
 
-    @cached_property
+    @property
     def redis(self) -> str:
         """Address of Feast's online store; the embedded profile keeps it in a file."""
         return self._of_profile(self.redis_url, "")
 
-    @cached_property
+    @property
     def feast(self) -> str:
         """SQLAlchemy address of Feast's registry; the embedded profile keeps it in a file."""
         return self._of_profile(self.feast_registry, "")
 
-    @cached_property
+    @property
     def warehouse_root(self) -> str:
         """Root of the lake's tables."""
         return self._of_profile(self.warehouse, (self.home / "warehouse").as_uri())
 
-    @cached_property
+    @property
     def landing_root(self) -> str:
         """Root of the landing zone."""
         return (self.landing or (self.home / "landing").as_uri()).rstrip("/")

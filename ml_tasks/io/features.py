@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from typing import TYPE_CHECKING, Any
 
-from ml_tasks.errors import ConfigError
+from ml_tasks.errors import BackendError, ConfigError
+from ml_tasks.io.backend import said
 from ml_tasks.io.database import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
     from pathlib import Path
 
@@ -223,6 +226,26 @@ def lead(view: str) -> timedelta:
     return TABLES[view].lead
 
 
+def bring_online(opened: FeatureStore, views: Sequence[str], window: Window) -> None:
+    """Write each key's newest row of a window to the online store.
+
+    Raises:
+        BackendError: The store is away or refused.
+    """
+    with _answering(), contextlib.redirect_stdout(io.StringIO()):  # Feast prints in colours
+        opened.materialize(window.start, window.end, feature_views=list(views))
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[None]:
+    from redis.exceptions import RedisError
+
+    try:
+        yield
+    except RedisError as fault:
+        raise BackendError(f"online store: {said(fault)}") from fault
+
+
 def newest(opened: FeatureStore, view: str, window: Window) -> pa.Table:
     """Give each key's newest row of a window, as materialisation writes it."""
     from feature_repo.offline_store import LakeOfflineStore
@@ -246,13 +269,17 @@ def online(
     """Read a view's features online; what is older than the view's TTL at `now` is null.
 
     Feast itself gives out values of any age.
+
+    Raises:
+        BackendError: The store is away.
     """
     from feature_repo.views import VIEWS
 
-    answer = opened.get_online_features(
-        features=[f"{view}:{feature}" for feature in features],
-        entity_rows=[dict(entity) for entity in entities],
-    )
+    with _answering():
+        answer = opened.get_online_features(
+            features=[f"{view}:{feature}" for feature in features],
+            entity_rows=[dict(entity) for entity in entities],
+        )
     proto = answer.proto
     names = list(proto.metadata.feature_names.val)
     values = answer.to_dict()

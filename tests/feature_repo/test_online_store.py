@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
+from ml_tasks.errors import BackendError
 from ml_tasks.io import features
 
 if TYPE_CHECKING:
@@ -137,6 +138,13 @@ def test_a_view_that_is_removed_may_begin_anew(on_servers: Environment) -> None:
     assert read(opened) is None
     write(opened, 2.0, NOON - HOUR, NOON)
     assert read(opened) == 2.0
+
+
+def test_a_redis_that_is_away_is_tried_again(on_servers: Environment) -> None:
+    features.apply(features.store(on_servers))
+    away = on_servers.model_copy(update={"redis_url": "redis://:word@127.0.0.1:9/0"})
+    with pytest.raises(BackendError, match=r"online store: .*127\.0\.0\.1:9"):
+        read(features.store(away))
 
 
 def test_many_open_an_empty_registry_at_once(on_servers: Environment) -> None:

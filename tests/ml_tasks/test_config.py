@@ -140,6 +140,12 @@ def test_servers_want_addresses() -> None:
         _ = environment.control
 
 
+def test_a_copy_with_other_addresses_has_them(tmp_path: Path) -> None:
+    first = Environment(home=tmp_path)
+    assert first.control == f"sqlite:///{tmp_path}/control.db"
+    assert first.model_copy(update={"control_url": "sqlite:///other"}).control == "sqlite:///other"
+
+
 def test_variables_make_the_same_environment_again(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GIVEN = {
-    "PERENNIAL_POSTGRES_URL": "postgresql://admin:word@db:5432/shop",
+    "PERENNIAL_POSTGRES_URL": "postgresql://admin:word@db.invalid:5432/shop",
     "PERENNIAL_REDIS_URL": "redis://:word@cache:6379/0",
     "PERENNIAL_S3_ENDPOINT": "http://store:9000",
     "AWS_ACCESS_KEY_ID": "id",
@@ -34,11 +34,18 @@ GIVEN = {
 }
 
 
+AWS = (
+    "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+    "AWS_REGION", "AWS_DEFAULT_REGION",
+)  # fmt: skip
+
+
 @pytest.fixture(autouse=True)
 def _no_s3(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the machine gives the other tests is not given here."""
-    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
-        monkeypatch.delenv(name, raising=False)
+    """What the machine gives the other tests is not given here; what commands set is undone."""
+    for name in AWS:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
 
 
 def test_without_the_programs_each_is_said_with_a_mend(
@@ -73,7 +80,7 @@ def test_what_is_given_is_taken_and_nothing_started_for_it(
     assert found.redis == GIVEN["PERENNIAL_REDIS_URL"]
     assert found.s3_endpoint == "http://store:9000"
     assert found.control.startswith("postgresql+psycopg://shop_control:")
-    assert found.control.endswith("@db:5432/shop_control")
+    assert found.control.endswith("@db.invalid:5432/shop_control")
     assert found.objects_root == "s3://perennial/objects"
     assert layout.databases(given) == ["airflow", "control", "catalog", "feast", "mlflow"]
     monkeypatch.setenv("PERENNIAL_MLFLOW_URL", "http://mlflow:80")
@@ -166,6 +173,27 @@ def test_a_host_that_nobody_can_be_told(
     monkeypatch.setenv("PERENNIAL_HOST", host)
     assert main(["status"]) == 78
     assert "wanted one address of this machine" in capsys.readouterr().err
+    assert home
+
+
+def test_pods_are_told_no_loopback(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    addresses.remember(addresses.recall("servers"))
+    monkeypatch.setenv("PERENNIAL_LAUNCHER", "kubernetes")
+    for command in (["config", "check"], ["up"]):
+        assert main(command) == 78
+        said = capsys.readouterr().err
+        assert "PERENNIAL_CONTROL_URL, PERENNIAL_CATALOG_URL, PERENNIAL_REDIS_URL" in said
+        assert "PERENNIAL_S3_ENDPOINT came on this machine's loopback" in said
+        assert "set PERENNIAL_HOST to an address of this machine that they reach" in said
+    for name, value in GIVEN.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PERENNIAL_MLFLOW_URL", "http://mlflow:80")
+    assert main(["config", "check"]) == 0
+    monkeypatch.setenv("PERENNIAL_OBJECTS", "file:///objects")
+    assert main(["config", "check"]) == 78
+    assert "PERENNIAL_OBJECTS came on this" in capsys.readouterr().err
     assert home
 
 
