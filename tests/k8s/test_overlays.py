@@ -228,6 +228,21 @@ def test_what_the_launcher_counts_on_is_in_its_namespace(overlay: list[Manifest]
         assert account["metadata"]["name"] not in {s["name"] for s in binding["subjects"]}
 
 
+def test_who_starts_tasks_may_ask_kubelets_where_somebody_wants_that(tmp_path: Path) -> None:
+    made = copied(tmp_path / "k8s")
+    folder = made.folder / "overlays" / "measured"
+    folder.mkdir()
+    told = {"resources": ["../../base"], "components": ["../../components/usage"]}
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(told))
+    found = made.objects("measured")
+    role = named(found, "ClusterRole", "perennial-usage")
+    kubernetes_validate.validate(role, VERSION, strict=True)
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["nodes/proxy"], "verbs": ["get"]}]
+    (subject,) = named(found, "ClusterRoleBinding", "perennial-usage")["subjects"]
+    account = named(found, "ServiceAccount", subject["name"])
+    assert account["metadata"]["namespace"] == subject["namespace"] == PLATFORM
+
+
 def test_passwords_are_drawn_once_and_s3_is_asked_for(tmp_path: Path) -> None:
     made = copied(tmp_path / "k8s")
     refused = made.draw_secrets({})

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import threading
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
+from ml_launch.cluster.trigger import JobTrigger
 
 from ml_tasks.config import TaskResources
 
@@ -164,6 +168,43 @@ def test_a_higher_priority_takes_the_turn_and_it_comes_back(
     assert not any("starting again" in line for line in low.lines)
     low.started.stop()
     assert low.outcome().stopped == "the task was stopped from outside"
+
+
+@pytest.fixture
+def nobodys() -> TaskResources:
+    """Resources with a queue that is not there."""
+    if not has_kueue():
+        pytest.skip("no Kueue: its CRDs are not in this cluster")
+    return TaskResources(cpus=0.05, memory_gb=0.125, queue="nobodys")
+
+
+def test_a_queue_that_is_not_there_is_named(
+    field: Field, nobodys: TaskResources, until: Until
+) -> None:
+    waiting = Followed(field, "pass", nobodys)
+    until(lambda: "waits in queue nobodys: LocalQueue nobodys doesn't exist" in waiting.lines)
+    waiting.started.stop("enough")
+    assert waiting.outcome().stopped == "enough"
+
+
+def test_the_triggerer_says_it_too(
+    field: Field, nobodys: TaskResources, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    started = field.start(field.command("pass"), nobodys)
+    path, told = started.trigger(time.time() + 60).serialize()
+    assert path.endswith("JobTrigger")
+
+    async def wait() -> None:
+        async for _event in JobTrigger(**told).run():
+            return
+
+    with caplog.at_level(logging.INFO, "ml_launch"):
+        thread = threading.Thread(target=lambda: asyncio.run(wait()))
+        thread.start()
+        until(lambda: "waits in queue nobodys" in caplog.messages)
+        started.stop()
+        thread.join(60)
+    assert not thread.is_alive()
 
 
 def test_without_kueue_a_queue_is_but_a_word(field: Field) -> None:
