@@ -51,6 +51,8 @@ DROPPED = ("sort", "filter", "unique", "where", "with_for_update", "order_by", "
 """Links that are taken out of a chain of calls."""
 QUIET = ("log", "logging")
 """Nothing is lost where these say nothing."""
+DECLARED = ("frozen", "slots", "use_attribute_docstrings")
+"""Words about classes, not about what they do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,8 @@ def _unseen(tree: ast.AST) -> set[int]:
 
 
 def _is_silent(node: ast.AST) -> bool:
+    if isinstance(node, ast.keyword):
+        return node.arg in DECLARED
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant)
     if isinstance(node, ast.Call):
