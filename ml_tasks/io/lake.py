@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io import evolution
 from ml_tasks.io.backend import answering
 from ml_tasks.io.content import content_hash, plain
+from ml_tasks.io.database import Database
 from ml_tasks.result import Output, Window
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class Lake:
 
         address = self._environment.catalog
         file = sa.make_url(address).database
-        with answering("lake"):
+        with answering("lake"), _first_alone(address):
             if address.startswith("sqlite") and file:
                 Path(file).parent.mkdir(parents=True, exist_ok=True)
             return SqlCatalog(
@@ -244,11 +246,19 @@ class Lake:
         if self.exists(table):
             self.evolve(table, schema)
             return
-        self.catalog.create_namespace_if_not_exists(table.split(".")[0])
+        with suppress(sa.exc.IntegrityError):  # made by another task meanwhile
+            self.catalog.create_namespace_if_not_exists(table.split(".")[0])
         try:
             self.catalog.create_table(table, schema=schema, properties=PROPERTIES)
         except (TableAlreadyExistsError, CommitFailedException):
             log.info("%s: made by another task meanwhile", table)
+
+
+def _first_alone(address: str) -> AbstractContextManager[object]:
+    """Let one after the other open a catalog on a server: the first makes its tables."""
+    if address.startswith("sqlite"):
+        return nullcontext()
+    return Database(address, "lake's catalog").alone("open")
 
 
 def _replace(

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
 
+from ml_tasks.config import Environment
 from ml_tasks.errors import ConfigError, LeaseLostError
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.result import Output, Window
 
 if TYPE_CHECKING:
-    from ml_tasks.config import Environment
+    from pathlib import Path
+
     from ml_tasks.io.control import Lease
 
 FIRST, SECOND = (Window.parse(w) for w in ("2013-01-01/2013-01-08", "2013-01-08/2013-01-15"))
@@ -27,6 +30,12 @@ def rows(*values: int, day: int = 1) -> pa.Table:
 
 def values(lake: Lake, **scan: object) -> list[int]:
     return sorted(lake.read("raw.t", **scan)["value"].to_pylist())  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def environment(tmp_path: Path, database_url: str) -> Environment:
+    """Control and catalog in one database of either kind, tables in files."""
+    return Environment(home=tmp_path, control_url=database_url, catalog_url=database_url)
 
 
 @pytest.fixture
@@ -105,6 +114,23 @@ def test_a_zombie_between_check_and_commit_is_refused(
     with pytest.raises(LeaseLostError):
         lake.publish("raw.t", rows(9), FIRST, zombie)
     assert values(lake) == [1]
+
+
+def test_many_at_once_open_an_empty_catalog_and_publish(
+    environment: Environment, control: Control
+) -> None:
+    def bring(day: int) -> Output:
+        lake, table = Lake(environment), f"space{day % 2}.t"
+        window = Window.parse(f"2013-01-0{day}/2013-01-0{day + 1}")
+        with control.lease(table, holder=f"r{day}/t", attempt=1, wait=60) as lease:
+            return lake.publish(table, rows(day, day=day), window, lease)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(bring, range(1, 7)))
+    lake = Lake(environment)
+    assert lake.tables() == ["space0.t", "space1.t"]
+    assert sorted(lake.read("space0.t")["value"].to_pylist()) == [2, 4, 6]
+    assert sorted(lake.read("space1.t")["value"].to_pylist()) == [1, 3, 5]
 
 
 def test_tags_keep_a_snapshot_by_name(lake: Lake, control: Control) -> None:
