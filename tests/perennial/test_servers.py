@@ -7,7 +7,7 @@ import os
 import signal
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import psycopg
@@ -238,7 +238,7 @@ def test_databases_are_made_once_and_closed_to_others(
         layout._database(addresses.superuser(away, ""), addresses.database(away, "", "control"))
 
 
-@pytest.mark.parametrize("name", ["postgres", "redis"])
+@pytest.mark.parametrize("name", ["postgres", "redis", "s3"])
 def test_a_server_that_was_killed_starts_again_with_its_state(
     server: Callable[[str], servers.Place], servers_home: Path, name: str
 ) -> None:
@@ -266,19 +266,36 @@ def _write(name: str, place: servers.Place) -> None:
     if name == "redis":
         with _redis(place) as client:
             client.set("kept", "here")
-        return
-    with _connect(place) as connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS kept AS SELECT 'here' AS said")
+    elif name == "s3":
+        _s3(place).create_bucket(Bucket="kept")
+        _s3(place).put_object(Bucket="kept", Key="said", Body=b"here")
+    else:
+        with _connect(place) as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS kept AS SELECT 'here' AS said")
 
 
 def _read(name: str, place: servers.Place) -> str:
     if name == "redis":
         with _redis(place) as client:
-            return str(client.get("kept").decode())
+            return bytes(client.get("kept") or b"").decode()
+    if name == "s3":
+        return str(_s3(place).get_object(Bucket="kept", Key="said")["Body"].read().decode())
     with _connect(place) as connection:
         row = connection.execute("SELECT said FROM kept").fetchone()
     assert row is not None
     return str(row[0])
+
+
+def _s3(place: servers.Place) -> Any:
+    import boto3
+
+    return boto3.client(
+        "s3",
+        endpoint_url=f"http://{place.address}",
+        aws_access_key_id=servers.ACCESS_KEY,
+        aws_secret_access_key=place.secret("s3"),
+        region_name=servers.REGION,
+    )
 
 
 def _connect(place: servers.Place) -> psycopg.Connection:
