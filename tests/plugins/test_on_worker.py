@@ -14,7 +14,6 @@ from ml_launch.warm_client import WarmProcess
 from ml_launch.windows import window_at
 
 from ml_tasks.config import Environment, TaskResources
-from ml_tasks.errors import ConfigError
 from ml_tasks.flow import step
 from ml_tasks.io import objects, runs
 
@@ -80,15 +79,6 @@ def test_windows_follow_the_schedule() -> None:
         window_at(weekly, "2013-01-02")
     with pytest.raises(ValueError, match="Invalid isoformat"):
         window_at(weekly, "soon")
-
-
-def test_a_launcher_that_is_not_there(tmp_path: Path) -> None:
-    given = {f"{n}_url": f"sqlite:///{tmp_path}/{n}.db" for n in ("control", "catalog")}
-    environment = Environment(
-        profile="servers", launcher="kubernetes", objects="s3://a", warehouse="s3://b", **given
-    )
-    with pytest.raises(ConfigError, match=r"came 'kubernetes', wanted one of \['local'\]"):
-        launcher(environment)
 
 
 def test_a_task_runs_and_leaves_its_result(launching: Environment) -> None:

@@ -150,6 +150,15 @@ def is_suspended(job: Job | None) -> bool:
     return job is not None and bool(job.get("spec", {}).get("suspend"))
 
 
+def queued(job: Job, now: datetime) -> float:
+    """Give the seconds that a Job waited in a queue before its pods could begin."""
+    made = job["metadata"].get("creationTimestamp")
+    if made is None:
+        return 0.0
+    began = job.get("status", {}).get("startTime")
+    return ((moment(began) if began else now) - moment(made)).total_seconds()
+
+
 def is_leaving(thing: Job | Pod) -> bool:
     """Tell whether a Job or a pod is being deleted."""
     return bool(thing["metadata"].get("deletionTimestamp"))

@@ -77,11 +77,13 @@ class JobTrigger(BaseTrigger):
             mark, shown = hub.mark(), ""
             async for pods in hub.changes(self._job, LOOK_SECONDS):
                 self._follow(hub, pods)
-                late = datetime.now(UTC).timestamp() > self._until
+                now = datetime.now(UTC)
+                job = hub.job(self._job, mark)
+                # Its turn in a queue is nobody's time.
+                late = now.timestamp() > self._until + (state.queued(job, now) if job else 0)
                 if late or await self._how(hub, pods, mark) is not None:
                     break
-                job = None if pods else hub.job(self._job, mark)
-                said = waiting.queue(job) if job else waiting.pods(pods)
+                said = waiting.queue(job) if job and not pods else waiting.pods(pods)
                 if said and said != shown:
                     log.info("%s", said)
                     shown = said

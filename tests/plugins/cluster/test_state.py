@@ -185,3 +185,12 @@ def test_too_little_memory_is_answered_with_a_number() -> None:
     how = state.ended([failed(code=137, reason="OOMKilled")], WANTED, NOW)
     assert how is not None
     assert "resources.train.memory_gb, to 3 for a start" in how.message
+
+
+def test_a_turn_in_a_queue_is_told_from_work() -> None:
+    made = (NOW - timedelta(seconds=90)).isoformat()
+    waiting: dict[str, Any] = {"metadata": {"creationTimestamp": made}, "status": {}}
+    assert state.queued(waiting, NOW) == 90
+    began = {"startTime": (NOW - timedelta(seconds=30)).isoformat()}
+    assert state.queued({**waiting, "status": began}, NOW) == 60
+    assert state.queued({"metadata": {"name": "not known yet"}}, NOW) == 0
