@@ -164,6 +164,10 @@ class Services:
         if self.given.profile == "servers":
             layout.make(self.given, self.environment, self._at("postgres"))
         Control(self.environment.control).migrate()
+        if self.given.launcher == "kubernetes":
+            from perennial.cluster import Namespace
+
+            Namespace(self.given.namespace).prepare(self.environment)
         others = [name for name in missing if name not in stores]
         for name in others:
             if name in AIRFLOW:
@@ -234,6 +238,8 @@ class Services:
             ),
             "MLFLOW_BACKEND_STORE_URI": databases["mlflow"],
             "MLFLOW_ARTIFACTS_DESTINATION": artifacts,
+            # Whoever waits for a pod takes up no worker.
+            "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": str(self.given.launcher == "kubernetes"),
         }
 
     def _place(self, name: str) -> servers.Place:

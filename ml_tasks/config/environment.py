@@ -89,7 +89,7 @@ class Environment(BaseSettings):
     """What pods run."""
     gpu_image: str = ""
     """What pods run that ask for GPUs; the other image without it."""
-    secret: str = "perennial-environment"
+    secret: str = "perennial-environment"  # noqa: S105 - a name
     """Kubernetes Secret whose entries are the variables that hold logins."""
     pod_template: Path | None = None
     """Manifest of a Pod to which each task's is added: volumes, annotations, pull secrets."""
