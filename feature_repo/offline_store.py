@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,7 +13,6 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.expressions import GreaterThanOrEqual, LessThanOrEqual
 
 from feature_repo.point_in_time import join
 
@@ -106,24 +106,18 @@ class LakeOfflineStore(OfflineStore):
             came = type(entity_df).__name__
             raise TypeError(f"entity_df: came {came}, wanted a pandas data frame of entity rows")
         asked_at = infer_event_timestamp_from_entity_df(entity_df.dtypes.to_dict())
-        wanted: dict[str, list[str]] = {view.projection.name_to_use(): [] for view in feature_views}
-        for ref in feature_refs:
-            view, _colon, feature = ref.partition(":")
-            if view in wanted:
-                wanted[view].append(feature)
         on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
-        for made_from in (p for v in on_demand for p in v.source_feature_view_projections.values()):
-            own = wanted[made_from.name_to_use()]
-            own.extend(f.name for f in made_from.features if f.name not in own)
+        wanted = _wanted(feature_views, feature_refs, on_demand)
 
         def make() -> pa.Table:
             rows = pl.from_pandas(entity_df).with_columns(
                 pl.col(asked_at).cast(pl.Datetime("us", "UTC"))
             )
+            lake = _Lake(config)
             for view in feature_views:
                 name = view.projection.name_to_use()
                 prefix = f"{name}__" if full_feature_names else ""
-                rows = _join_view(config, rows, view, wanted[name], asked_at, prefix)
+                rows = _join_view(lake, rows, view, wanted[name], asked_at, prefix)
             return rows.to_arrow()
 
         times = pd.to_datetime(entity_df[asked_at], utc=True)
@@ -154,7 +148,7 @@ class LakeOfflineStore(OfflineStore):
         columns = [*join_key_columns, *feature_name_columns, *TIMES]
 
         def make() -> pa.Table:
-            rows = _read(config, data_source, columns, start_date, end_date)
+            rows = _Lake(config).read(data_source, columns, start_date, end_date)
             newest = rows.sort(*TIMES).unique(join_key_columns, keep="last", maintain_order=True)
             return newest.drop_nulls(join_key_columns).sort(join_key_columns).to_arrow()
 
@@ -174,12 +168,59 @@ class LakeOfflineStore(OfflineStore):
         """Give every row of a range of event time, in all its versions."""
         columns = [*join_key_columns, *feature_name_columns, *TIMES]
         return LakeRetrievalJob(
-            lambda: _read(config, data_source, columns, start_date, end_date).to_arrow()
+            lambda: _Lake(config).read(data_source, columns, start_date, end_date).to_arrow()
         )
 
 
+class _Lake:
+    """The tables of the config, with one connection to their catalog."""
+
+    def __init__(self, config: RepoConfig) -> None:
+        self._store: LakeOfflineStoreConfig = config.offline_store
+        store = self._store
+        self._catalog = SqlCatalog(
+            "lake", uri=store.catalog, warehouse=store.warehouse, **store.properties
+        )
+
+    def read(
+        self,
+        source: LakeSource,
+        columns: Sequence[str],
+        since: datetime | None,
+        until: datetime | None,
+    ) -> pl.DataFrame:
+        """Read columns of the rows of a range of event time; both its ends belong to it."""
+        table = self._catalog.load_table(source.table)
+        rows = pl.scan_iceberg(table, snapshot_id=self._store.snapshots.get(source.table))
+        if since is not None:
+            rows = rows.filter(pl.col("event_time") >= since)
+        if until is not None:
+            rows = rows.filter(pl.col("event_time") <= until)
+        with warnings.catch_warnings():
+            # Polars praises a planner that it can do without.
+            warnings.filterwarnings(
+                "ignore", "Iceberg scan planning", pl.exceptions.PerformanceWarning
+            )
+            return rows.select(columns).collect()
+
+
+def _wanted(
+    views: list[FeatureView], refs: list[str], on_demand: list[OnDemandFeatureView]
+) -> dict[str, list[str]]:
+    """Give each view's features: those asked for, and those that others are made of."""
+    wanted: dict[str, list[str]] = {view.projection.name_to_use(): [] for view in views}
+    for ref in refs:
+        view, _colon, feature = ref.partition(":")
+        if view in wanted:
+            wanted[view].append(feature)
+    for made_from in (p for v in on_demand for p in v.source_feature_view_projections.values()):
+        own = wanted[made_from.name_to_use()]
+        own.extend(f.name for f in made_from.features if f.name not in own)
+    return wanted
+
+
 def _join_view(
-    config: RepoConfig,
+    lake: _Lake,
     rows: pl.DataFrame,
     view: FeatureView,
     features: list[str],
@@ -193,7 +234,7 @@ def _join_view(
     keys = [column.name for column in view.entity_columns]
     renamed = view.projection.join_key_map or {}
     since = None if not view.ttl or first is None else first - view.ttl
-    table = _read(config, view.batch_source, [*keys, *features, *TIMES], since, last)
+    table = lake.read(view.batch_source, [*keys, *features, *TIMES], since, last)
     names = {key: renamed.get(key, key) for key in keys} | {f: f"{prefix}{f}" for f in features}
     return join(
         rows,
@@ -202,21 +243,3 @@ def _join_view(
         asked_at=asked_at,
         ttl=view.ttl or None,
     )
-
-
-def _read(
-    config: RepoConfig,
-    source: LakeSource,
-    columns: Sequence[str],
-    since: datetime | None,
-    until: datetime | None,
-) -> pl.DataFrame:
-    store: LakeOfflineStoreConfig = config.offline_store
-    catalog = SqlCatalog("lake", uri=store.catalog, warehouse=store.warehouse, **store.properties)
-    table = catalog.load_table(source.table)
-    scan = table.scan(selected_fields=tuple(columns), snapshot_id=store.snapshots.get(source.table))
-    if since is not None:
-        scan = scan.filter(GreaterThanOrEqual("event_time", since.isoformat()))
-    if until is not None:
-        scan = scan.filter(LessThanOrEqual("event_time", until.isoformat()))
-    return pl.DataFrame(pl.from_arrow(scan.to_arrow())).select(columns)
