@@ -22,6 +22,8 @@ BENCHES = {
     "launching": "launching.py",
     "validation": "validation.py",
     "ingestion": "ingestion.py",
+    "as_of": "as_of.py",
+    "training": "training.py",
 }
 """Name and file of each bench; the page has them in this order."""
 LONG = frozenset({"scheduler_defaults"})
