@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ml_tasks.config import Gate
+from ml_tasks.errors import ConfigError
 from ml_tasks.gates import judge
 from ml_tasks.gates.holm import adjusted
 from ml_tasks.gates.verdict import Interval, Judgement, Leak, Leaks, Measured, Segment
@@ -110,8 +111,6 @@ def test_a_leak_is_told_before_how_strong_its_column_is() -> None:
 
 @pytest.mark.parametrize(("ceiling", "good"), [(0.5, False), (0.51, True), (1, False)])
 def test_a_ceiling_that_lets_all_through_is_none(ceiling: float, good: bool) -> None:
-    from ml_tasks.errors import ConfigError
-
     if good:
         judged("no_leak", proof(), ceiling=ceiling)
         return
@@ -170,3 +169,21 @@ def test_adjusted_chances_never_exceed_one_nor_fall() -> None:
     assert adjusted([0.6, 0.01, 0.9]) == [1.0, 0.03, 1.0]
     assert adjusted([0.02, 0.021, 0.01]) == [0.04, 0.04, 0.03]
     assert adjusted([1.0]) == [1.0]
+
+
+def test_without_spread_a_segment_is_surely_beyond_or_surely_not() -> None:
+    from ml_tasks.gates.worst_segment import p_value
+
+    still = Interval(value=0.5, low=0.5, high=0.5, error=0.0, bias=0.0)
+    assert [p_value(still, 9, beyond) for beyond in (-1, 0, JUST)] == [1.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize(("params", "good"), [({"min_rows": 1}, True), ({"min_rows": 0}, False),
+                                              ({"alpha": 0}, False), ({"alpha": 0.5}, False)])  # fmt: skip
+def test_parameters_that_would_let_all_through(params: dict[str, float], good: bool) -> None:
+    told = {"metric": "m", "minimum": 0.1, **params}
+    if good:
+        assert judged("worst_segment", measured(segments=(segment(rows=1),)), **told).passed
+        return
+    with pytest.raises(ConfigError, match=f"{next(iter(params))}: came"):
+        judged("worst_segment", measured(), **told)
