@@ -178,8 +178,11 @@ def test_without_spread_a_segment_is_surely_beyond_or_surely_not() -> None:
     assert [p_value(still, 9, beyond) for beyond in (-1, 0, JUST)] == [1.0, 1.0, 0.0]
 
 
-@pytest.mark.parametrize(("params", "good"), [({"min_rows": 1}, True), ({"min_rows": 0}, False),
-                                              ({"alpha": 0}, False), ({"alpha": 0.5}, False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("params", "good"),
+    [({"min_rows": 1}, True), ({"min_rows": 0}, False), ({"alpha": 0}, False),
+     ({"alpha": 0.5}, False)],
+)  # fmt: skip
 def test_parameters_that_would_let_all_through(params: dict[str, float], good: bool) -> None:
     told = {"metric": "m", "minimum": 0.1, **params}
     if good:
