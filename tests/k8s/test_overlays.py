@@ -243,6 +243,19 @@ def test_who_starts_tasks_may_ask_kubelets_where_somebody_wants_that(tmp_path: P
     assert account["metadata"]["namespace"] == subject["namespace"] == PLATFORM
 
 
+def test_no_overlay_gives_a_right_beyond_the_namespace_of_tasks(
+    copy: Copy, overlay: list[Manifest]
+) -> None:
+    assert {one["metadata"]["namespace"] for one in of(overlay, "Role", "RoleBinding")} == {TASKS}
+    assert not of(overlay, "ClusterRole", "ClusterRoleBinding")
+    more = copy.folder / "overlays" / "usage"
+    more.mkdir(exist_ok=True)
+    parts = {"resources": ["../local"], "components": ["../../components/usage"]}
+    (more / "kustomization.yaml").write_text(yaml.safe_dump(parts))
+    (role,) = of(copy.objects("usage"), "ClusterRole")
+    assert [rule["resources"] for rule in role["rules"]] == [["nodes/proxy"]]
+
+
 def test_passwords_are_drawn_once_and_s3_is_asked_for(tmp_path: Path) -> None:
     made = copied(tmp_path / "k8s")
     refused = made.draw_secrets({})
