@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+VERSION_TABLE = "control_version"
 BUSY_SECONDS = 30
 STUCK_SECONDS = 60
 PATIENCE = (
@@ -96,14 +97,30 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema to the newest version; many may call it at once."""
-        from alembic import command
-        from alembic.config import Config
-
-        settings = Config()
-        settings.set_main_option("script_location", str(MIGRATIONS))
         with self.alone("migrations") as connection:
+            if _version(connection) == _newest():
+                return  # as nearly always: Alembic takes longer to import than this to say
+            from alembic import command
+            from alembic.config import Config
+
+            settings = Config()
+            settings.set_main_option("script_location", str(MIGRATIONS))
             settings.attributes["connection"] = connection
             command.upgrade(settings, "head")
+
+
+def _version(connection: sa.Connection) -> str | None:
+    """Give the version of the schema; `None` where there is none yet."""
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    version = sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE))
+    found: str | None = connection.execute(version).scalar()
+    return found
+
+
+def _newest() -> str:
+    """Give the newest version: migrations are numbered, and their files begin with the number."""
+    return max(file.name.partition("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def _make_folder(folder: Path) -> None:
