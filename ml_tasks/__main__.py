@@ -88,11 +88,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> Result:
+    from ml_tasks.io import circumstances
+
     context = _context(arguments)
     pipeline = config.load(context.pipeline, context.environment.pipelines)
     module = importlib.import_module(f"ml_tasks.{context.task}")
     result: Result = module.run(pipeline, context)
-    return result
+    return result.model_copy(update={"circumstances": circumstances.here(pipeline)})
 
 
 def _context(arguments: argparse.Namespace) -> Context:

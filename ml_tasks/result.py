@@ -130,6 +130,8 @@ class Result(_Frozen):
     outputs: dict[str, Output] = Field(default_factory=dict)
     values: dict[str, Any] = Field(default_factory=dict)
     resources: Resources = Resources()
+    circumstances: dict[str, str] = Field(default_factory=dict)
+    """What the outputs may depend on beside the inputs: code, packages, settings, threads, CPU."""
     error: Failure | None = None
     started: AwareDatetime | None = None
     ended: AwareDatetime | None = None

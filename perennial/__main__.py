@@ -266,6 +266,25 @@ def lineage(
     return line.show(services.present, pipeline, version)
 
 
+@app.command()
+def parity(
+    pipeline: Annotated[str, typer.Argument(help="Name of its YAML file.")],
+    window: Annotated[str, typer.Option(help="START/END, half-open, UTC.")],
+    places: Annotated[
+        str, typer.Option("--in", help="The two places: local or kubernetes, a comma between.")
+    ] = "local,kubernetes",
+    keep: Annotated[bool, typer.Option("--keep", help="Leave what was made for it.")] = False,
+) -> int:
+    """Run the loop in two places and hold each output of one against that of the other."""
+    from perennial import parity as both
+    from perennial.services import Services
+
+    present = Services(environment()).present
+    chosen = tuple(place.strip() for place in places.split(","))
+    wanted = config.load(pipeline, present.pipelines)
+    return both.command(present, wanted, window, chosen, keep=keep)
+
+
 def _uri(text: str) -> str:
     return text if "://" in text else Path(text).resolve().as_uri()
 

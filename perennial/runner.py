@@ -131,7 +131,7 @@ def run_flow(
         on_line: Told each line of each task's log.
         on_done: Told each task that ended.
     """
-    trigger = _ask(environment, pipeline, window, run) if flow == "training" else None
+    trigger = ask(environment, pipeline, window, run) if flow == "training" else None
     done: list[Done] = []
     failed = False
     for place in FLOWS[flow]:
@@ -185,7 +185,8 @@ def run_task(
     return Done(place.task, outcome, capsule.write(made, outcome, environment))
 
 
-def _ask(environment: Environment, pipeline: Pipeline, window: str, run: str) -> str:
+def ask(environment: Environment, pipeline: Pipeline, window: str, run: str) -> str:
+    """Write the trigger of a run that a command starts; give its id."""
     control = Control(environment.control)
     control.migrate()
     trigger, _ = control.ask(pipeline.name, "command", window, who=run, evidence={}, replay=run)
