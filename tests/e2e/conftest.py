@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 import yaml
@@ -17,13 +17,24 @@ if TYPE_CHECKING:
 NAME = "small_delays"
 
 
-def small_product(folder: Path) -> None:
+class SmallProduct(Protocol):
+    """Writes the product into a folder."""
+
+    def __call__(
+        self, folder: Path, *, cron: str = ..., processes: int = ..., epochs: int = ...
+    ) -> None: ...
+
+
+def write_product(
+    folder: Path, *, cron: str = "0 0 * * 2", processes: int = 1, epochs: int = 2
+) -> None:
     """Write the example with a split, a model and gates that fit three weeks."""
     text = (ROOT / "ml_tasks" / "pipelines" / "flight_delays.yaml").read_text()
     product = yaml.safe_load(text)
     product["name"] = NAME
     product["split"] = {"validation_days": 3, "test_days": 4, "gap_days": 1}
-    product["training"] |= {"epochs": 2, "patience": 2}
+    product["schedule"]["cron"] = cron
+    product["training"] |= {"epochs": epochs, "patience": epochs, "processes": processes}
     product["evaluation"] |= {
         "baselines": ["majority"],
         "bootstrap_samples": 100,
@@ -38,10 +49,16 @@ def small_product(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
+def small_product() -> SmallProduct:
+    """What writes that product."""
+    return write_product
+
+
+@pytest.fixture(scope="session")
 def product_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of pipelines with that product alone."""
     folder = tmp_path_factory.mktemp("product") / "pipelines"
-    small_product(folder)
+    write_product(folder)
     return folder
 
 
@@ -49,7 +66,7 @@ def product_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment variables of that home; all that was started in it is ended at the end."""
     root = tmp_path_factory.mktemp("world")
-    small_product(root / "pipelines")
+    write_product(root / "pipelines")
     variables = {
         "PERENNIAL_HOME": str(root / "home"),
         "PERENNIAL_PIPELINES": str(root / "pipelines"),
