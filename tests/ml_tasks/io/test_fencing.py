@@ -10,7 +10,13 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from ml_tasks.errors import BackendError, LeaseHeldError, LeaseLostError, NothingToDo
+from ml_tasks.errors import (
+    BackendError,
+    LeaseHeldError,
+    LeaseLostError,
+    NothingToDo,
+    PromotionLostError,
+)
 from ml_tasks.io import leases, schema
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
@@ -18,6 +24,8 @@ from ml_tasks.result import Window
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pyiceberg.table import Table
 
     from ml_tasks.config import Environment
 
@@ -200,6 +208,13 @@ class TestChampions:
         assert second.run == "b"
         assert len(control.audit()) == 2
 
+    def test_who_was_judged_against_a_champion_that_is_none_loses(self, control: Control) -> None:
+        told = {"verdict_uri": "u", "who": "me", "why": "better", "run": "r"}
+        with pytest.raises(PromotionLostError, match="champion 7, but None is champion; train or"):
+            control.promote("p", "8", expected="7", **told)
+        assert control.champion("p") is None
+        assert control.audit() == []
+
     @pytest.mark.parametrize(("column", "value"), [("number", 9), ("previous", "f"), ("hash", "f")])
     def test_each_part_of_the_chain_counts(
         self, column: str, value: object, control: Control
@@ -294,3 +309,29 @@ class TestLake:
             lake.publish("raw.a", rows(), WEEK, lease)
         assert lake.tables() == ["raw.a", "raw.t"]
         assert lake.latest("raw.a") is None
+
+    def test_a_table_takes_on_the_columns_of_what_is_published(
+        self, lake: Lake, control: Control
+    ) -> None:
+        self.put(lake, control, rows(WEEK.start), WEEK)
+        more = rows(WEEK.start).append_column("more", pa.array(["x"]))
+        self.put(lake, control, more, WEEK)
+        assert lake.read("raw.t")["more"].to_pylist() == ["x"]
+
+    def test_a_tag_that_is_refused_every_time_is_told(
+        self, lake: Lake, control: Control, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Somebody else sets it between each load and its commit, and takes it away again."""
+        snapshot = self.put(lake, control, rows(WEEK.start), WEEK)
+        real = lake.load
+
+        def load(table: str) -> Table:
+            if "set-a" in real(table).refs():
+                real(table).manage_snapshots().remove_tag("set-a").commit()
+            loaded = real(table)
+            real(table).manage_snapshots().create_tag(snapshot, "set-a").commit()
+            return loaded
+
+        monkeypatch.setattr(lake, "load", load)
+        with pytest.raises(BackendError, match="tag set-a was refused 20 times"):
+            lake.tag("raw.t", snapshot, "set-a")
