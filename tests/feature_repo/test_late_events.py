@@ -80,3 +80,12 @@ def test_all_of_three_events_within_four_hours() -> None:
             known = [e for e in events if max(e) <= hour]
             said = None if answer is None else events[answer]
             assert said == max(known, default=None), (events, hour)
+
+
+@pytest.mark.parametrize("late", [-1, 1], ids=["known before they happen", "known later"])
+def test_of_many_versions_of_many_events_each_asker_finds_the_last(late: int) -> None:
+    """So many that a sort shows which does not keep the order of equals."""
+    versions, count = 5, 4_000
+    events = [(hour, hour + late * v) for v in range(versions) for hour in range(versions, count)]
+    hours = list(range(2 * versions, count))
+    assert found(events, hours) == [hour - versions for hour in hours]

@@ -144,7 +144,7 @@ def test_alpha_itself_is_beyond() -> None:
     from ml_tasks.gates.worst_segment import p_value
 
     one = segment(days=30, value=0.48)
-    p = p_value(one.metrics["m"], 30, 0.02)
+    p = p_value(one.metrics["m"], 30, 0.5 - 0.48)
     for alpha, passed in ((p, False), (p * (1 - 1e-6), True)):
         said = judged("worst_segment", measured(segments=(one,)), metric="m", minimum=0.5,
                       alpha=alpha)  # fmt: skip
