@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -19,11 +17,12 @@ from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io.control import Control
 from perennial import addresses, layout, servers, settings
 from perennial.addresses import PREFERRED
-from perennial.ports import free_port
+from perennial.ports import chosen_alone, free_port, socket_path
 from perennial.processes import Processes, call, tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from ml_tasks.config import Environment
     from perennial.processes import Running
@@ -39,8 +38,6 @@ SHOWN = {
 }
 READY_SECONDS = 120
 POLL_SECONDS = 0.25
-SOCKET_PATH = 100
-"""Characters; systems allow 104 or 108."""
 
 
 class Services:
@@ -108,12 +105,8 @@ class Services:
 
     @cached_property
     def socket(self) -> Path:
-        """Where the warm launcher listens: in the home, unless its path is too long for that."""
-        plain = self.home / "warm.sock"
-        if len(str(plain)) <= SOCKET_PATH:
-            return plain
-        short = hashlib.sha256(str(self.home).encode()).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"perennial-{short}.sock"
+        """Where the warm launcher listens."""
+        return socket_path(self.home)
 
     @property
     def present(self) -> Environment:
@@ -141,6 +134,13 @@ class Services:
             ConfigError: A program is not there.
             BackendError: A service ended or does not answer; with the end of its log.
         """
+        with chosen_alone():
+            # They were chosen when nobody watched over that.
+            self.__dict__.pop("ports", None)
+            self.__dict__.pop("environment", None)
+            return self._up(on_ready)
+
+    def _up(self, on_ready: Callable[[str, float], None]) -> list[str]:
         missing = self.dead()
         addresses.require_reachable(self.environment)
         servers.require([name for name in missing if name in servers.SERVERS])
