@@ -113,7 +113,9 @@ def _version(connection: sa.Connection) -> str | None:
     """Give the version of the schema; `None` where there is none yet."""
     if not sa.inspect(connection).has_table(VERSION_TABLE):
         return None
-    version: sa.Select[Any] = sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE))
+    version: sa.Select[Any] = sa.select(sa.column("version_num")).select_from(
+        sa.table(VERSION_TABLE)
+    )
     found: str | None = connection.execute(version).scalar()
     return found
 
