@@ -1,0 +1,167 @@
+"""The whole loop on the profile `servers`, held against the same tasks on `embedded`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from ml_tasks import config
+from ml_tasks.config import Environment
+from ml_tasks.io import runs
+from ml_tasks.io.control import Control
+from perennial import runner, servers
+from perennial.__main__ import main
+from perennial.given import environment as given
+from perennial.services import Services
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+
+NAME = "small_delays"
+ENDS = ("2013-01-01", "2013-01-08", "2013-01-15", "2013-01-22")
+AWS = (
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+)  # fmt: skip
+OF_THE_RUN = ("train", "usage")
+"""Measures the run itself."""
+
+
+@pytest.fixture(scope="module")
+def variables(product_folder: Path) -> Iterator[dict[str, str]]:
+    """A home of its own, which Postgres's user may enter, with a bucket of its own."""
+    home = Path(tempfile.mkdtemp(prefix="perennial-"))
+    home.chmod(0o711)
+    yield {
+        "PERENNIAL_HOME": str(home),
+        "PERENNIAL_PIPELINES": str(product_folder),
+        "PERENNIAL_PROFILE": "servers",
+        **({"PERENNIAL_BUCKET": f"test-{uuid.uuid4().hex[:12]}"} if _s3_given() else {}),
+    }
+    shutil.rmtree(home)
+
+
+def _s3_given() -> bool:
+    return "AWS_ENDPOINT_URL" in os.environ  # noqa: TID251 - a switch of the tests
+
+
+@pytest.fixture
+def services(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], Services]]:
+    """The services of that home, as each command finds them; skipped without their programs."""
+    for name in AWS:
+        # What a command sets in this process is undone.
+        before = os.environ.get(name)  # noqa: TID251
+        monkeypatch.setenv(name, before or "")
+        if before is None:
+            monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    if missing := [m for n in servers.wanted(given()) if (m := servers.SERVERS[n].missing())]:
+        if os.environ.get("CI"):  # noqa: TID251
+            pytest.fail(f"CI has programs too few: {missing}")
+        pytest.skip("; ".join(missing))
+    yield lambda: Services(given())
+    _empty(Services(given()).environment)
+    Services(given()).down()
+
+
+def _empty(environment: Environment) -> None:
+    import boto3
+
+    if environment.bucket and environment.s3_endpoint:
+        bucket = boto3.resource("s3").Bucket(environment.bucket)
+        bucket.objects.delete()
+        bucket.delete()
+
+
+def embedded(folder: Path, warm: Services, mlflow_url: str, names: Sequence[str]) -> Environment:
+    """Run the same tasks in runs of the same names, in files, without Airflow."""
+    environment = Environment.model_validate(
+        {
+            "profile": "embedded",
+            "home": folder / "home",
+            "pipelines": warm.given.pipelines,
+            "mlflow_url": mlflow_url,
+            "warm_socket": warm.environment.warm_socket,
+        }
+    )
+    pipeline = config.load(NAME, environment.pipelines)
+    spans = [*pairwise(ENDS), (ENDS[0], ENDS[-1])]
+    for name, (start, end) in zip(names, spans, strict=True):
+        done = runner.run_flow(
+            environment,
+            pipeline,
+            "training" if name == names[-1] else "ingestion",
+            run=name,
+            window=f"{start}/{end}",
+            on_line=lambda _line: None,
+            on_done=lambda _done: None,
+        )
+        assert [one.task for one in done if not one.outcome.succeeded] == []
+    return environment
+
+
+def named(environment: Environment) -> dict[str, str]:
+    """Give the run of each window, and last that of the training which made the champion."""
+    control = Control(environment.control)
+    head = control.champion(NAME)
+    assert head is not None
+    return {w.start[:10]: w.run for w in control.windows(NAME)} | {"training": head.run}
+
+
+def made(environment: Environment) -> dict[tuple[str, str, str], Any]:
+    """Give the content hash of every output, by window or training, task and name."""
+    found: dict[tuple[str, str, str], Any] = {}
+    for when, run in named(environment).items():
+        for task, result in runs.results(environment, NAME, run).items():
+            outputs = result.outputs.items()
+            found |= {(when, task, n): (o.content_hash, o.rows) for n, o in outputs}
+    return {key: said for key, said in found.items() if key[1:] != OF_THE_RUN}
+
+
+def test_both_profiles_make_equal_outputs(
+    services: Callable[[], Services],
+    tmp_path: Path,
+    mlflow_server: Callable[[Path], str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["demo", "--pipeline", NAME, "--until", ENDS[-1]]) == 0
+    running = services()
+    assert running.dead() == []
+    assert {"postgres", "redis"} <= set(running.names)
+    on_servers, names = made(running.present), list(named(running.present).values())
+    on_files = made(embedded(tmp_path, running, mlflow_server(tmp_path), names))
+    assert on_servers == on_files
+    assert len([key for key in on_servers if key[0] == "training"]) >= 5
+    assert not (running.home / "control.db").exists()
+    assert not (running.home / "objects").exists()
+
+    capsys.readouterr()
+    assert main(["status"]) == 0
+    assert "3 windows, up to 2013-01-22\tversion 1 since" in capsys.readouterr().out
+    assert main(["env"]) == 0
+    plain = capsys.readouterr().out
+    assert f"export PERENNIAL_OBJECTS={running.environment.objects_root}" in plain
+    assert "PERENNIAL_CONTROL_URL" not in plain
+    assert main(["env", "--secrets"]) == 0
+    assert f"export PERENNIAL_CONTROL_URL={running.environment.control}" in capsys.readouterr().out
+    assert main(["lineage", "champion", "-p", NAME]) == 0
+    assert "raw.flights" in capsys.readouterr().out
+
+    known = running.processes.known()
+    assert main(["down"]) == 0
+    assert not [name for name, one in known.items() if psutil.pid_exists(one.pid)]
+    assert main(["status"]) == 75
+    assert "not known: perennial up" in capsys.readouterr().err
