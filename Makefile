@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PEERS := .venv-bench/.installed
 
-.PHONY: help setup lock demo up down test mutants bench images check-k8s lint clean
+.PHONY: help setup lock demo demo-k8s up down test mutants bench images check-k8s lint clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -44,6 +44,10 @@ $(PEERS): bench/requirements.lock | $(filter .tools/bin/uv,$(UV))
 
 demo: setup  ## the whole loop on real flights: ingest, train, gate, promote; services stay up
 	@$(BIN)/perennial demo
+
+demo-k8s: setup  ## the same with every task in a pod of the cluster that KUBECONFIG names
+	@PERENNIAL_PROFILE=servers PERENNIAL_LAUNCHER=kubernetes \
+	  PERENNIAL_HOME=$${PERENNIAL_HOME:-$(CURDIR)/.perennial-k8s} $(BIN)/perennial demo
 
 up: setup  ## start the services
 	@$(BIN)/perennial up
