@@ -92,8 +92,11 @@ class TestLease:
             assert (one.token, other.token) == (1, 1)
             one.check()
             other.check()
-        with control.lease("x", holder="c", attempt=1) as lease:
-            assert lease.token == 2
+        with control.lease("y", holder="b", attempt=2) as other:
+            with control.lease("x", holder="c", attempt=1) as lease:
+                assert lease.token == 2
+            other.check()
+            assert other.token == 2
 
     def test_giving_one_back_leaves_the_others_held(self, control: Control) -> None:
         with control.lease("y", holder="b", attempt=1) as other:
