@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ BENCHES = {
     "scheduler": "scheduler.py",
     "scheduler_defaults": "scheduler_defaults.py",
     "launching": "launching.py",
+    "pods": "pods.py",
     "validation": "validation.py",
     "ingestion": "ingestion.py",
     "as_of": "as_of.py",
@@ -28,6 +30,10 @@ BENCHES = {
 """Name and file of each bench; the page has them in this order."""
 LONG = frozenset({"scheduler_defaults"})
 """Those that take more than some minutes: they run where they are named."""
+WANTED = {
+    "pods": ("KUBECONFIG", "PERENNIAL_TEST_HOST", "PERENNIAL_TEST_IMAGE", "AWS_ENDPOINT_URL"),
+}
+"""Variables without which a bench has nothing to measure on."""
 
 
 def run(
@@ -61,6 +67,11 @@ def run(
     return int(bool(crashed or broken))
 
 
+def missing(name: str) -> list[str]:
+    """Give the variables that a bench wants and that are not set."""
+    return [variable for variable in WANTED.get(name, ()) if not os.environ.get(variable)]  # noqa: TID251
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benches that are named, or all that are not long."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
@@ -68,8 +79,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = parser.parse_args(argv).names
     if unknown := sorted(set(names) - set(BENCHES)):
         parser.error(f"came {', '.join(unknown)}; wanted some of {', '.join(BENCHES)}")
+    lacking = {name: missing(name) for name in BENCHES if missing(name)}
+    for name in lacking:
+        said = f"{name}: {', '.join(lacking[name])} not set: wanted a cluster, see bench/{name}.py"
+        if name in names:
+            parser.error(said)
+        if not names:
+            print(f"left out: {said}")
     return run(
-        names or [name for name in BENCHES if name not in LONG],
+        names or [name for name in BENCHES if name not in LONG and name not in lacking],
         benches={name: FOLDER / file for name, file in BENCHES.items()},
         results=FOLDER / "results",
         report=ROOT / "docs" / "benchmarks.md",

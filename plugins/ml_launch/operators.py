@@ -145,7 +145,19 @@ class LaunchOperator(BaseOperator):
 
         environment = self._environment = Environment()
         pipeline = config.load(self.pipeline_name, environment.pipelines)
-        made = self._command = command(
+        made = self._command = self._described(context, pipeline, environment)
+        self.log.info("%s", " ".join(made.argv))
+        resources = pipeline.resources_of(self.task_name)
+        try:
+            self._launch = launcher(environment).start(made, resources, environment)
+        except PerennialError as fault:
+            final = fault.exit_code == ExitCode.CONFIG
+            raise (AirflowFailException if final else AirflowException)(str(fault)) from None
+        return self._launch
+
+    def _described(self, context: Context, pipeline: Pipeline, environment: Environment) -> Command:
+        """Give what is to be run in this attempt."""
+        return command(
             environment,
             pipeline.name,
             flow.step(self.task_name),
@@ -156,14 +168,6 @@ class LaunchOperator(BaseOperator):
             inputs={need: self._pulled(context, need) for need in self.needs},
             processes=pipeline.training.processes,
         )
-        self.log.info("%s", " ".join(made.argv))
-        resources = pipeline.resources_of(self.task_name)
-        try:
-            self._launch = launcher(environment).start(made, resources, environment)
-        except PerennialError as fault:
-            final = fault.exit_code == ExitCode.CONFIG
-            raise (AirflowFailException if final else AirflowException)(str(fault)) from None
-        return self._launch
 
     def _defer(self, launch: Launch, until: float) -> None:
         """Wait in the triggerer, where Airflow wants that and the launcher can."""
