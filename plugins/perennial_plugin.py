@@ -1,10 +1,11 @@
-"""Registers pages and links with Airflow."""
+"""Registers pages, links and what listens with Airflow."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from airflow.plugins_manager import AirflowPlugin
+from ml_launch import ahead
 from ml_launch.operators import DataDocs, RecordedRun
 
 if TYPE_CHECKING:
@@ -32,4 +33,5 @@ class PerennialPlugin(AirflowPlugin):
             "url_route": "data-docs",
         }
     ]
+    listeners = [ahead]  # noqa: RUF012
     operator_extra_links = [RecordedRun(), DataDocs()]  # noqa: RUF012
