@@ -1,4 +1,7 @@
-"""Imports in the scheduler what each task's process would import anew: those are its forks."""
+"""Imports ahead what each task would wait for: in the scheduler, whose forks tasks are, and beside.
+
+The Kubernetes client alone takes more processor time than all else that a launcher does.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,33 @@ import logging
 
 from airflow.listeners import hookimpl
 
-from ml_launch import launcher
 from ml_tasks.config import Environment
 from ml_tasks.errors import PerennialError
 
 log = logging.getLogger(__name__)
-AHEAD = ("pyarrow.fs", "ml_tasks.io.objects", "ml_launch.variables")
-"""What follows a launch, whatever the launcher."""
+_ALWAYS = ("pyarrow.fs", "ml_tasks.io.objects", "ml_launch.variables")
+AHEAD = {
+    ("SchedulerJob", "local"): ("ml_launch.on_worker", *_ALWAYS),
+    ("SchedulerJob", "kubernetes"): (
+        "ml_launch.cluster.launch",
+        "ml_launch.cluster.trigger",
+        *_ALWAYS,
+    ),
+    ("TriggererJob", "kubernetes"): ("ml_launch.cluster.trigger", "ml_launch.cluster.hub"),
+}
+"""Modules by what starts and by the launcher; all others of Airflow's parts launch nothing."""
 
 
 @hookimpl
 def on_starting(component: object) -> None:
-    """Import the launcher where tasks are forked; elsewhere it is not wanted."""
-    if getattr(component, "job_type", None) != "SchedulerJob":
+    """Import what a part of Airflow will need."""
+    job = getattr(component, "job_type", None)
+    if job is None:
         return
     try:
-        launcher(Environment())
+        launcher = Environment().launcher
     except PerennialError as fault:
-        log.warning("the launcher is not imported ahead: %s", fault)
-    for name in AHEAD:
+        log.warning("nothing is imported ahead: %s", fault)
+        return
+    for name in AHEAD.get((job, launcher), ()):
         importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""What the scheduler imports before it forks its first worker."""
+"""What parts of Airflow import before they begin."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ SAY = """
     from ml_launch import ahead
 
     ahead.on_starting(SimpleNamespace(job_type={job!r}))
-    print("imported:", *sorted({{"kubernetes", "ml_launch.on_worker"}} & set(sys.modules)))
+    heavy = {{"kubernetes", "kubernetes_asyncio", "ml_launch.on_worker"}}
+    print("imported:", *sorted(heavy & set(sys.modules)))
 """
 
 
@@ -42,11 +43,16 @@ def imported(job: str, **variables: str) -> str:
             {"PERENNIAL_LAUNCHER": "kubernetes", "PERENNIAL_PROFILE": "servers"},
             "kubernetes",
         ),
+        (
+            "TriggererJob",
+            {"PERENNIAL_LAUNCHER": "kubernetes", "PERENNIAL_PROFILE": "servers"},
+            "kubernetes_asyncio",
+        ),
         ("SchedulerJob", {"PERENNIAL_LAUNCHER": "kubernetes"}, ""),
         ("TriggererJob", {"PERENNIAL_LAUNCHER": "local"}, ""),
     ],
 )
-def test_the_scheduler_alone_imports_its_launcher(
+def test_each_part_imports_what_it_will_need(
     job: str, variables: dict[str, str], wanted: str
 ) -> None:
     assert imported(job, **variables) == wanted

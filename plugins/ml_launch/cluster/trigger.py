@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from ml_launch.cluster import state, waiting
-from ml_launch.cluster.hub import Hub
 from ml_tasks.config import TaskResources
 from ml_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from ml_launch.cluster.hub import Hub
     from ml_launch.cluster.state import Ended, Pod
 
 log = logging.getLogger(__name__)
@@ -73,6 +73,8 @@ class JobTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait; the event says whether the time was over, all else is read from the cluster."""
+        from ml_launch.cluster.hub import Hub  # which a worker that only makes a trigger spares
+
         async with Hub.of(self._namespace) as hub:
             mark, shown = hub.mark(), ""
             async for pods in hub.changes(self._job, LOOK_SECONDS):
@@ -95,6 +97,8 @@ class JobTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """End the Job: the task was cleared or marked by a person."""
+        from ml_launch.cluster.hub import Hub
+
         async with Hub.of(self._namespace) as hub:
             await hub.delete_job(self._job)
 
