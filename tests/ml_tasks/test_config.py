@@ -16,15 +16,19 @@ FLIGHTS = ROOT / "ml_tasks" / "pipelines" / "flight_delays.yaml"
 def test_the_example_reads() -> None:
     pipeline = config.load("flight_delays", FLIGHTS.parent)
     assert pipeline.label.source == "flights"
-    assert pipeline.resources_of("train").cpus == 2
-    assert pipeline.resources_of("ingest").cpus == 1
+    assert pipeline.resources_of("train").memory_gb == 6
+    assert pipeline.resources_of("ingest").memory_gb == 3
     assert [p.name for p in config.load_all(FLIGHTS.parent)] == ["arrival_delay", "flight_delays"]
 
 
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("training", "epoch"), 3, "training.epoch: came an unknown key, wanted a key of .*such as 'epochs'"),
+        (
+            ("training", "epoch"),
+            3,
+            "training.epoch: came an unknown key, wanted a key of .*such as 'epochs'",
+        ),
         (("training", "epochs"), "many", "training.epochs: came 'many', wanted a whole number$"),
         (("training", "class_weights"), "so", "class_weights: came 'so', wanted true or false$"),
         (("training", "learning_rate"), [], r"learning_rate: came \[\], wanted a number$"),
@@ -43,7 +47,11 @@ def test_the_example_reads() -> None:
             "weekly",
             "schedule.cron: came 'weekly', wanted five fields of cron",
         ),
-        (("schedule", "cron"), "0 * * * *", "schedule: came a section of cron, .*, wanted a cron whose"),
+        (
+            ("schedule", "cron"),
+            "0 * * * *",
+            "schedule: came a section of cron, .*, wanted a cron whose",
+        ),
         (
             ("schedule", "start"),
             "2013-01-02",
@@ -51,7 +59,11 @@ def test_the_example_reads() -> None:
         ),
         (("schedule", "training"), "often", "schedule.training: came 'often', wanted five fields"),
         (("name",), "other", "name: came 'other', wanted the file's name"),
-        (("name",), "No Slug", "name: came 'No Slug', wanted lower case letters, digits and _, two"),
+        (
+            ("name",),
+            "No Slug",
+            "name: came 'No Slug', wanted lower case letters, digits and _, two",
+        ),
         (("features",), {}, "features: came {}, wanted a service, columns, or both"),
         (("features",), {"columns": ["dest"], "keys": {"x": "1"}}, "no keys: without a service"),
         (("features", "columns"), ["landed_at"], r"name \['landed_at'\], wanted numbers, texts"),

@@ -53,7 +53,7 @@ def test_the_examples_are_good(capsys: pytest.CaptureFixture[str]) -> None:
         (" dropout: 0.4", " dropout: 1.5", "training.params (mlp): dropout"),
         ("arrival_delay > 15", "arival_delay > 15", "expression label.expression: came"),
         ("service: flight_delays_v1", "service: nothing", "features.service: came 'nothing'"),
-        ("  train: {cpus: 2", "  tarin: {cpus: 2", "resources: came ['tarin'], wanted some of"),
+        ("  train: {cpus: 1", "  tarin: {cpus: 1", "resources: came ['tarin'], wanted some of"),
         ("type: expect_column_values_to_not_be_null", "type: expect_nothing",
          "validation.expectations.flights: came type 'expect_nothing'"),
         ("  metric: roc_auc", "  metric: roc_acu", "evaluation.metric: came 'roc_acu', wanted"),

@@ -17,7 +17,7 @@ from ml_tasks.config import Environment, Pipeline
 from ml_tasks.context import Context
 from ml_tasks.gates import no_leak
 from ml_tasks.gates.verdict import Leaks, Measured
-from ml_tasks.io import objects
+from ml_tasks.io import labels, objects
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.result import Result, Window
@@ -129,10 +129,10 @@ def test_who_looks_up_the_aircraft_that_flew_in_the_end_fails(
 
     def in_the_end(rows: pl.DataFrame, versions: pl.DataFrame, key: Any) -> pl.DataFrame:
         newest = versions.sort("corrected_at", nulls_last=False).unique(list(key), keep="last")
-        own = [c for c in assemble.ROW if c in rows.columns and c not in key]
+        own = [c for c in labels.ROW if c in rows.columns and c not in key]
         return rows.select(*key, *own).join(newest.drop(own, strict=False), on=list(key))
 
-    monkeypatch.setattr(assemble, "_as_asked", in_the_end)
+    monkeypatch.setattr(labels, "_as_asked", in_the_end)
     _, leaks = assembled(flights, planted, "in-the-end")
     assert not passes(leaks)
     of = {leak.column for leak in leaks.leaks}
