@@ -18,11 +18,12 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Rank of this process, and how many there are."""
+    """Rank of this process, and how many there are, in all and on this machine."""
 
     rank: int
     local_rank: int
     world_size: int
+    local_world_size: int = 1
 
 
 def place() -> Place:
@@ -31,6 +32,7 @@ def place() -> Place:
         rank=int(os.environ.get("RANK", "0")),
         local_rank=int(os.environ.get("LOCAL_RANK", "0")),
         world_size=int(os.environ.get("WORLD_SIZE", "1")),
+        local_world_size=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
     )
 
 
@@ -103,7 +105,8 @@ class Sums:
         """
         import torch
 
-        self._many = own.world_size > 1
+        from ml_tasks.training.neighbours import neighbours
+
         learned = [weights for weights in model.parameters() if weights.requires_grad]
         size = sum(weights.numel() for weights in learned)
         self._all = torch.zeros(size + numbers, device=learned[0].device)
@@ -113,6 +116,18 @@ class Sums:
             weights.grad = self._all[start:end].view_as(weights)
             start = end
         self._numbers = self._all[size:]
+        self._many = own.world_size > 1
+        near = own.local_world_size == own.world_size and self._all.device.type == "cpu"
+        self._neighbours = neighbours(own, len(self._all)) if self._many and near else None
+
+    def __enter__(self) -> Sums:
+        """Give itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the other processes."""
+        if self._neighbours is not None:
+            self._neighbours.close()
 
     def clear(self) -> None:
         """Set all to 0, as before each batch."""
@@ -124,7 +139,9 @@ class Sums:
         import torch.distributed as dist
 
         self._numbers.copy_(torch.tensor(numbers))
-        if self._many:
+        if self._neighbours is not None:
+            self._neighbours.add_up(self._all)
+        elif self._many:
             dist.all_reduce(self._all)
         found: list[float] = self._numbers.tolist()
         return found

@@ -114,10 +114,9 @@ class Trainer:
                 stopped after the same step, and its checkpoint was written.
             RejectedError: The loss or a prediction is no finite number any more.
         """
-        sums = ddp.Sums(self.place, self.model, numbers=2)
         weights = self._class_weights(train.y)
         steps = math.ceil(len(train.y) / self.settings.batch_size)
-        with _on_term(self._ask_to_stop):
+        with ddp.Sums(self.place, self.model, numbers=2) as sums, _on_term(self._ask_to_stop):
             while self._goes_on():
                 self._epoch(sums, train, weights, steps, on_step)
                 self._close_epoch(validation, steps)

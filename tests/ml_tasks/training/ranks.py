@@ -1,7 +1,7 @@
 """One process of a training of several: `ranks.py FOLDER`, with what torchrun sets around it.
 
 Prints what became of a training that nobody disturbs, of one whose last process alone gets a
-SIGTERM, of its rest, and of one that diverges.
+SIGTERM, of its rest, and of one that diverges; and of a sum that the last process takes no part in.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ml_tasks.models.spec import Spec
 from ml_tasks.training import ddp, export
 from ml_tasks.training.checkpoint import Checkpoints
 from ml_tasks.training.loop import Part, Trainer
+from ml_tasks.training.neighbours import neighbours
 
 STOP_AT = (1, 3)
 DICE = torch.Generator().manual_seed(1)
@@ -60,6 +61,24 @@ def outcome(made: Trainer, stop_at: tuple[int, int] | None = None) -> list[objec
     return [export.weights_hash(made.model.state_dict()), losses, flat.tolist()]
 
 
+def left() -> str | None:
+    """What the others are told where the last process has left."""
+    place = ddp.place()
+    if not 1 < place.world_size == place.local_world_size:
+        return None
+    joined = neighbours(place, 3)
+    assert joined is not None
+    joined.add_up(torch.ones(3))
+    if place.rank == place.world_size - 1:
+        joined.close()
+        return None
+    try:
+        joined.add_up(torch.ones(3))
+    except PerennialError as fault:
+        return f"{type(fault).__name__}: {fault}"
+    return None
+
+
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     with ddp.group(ddp.place()):
@@ -69,6 +88,7 @@ def main(folder: Path) -> None:
             "resumed": outcome(trainer(folder / "stopped")),
             "certain": outcome(trainer(folder / "certain", dropout=0)),
             "diverged": outcome(trainer(folder / "diverged", learning_rate=1e30)),
+            "left": left(),
         }
     print(json.dumps(found))  # noqa: T201 - the answer
 

@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
+from ml_tasks.training import neighbours
+from ml_tasks.training.ddp import Place
+
 RANKS = Path(__file__).with_name("ranks.py")
 
 
-def run(folder: Path, processes: int) -> list[dict[str, Any]]:
+def run(folder: Path, processes: int, here: int) -> list[dict[str, Any]]:
+    """Start processes that think that so many of them are on this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
@@ -24,6 +28,7 @@ def run(folder: Path, processes: int) -> list[dict[str, Any]]:
                 **os.environ,  # noqa: TID251 - a child's environment
                 **dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank)),
                 "WORLD_SIZE": str(processes),
+                "LOCAL_WORLD_SIZE": str(here),
                 "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": port,
             },
@@ -39,32 +44,34 @@ def run(folder: Path, processes: int) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    (found,) = run(tmp_path_factory.mktemp("alone"), 1)
+    (found,) = run(tmp_path_factory.mktemp("alone"), 1, 1)
     return found
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
-    first, second = run(tmp_path_factory.mktemp("both"), 2)
-    return first, second
+@pytest.fixture(scope="module", params=[(2, 1), (3, 3)], ids=["two apart", "three together"])
+def group(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> list[dict[str, Any]]:
+    return run(tmp_path_factory.mktemp("group"), *request.param)
 
 
-def test_two_processes_learn_what_one_does(alone: dict[str, Any], both: tuple[Any, Any]) -> None:
+def test_many_processes_learn_what_one_does(
+    alone: dict[str, Any], group: list[dict[str, Any]]
+) -> None:
     """Without dropout: its numbers are each process's own."""
     _, losses, weights = alone["certain"]
-    for found in both:
+    for found in group:
         assert found["certain"][1] == pytest.approx(losses, rel=1e-5)
         assert found["certain"][2] == pytest.approx(weights, abs=1e-5)
 
 
-def test_all_processes_have_the_same_weights(both: tuple[Any, Any]) -> None:
-    first, second = both
-    assert first["whole"] == second["whole"]
+def test_all_processes_have_the_same_weights(group: list[dict[str, Any]]) -> None:
+    assert all(found["whole"] == group[0]["whole"] for found in group)
 
 
-def test_a_term_to_one_process_stops_all_after_the_same_step(both: tuple[Any, Any]) -> None:
+def test_a_term_to_one_process_stops_all_after_the_same_step(group: list[dict[str, Any]]) -> None:
     """The signal comes after step 3: all have heard of it after step 4."""
-    for found in both:
+    for found in group:
         kind, said, *where = found["stopped"]
         assert kind == "BackendError"
         assert "SIGTERM at epoch 1, step 4: a checkpoint is written" in said
@@ -73,11 +80,24 @@ def test_a_term_to_one_process_stops_all_after_the_same_step(both: tuple[Any, An
 
 
 def test_a_training_that_diverges_is_refused_by_all(
-    alone: dict[str, Any], both: tuple[Any, Any]
+    alone: dict[str, Any], group: list[dict[str, Any]]
 ) -> None:
-    first, second = both
-    assert first["diverged"] == second["diverged"]
-    for found in (alone, first):
+    for found in (alone, *group):
         kind, said, *_ = found["diverged"]
         assert kind == "RejectedError"
         assert "lower training.learning_rate (it is 1e+30)" in said
+    assert all(found["diverged"] == group[0]["diverged"] for found in group)
+
+
+def test_who_is_left_alone_is_told(group: list[dict[str, Any]]) -> None:
+    if len(group) == 3:
+        told = "BackendError: another process of the training is gone; the next attempt goes on"
+        assert all(found["left"].startswith(told) for found in group[:-1])
+
+
+def test_without_room_for_the_memory_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "MEMORY", tmp_path)
+    assert neighbours._reserved(Place(rank=0, local_rank=0, world_size=2), 10**15) is None
+    assert list(tmp_path.iterdir()) == []
