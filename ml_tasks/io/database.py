@@ -45,9 +45,11 @@ class Database:
     def engine(self) -> sa.Engine:
         """The engine; on SQLite transactions begin as writers, on Postgres rows are locked."""
         if not self.url.startswith("sqlite"):
+            # What the address itself asks for comes too: a schema of its own, for one.
+            told = f"{sa.make_url(self.url).query.get('options', '')} {PATIENCE}".strip()
             # A connection each: task processes are many and live long.
             return sa.create_engine(
-                self.url, poolclass=sa.pool.NullPool, connect_args={"options": PATIENCE}
+                self.url, poolclass=sa.pool.NullPool, connect_args={"options": told}
             )
         file = sa.make_url(self.url).database
         if file and file != ":memory:":

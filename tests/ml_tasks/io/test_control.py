@@ -245,6 +245,23 @@ def test_who_stands_still_in_a_transaction_loses_it(
         stand_still(first)
 
 
+def test_an_address_with_a_schema_keeps_to_it(new_database: Callable[[], str]) -> None:
+    """What the address asks for and our own patience both hold."""
+    database = new_database()
+    with sa.create_engine(database).begin() as connection:
+        connection.execute(sa.text("CREATE SCHEMA beside"))
+    control = Control(f"{database}?options=-csearch_path%3Dbeside")
+    control.migrate()
+    promote(control, "1", None, "r1")
+    with control.transaction() as tx:
+        assert tx.execute(sa.text("SHOW lock_timeout")).scalar_one() == "30s"
+    with sa.create_engine(database).begin() as connection:
+        schemas = (
+            "SELECT DISTINCT schemaname FROM pg_tables WHERE schemaname IN ('beside', 'public')"
+        )
+        assert connection.execute(sa.text(schemas)).scalars().all() == ["beside"]
+
+
 def test_a_postgres_that_is_away_is_said_without_its_password() -> None:
     away = Control("postgresql+psycopg://me:word@127.0.0.1:9/control")
     with pytest.raises(BackendError, match=r"postgresql\+psycopg://me:\*\*\*@127.0.0.1:9/control"):
