@@ -117,8 +117,11 @@ class Sums:
             start = end
         self._numbers = self._all[size:]
         self._many = own.world_size > 1
-        near = own.local_world_size == own.world_size and self._all.device.type == "cpu"
-        self._neighbours = neighbours(own, len(self._all)) if self._many and near else None
+        on_cpus = self._many and self._all.device.type == "cpu"
+        near = on_cpus and own.local_world_size == own.world_size
+        self._neighbours = neighbours(own, len(self._all)) if near else None
+        apart = on_cpus and self._neighbours is None
+        self._parts = self._all.new_zeros(own.world_size, len(self._all)) if apart else None
 
     def __enter__(self) -> Sums:
         """Give itself."""
@@ -141,6 +144,10 @@ class Sums:
         self._numbers.copy_(torch.tensor(numbers))
         if self._neighbours is not None:
             self._neighbours.add_up(self._all)
+        elif self._parts is not None:
+            # Added up in the order of ranks, as neighbours do: the same bits wherever they run.
+            dist.all_gather(list(self._parts.unbind()), self._all)
+            torch.sum(self._parts, dim=0, out=self._all)
         elif self._many:
             dist.all_reduce(self._all)
         found: list[float] = self._numbers.tolist()

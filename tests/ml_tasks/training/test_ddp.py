@@ -65,6 +65,12 @@ def test_many_processes_learn_what_one_does(
         assert found["certain"][2] == pytest.approx(weights, abs=1e-5)
 
 
+def test_processes_apart_learn_bit_for_bit_what_those_of_one_machine_do(tmp_path: Path) -> None:
+    """Three numbers have more than one sum: both ways add them up in the order of ranks."""
+    apart, together = (run(tmp_path / str(here), 3, here)[0] for here in (1, 3))
+    assert apart["whole"] == together["whole"]
+
+
 def test_all_processes_have_the_same_weights(group: list[dict[str, Any]]) -> None:
     assert all(found["whole"] == group[0]["whole"] for found in group)
 
