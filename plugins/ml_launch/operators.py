@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import (
 
 from ml_launch import launcher
 from ml_launch.command import command, slug
-from ml_launch.orphan import ended_with_parent
+from ml_launch.orphan import let_go_with_parent
 from ml_launch.windows import window_at
 from ml_tasks import flow
 from ml_tasks.config import Environment
@@ -114,7 +114,7 @@ class LaunchOperator(BaseOperator):
         until = datetime.now(UTC) + (self.execution_timeout or timedelta(days=365))
         self._defer(launch, until.timestamp())
         try:
-            with ended_with_parent(launch.abandon):
+            with let_go_with_parent(launch.abandon):
                 outcome = launch.follow(self._show)
         except AirflowTaskTimeout:
             self._stop(launch)

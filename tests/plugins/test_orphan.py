@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from ml_launch.orphan import WHY, ended_with_parent
+from ml_launch.orphan import WHY, let_go_with_parent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 OPERATOR = """
 import sys, threading
 from pathlib import Path
-from ml_launch.orphan import ended_with_parent
+from ml_launch.orphan import let_go_with_parent
 folder, stopped = Path(sys.argv[1]), threading.Event()
 def stop(why):
     (folder / "draft").write_text(why)
     (folder / "draft").rename(folder / "why")
     stopped.set()
-with ended_with_parent(stop):
+with let_go_with_parent(stop):
     (folder / "begun").touch()
     stopped.wait(60)
 """
@@ -52,8 +52,8 @@ def test_a_task_whose_supervisor_was_killed_is_ended(tmp_path: Path) -> None:
 
 def test_a_task_whose_supervisor_lives_is_left_alone() -> None:
     told: list[str] = []
-    with ended_with_parent(told.append):
+    with let_go_with_parent(told.append):
         time.sleep(0.6)
-    with pytest.raises(TimeoutError), ended_with_parent(told.append):
+    with pytest.raises(TimeoutError), let_go_with_parent(told.append):
         raise TimeoutError
     assert told == []
