@@ -81,7 +81,7 @@ def _empty(environment: Environment) -> None:
     import boto3
 
     if environment.bucket and environment.s3_endpoint:
-        bucket = boto3.resource("s3").Bucket(environment.bucket)
+        bucket = boto3.Session().resource("s3").Bucket(environment.bucket)
         bucket.objects.delete()
         bucket.delete()
 

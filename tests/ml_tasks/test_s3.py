@@ -34,7 +34,7 @@ def bucket() -> Iterator[str]:
     import boto3
 
     name = f"test-{uuid.uuid4().hex[:12]}"
-    store = boto3.resource("s3").Bucket(name)
+    store = boto3.Session().resource("s3").Bucket(name)
     store.create()
     yield f"s3://{name}"
     store.objects.delete()

@@ -305,7 +305,7 @@ def test_files_in_a_bucket(
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     import boto3
 
-    boto3.resource("s3").Bucket("shop").create()
+    boto3.Session().resource("s3").Bucket("shop").create()
     objects.write_bytes("s3://shop/2024/sales.csv", Path(write()).read_bytes())
     try:
         assert new("s3://shop/*/sales.csv", "--label", "sold") == 0
