@@ -77,7 +77,7 @@ def flights(lake: Lake) -> pl.DataFrame:
     rows = pl.concat([pl.DataFrame(pl.from_arrow(raw)), keys], how="horizontal")
     return (
         rows.with_columns(asked.alias("asked_at"), asked.alias(AT))
-        .select(*features.inputs("flight_delays_v1"), AT)
+        .select(*features.told(features.refs("flight_delays_v1")), AT)
         .sort(AT)
     )
 

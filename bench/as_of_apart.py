@@ -78,7 +78,7 @@ def batches(times: int, lake: Lake, environment: Environment, rows: Path) -> dic
             yield from pq.ParquetFile(rows).iter_batches(BATCH)
 
     number, size, began = 0, 0, time.perf_counter()
-    for batch in history.in_batches(store, SERVICE, come()):
+    for batch in history.in_batches(store, features.refs(SERVICE), come()):
         number += batch.num_rows
         size += batch.nbytes
     seconds = time.perf_counter() - began

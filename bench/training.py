@@ -48,7 +48,7 @@ PEERS = ROOT / ".venv-bench" / "bin" / "python"
 
 def measure(folder: Path) -> Iterator[Measured]:
     """Measure loops in this process, Lightning in its own, and processes under torchrun."""
-    width = len(features.feature_names("flight_delays_v1")) + 1  # and the distance
+    width = len(features.refs("flight_delays_v1")) + 1  # and the distance
     yield from loops(folder / "loops", width)
     yield from processes(folder / "processes", width)
 

@@ -130,7 +130,7 @@ def _derived(lake: Lake, pipeline: Pipeline) -> list[str]:
     Raises:
         ConfigError: One of them has features that old windows were not derived for.
     """
-    names = features.views(pipeline.features.service)
+    names = features.below(features.refs(pipeline.features.service))
     for name in names:
         if new := derived.lacking(lake, f"features.{name}", features.shape(name)[1]):
             raise ConfigError(
@@ -248,27 +248,27 @@ def _proven(
     snapshots: dict[str, int],
 ) -> Leaks:
     """Hold the set against the lake, by another way than the join's."""
-    service, window = pipeline.features.service, context.required_window()
+    refs, window = features.refs(pipeline.features.service), context.required_window()
     lake = Lake(context.environment)
     subject = prover.subject(
         made,
         digest,
         raw,
         pipeline,
-        inputs=features.inputs(service) if service is not None else (),
+        inputs=features.told(refs),
         keys=lambda asked: evaluate(asked, pipeline.features.keys),
         cut=window.end,
     )
 
     def views() -> Iterator[prover.View]:
-        for name in features.views(service):
+        for name in features.below(refs):
             keys, names, ttl = features.shape(name)
             table = f"features.{name}"
             reach = Window(start=window.start - subject.ahead - ttl, end=window.end)
             rows = lake.read(table, window=reach, snapshot=snapshots[table])
             yield prover.View(name=name, keys=keys, features=names, ttl=ttl, rows=rows)
 
-    return prover.prove(subject, views(), prover.OnRequest(*features.on_request(service)))
+    return prover.prove(subject, views(), prover.OnRequest(*features.on_request(refs)))
 
 
 def _description(
@@ -277,7 +277,8 @@ def _description(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    names = [*pipeline.features.columns, *features.feature_names(pipeline.features.service)]
+    looked_up = features.columns(features.refs(pipeline.features.service))
+    names = [*pipeline.features.columns, *looked_up]
     text = {
         name
         for name in names

@@ -49,7 +49,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     window = context.required_window()
     control = Control(context.environment.control)
     control.migrate()
-    names = features.views(pipeline.features.service)
+    names = features.below(features.refs(pipeline.features.service))
     start, end = window.start.isoformat(), window.end.isoformat()
     with control.lease(
         features.LEASE, holder=context.holder, attempt=context.attempt, wait=120

@@ -176,7 +176,7 @@ def _resources(pipeline: Pipeline) -> None:
 def _service(pipeline: Pipeline) -> None:
     from ml_tasks.io import features
 
-    features.views(pipeline.features.service)
+    features.refs(pipeline.features.service)
 
 
 def _expressions(pipeline: Pipeline) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     import pyarrow as pa
-    from feast import FeatureService, FeatureStore
+    from feast import FeatureService, FeatureStore, OnDemandFeatureView
 
     from ml_tasks.config import Environment
     from ml_tasks.result import Window
@@ -102,22 +102,12 @@ def service(name: str) -> FeatureService:
     return SERVICES[name]
 
 
-def feature_names(name: str | None) -> tuple[str, ...]:
-    """Give the names of a service's features, in its order; none without a service."""
+def refs(name: str | None) -> tuple[str, ...]:
+    """Give `view:feature` of a service's features, in its order; none without a service."""
     if name is None:
         return ()
-    return tuple(
-        feature.name for view in service(name).feature_view_projections for feature in view.features
-    )
-
-
-def inputs(name: str) -> tuple[str, ...]:
-    """Give what a service has to be told of each row: entity keys and request columns."""
-    from feature_repo.on_demand import FLIGHT
-    from feature_repo.transformations import TABLES
-
-    keys = [key for view in views(name) for key in TABLES[view].keys]
-    return tuple(dict.fromkeys([*keys, *(field.name for field in FLIGHT.schema)]))
+    projections = service(name).feature_view_projections
+    return tuple(f"{view.name}:{feature.name}" for view in projections for feature in view.features)
 
 
 def offered(names: Collection[str]) -> list[str]:
@@ -129,42 +119,49 @@ def offered(names: Collection[str]) -> list[str]:
     return [f"{view}:{feature}" for view, feature in every if feature in names]
 
 
+def columns(refs: Collection[str]) -> tuple[str, ...]:
+    """Give the features' own names by their `view:feature`."""
+    return tuple(ref.partition(":")[2] for ref in refs)
+
+
 def below(refs: Collection[str]) -> list[str]:
     """Give the views on lake tables that features stand on, by their `view:feature`."""
-    from feature_repo.on_demand import ON_DEMAND
     from feature_repo.views import VIEWS
 
-    named = {ref.partition(":")[0] for ref in refs}
-    made_from = [p for v in ON_DEMAND if v.name in named
-                 for p in v.source_feature_view_projections.values()]  # fmt: skip
-    return [view for view in VIEWS if view in {*named, *(p.name for p in made_from)}]
-
-
-def told(refs: Collection[str]) -> tuple[str, ...]:
-    """Give what features have to be told of each row, by their `view:feature`."""
-    from feature_repo.on_demand import FLIGHT, ON_DEMAND
-    from feature_repo.transformations import TABLES
-
-    keys = [key for view in below(refs) for key in TABLES[view].keys]
-    asked = {view.name for view in ON_DEMAND} & {ref.partition(":")[0] for ref in refs}
-    request = [field.name for field in FLIGHT.schema] if asked else []
-    return tuple(dict.fromkeys([*keys, *request]))
-
-
-def views(name: str | None) -> list[str]:
-    """Give the views of a service that stand on lake tables, `features.<view>`."""
-    if name is None:
-        return []
-    from feature_repo.views import VIEWS
-
-    named = {view.name for view in service(name).feature_view_projections}
+    made_from = [p for v in _asked(refs) for p in v.source_feature_view_projections.values()]
+    named = {*_views(refs), *(p.name for p in made_from)}
     return [view for view in VIEWS if view in named]
 
 
+def told(refs: Collection[str]) -> tuple[str, ...]:
+    """Give what features have to be told of each row: entity keys and request columns."""
+    from feature_repo.transformations import TABLES
+
+    keys = [key for view in below(refs) for key in TABLES[view].keys]
+    request = [
+        field.name
+        for view in _asked(refs)
+        for source in view.source_request_sources.values()
+        for field in source.schema
+    ]
+    return tuple(dict.fromkeys([*keys, *request]))
+
+
+def _views(refs: Collection[str]) -> set[str]:
+    return {ref.partition(":")[0] for ref in refs}
+
+
+def _asked(refs: Collection[str]) -> list[OnDemandFeatureView]:
+    """Give the views that compute features when they are asked for."""
+    from feature_repo.on_demand import ON_DEMAND
+
+    return [view for view in ON_DEMAND if view.name in _views(refs)]
+
+
 def on_request(
-    name: str | None,
+    refs: Collection[str],
 ) -> tuple[tuple[str, ...], tuple[str, ...], Callable[[pa.Table], pa.Table]]:
-    """Give what a service computes when it is asked.
+    """Give what is computed when features are asked for.
 
     Returns:
         The features, the features of views that they are made of, and what computes them from
@@ -172,11 +169,7 @@ def on_request(
     """
     import pyarrow as pa
 
-    from feature_repo.on_demand import ON_DEMAND
-
-    projections = [] if name is None else service(name).feature_view_projections
-    named = {projection.name for projection in projections}
-    views = [view for view in ON_DEMAND if view.name in named]
+    views = _asked(refs)
     needs = {
         feature.name
         for view in views
@@ -191,23 +184,19 @@ def on_request(
             columns.update({c: pa.array(out[c], from_pandas=True) for c in out})
         return pa.table(columns)
 
-    asked = () if name is None else feature_names(name)
     made = {feature.name for view in views for feature in view.features}
-    return tuple(feature for feature in asked if feature in made), tuple(sorted(needs)), compute
+    return tuple(f for f in columns(refs) if f in made), tuple(sorted(needs)), compute
 
 
-def historical(
-    opened: FeatureStore, wanted: str | Sequence[str], entities: pd.DataFrame
-) -> pa.Table:
+def historical(opened: FeatureStore, refs: Sequence[str], entities: pd.DataFrame) -> pa.Table:
     """Join entity rows with features, as known at each row's `asked_at`.
 
     Args:
         opened: The store.
-        wanted: Name of a service, or `view:feature` of each.
+        refs: `view:feature` of each.
         entities: Keys, request columns and the time of asking.
     """
-    named = service(wanted) if isinstance(wanted, str) else list(wanted)
-    job = opened.get_historical_features(entity_df=entities, features=named)
+    job = opened.get_historical_features(entity_df=entities, features=list(refs))
     return job.to_arrow()
 
 

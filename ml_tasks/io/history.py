@@ -8,14 +8,14 @@ from ml_tasks.errors import ConfigError
 from ml_tasks.io import features
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pyarrow as pa
     from feast import FeatureStore
 
 
 def in_batches(
-    opened: FeatureStore, service: str, batches: Iterable[pa.RecordBatch]
+    opened: FeatureStore, refs: Sequence[str], batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     """Join entity rows as `features.historical` does, in memory that does not grow with them.
 
@@ -23,26 +23,26 @@ def in_batches(
     each file is read about once.
 
     Args:
-        opened: Pins the service's tables, so that all batches are answered from the same rows.
-        service: Its name.
+        opened: Pins the features' tables, so that all batches are answered from the same rows.
+        refs: `view:feature` of each.
         batches: Keys, request columns and `event_timestamp`, in batches of any size.
 
     Yields:
-        Each batch's columns and, for each of its rows in order, the service's features.
+        Each batch's columns and, for each of its rows in order, the features.
 
     Raises:
         ConfigError: A table is not pinned.
     """
     import pyarrow as pa
 
-    tables = {f"features.{view}" for view in features.views(service)}
+    tables = {f"features.{view}" for view in features.below(refs)}
     if loose := sorted(tables - set(opened.config.offline_store.snapshots)):
         raise ConfigError(
-            f"features of {service} in batches: came a store that reads {', '.join(loose)} as "
+            f"features in batches: came a store that reads {', '.join(loose)} as "
             "they are at each batch, wanted one that pins each table; open it with their snapshots"
         )
-    names = list(features.feature_names(service))
+    names = features.columns(refs)
     for batch in batches:
-        found = features.historical(opened, service, batch.to_pandas())
+        found = features.historical(opened, refs, batch.to_pandas())
         columns = [found[name].combine_chunks() for name in names]
         yield pa.record_batch([*batch.columns, *columns], names=[*batch.schema.names, *names])

@@ -29,13 +29,10 @@ def of_service(
         context: Who asks.
         snapshots: As of which each lake table is read.
     """
-    service = pipeline.features.service
-    if service is None:
+    refs = features.refs(pipeline.features.service)
+    if not refs:
         return rows.select()
-    wide = _with_keys(rows, pipeline)
-    return _joined(wide, features.inputs(service), service, context, snapshots).select(
-        features.feature_names(service)
-    )
+    return _joined(_with_keys(rows, pipeline), refs, context, snapshots)
 
 
 def beside(
@@ -70,8 +67,7 @@ def beside(
             at |= {table: lake.snapshot(table) for table in tables if table not in at}
     parts = [rows.select(own)]
     if refs:
-        looked_up = _joined(wide, features.told(refs), refs, context, at)
-        parts.append(looked_up.select(ref.partition(":")[2] for ref in refs))
+        parts.append(_joined(wide, refs, context, at))
     return pl.concat(parts, how="horizontal")
 
 
@@ -85,18 +81,16 @@ def _with_keys(rows: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
 
 
 def _joined(
-    wide: pl.DataFrame,
-    told: Sequence[str],
-    wanted: str | Sequence[str],
-    context: Context,
-    snapshots: Mapping[str, int],
+    wide: pl.DataFrame, refs: Sequence[str], context: Context, snapshots: Mapping[str, int]
 ) -> pl.DataFrame:
     import polars as pl
 
+    told = features.told(refs)
     entities = wide.select(*told, pl.col("asked_at").alias("event_timestamp"))
     store = features.store(context.environment, snapshots)
     control = Control(context.environment.control)
     control.migrate()
     with control.lease(features.LEASE, holder=context.holder, attempt=context.attempt, wait=120):
         features.apply(store)
-    return pl.DataFrame(pl.from_arrow(features.historical(store, wanted, entities.to_pandas())))
+    found = features.historical(store, refs, entities.to_pandas())
+    return pl.DataFrame(pl.from_arrow(found.select(features.columns(refs))))

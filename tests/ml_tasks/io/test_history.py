@@ -79,10 +79,12 @@ def asked(number: int) -> pa.Table:
 
 def test_batches_are_answered_as_the_whole(opened: FeatureStore) -> None:
     rows = asked(500)
-    found = pa.Table.from_batches(history.in_batches(opened, SERVICE, rows.to_batches(150)))
+    found = pa.Table.from_batches(
+        history.in_batches(opened, features.refs(SERVICE), rows.to_batches(150))
+    )
     assert found.select(rows.schema.names).equals(rows)
-    whole = features.historical(opened, SERVICE, rows.to_pandas())
-    names = list(features.feature_names(SERVICE))
+    whole = features.historical(opened, features.refs(SERVICE), rows.to_pandas())
+    names = list(features.columns(features.refs(SERVICE)))
     assert found.select(names).equals(whole.select(names))
     assert found["rotation_spare"].null_count < 500
 
@@ -91,7 +93,7 @@ def test_a_table_that_may_move_between_two_batches_is_refused(environment: Envir
     pins = dict.fromkeys((f"features.{view}" for view in VIEWS if view != "weather"), 1)
     store = features.store(environment, pins)
     with pytest.raises(ConfigError, match=r"reads features\.weather as they are at each batch"):
-        next(history.in_batches(store, SERVICE, asked(5).to_batches()))
+        next(history.in_batches(store, features.refs(SERVICE), asked(5).to_batches()))
 
 
 def test_memory_does_not_grow_with_the_rows(opened: FeatureStore) -> None:
@@ -103,7 +105,7 @@ def test_memory_does_not_grow_with_the_rows(opened: FeatureStore) -> None:
             yield from asked(ROWS).to_batches(SIZE)
 
     taken, answered = [], 0
-    for batch in history.in_batches(opened, SERVICE, batches()):
+    for batch in history.in_batches(opened, features.refs(SERVICE), batches()):
         taken.append(process.memory_info().rss)
         answered += batch.num_rows
         held += batch.nbytes
