@@ -107,12 +107,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     if head is not None:
         outputs |= _for_champion(head, rows, made, pipeline, context, snapshots)
     log.info("%s: %s rows in the set %s", window, description["rows"], digest[:12])
-    return Result(
-        task=context.task,
-        pipeline=context.pipeline,
-        run=context.run,
-        attempt=context.attempt,
-        window=window,
+    return context.result(
         outputs=outputs,
         values={
             "rows": description["rows"],

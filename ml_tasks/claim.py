@@ -30,11 +30,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             f"trigger {asked.id}: came one of {asked.pipeline!r}, wanted one of {pipeline.name!r}"
         )
     trigger = control.claim(asked.id, context.run)
-    return Result(
-        task=context.task,
-        pipeline=context.pipeline,
-        run=context.run,
-        attempt=context.attempt,
+    return context.result(
         window=Window.parse(trigger.window),
         values={"trigger": trigger.id, "cause": trigger.cause, "who": trigger.who},
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_tasks.errors import ConfigError
+from ml_tasks.result import Result
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ml_tasks.config import Environment
-    from ml_tasks.result import Output, Result, Window
+    from ml_tasks.result import Output, Window
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,3 +67,21 @@ class Context:
             raise ConfigError(
                 f"{self.task}: came inputs {has}, wanted output {name!r} of {task!r}"
             ) from None
+
+    def result(
+        self,
+        *,
+        outputs: Mapping[str, Output] | None = None,
+        values: Mapping[str, Any] | None = None,
+        window: Window | None = None,
+    ) -> Result:
+        """Give what this attempt hands back; `window` where it was not started for that one."""
+        return Result(
+            task=self.task,
+            pipeline=self.pipeline,
+            run=self.run,
+            attempt=self.attempt,
+            window=window or self.window,
+            outputs=dict(outputs or {}),
+            values=dict(values or {}),
+        )

@@ -104,12 +104,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             _again(table, place)
         values[table.name] = outputs[table.name].rows
     log.info("%s: rows derived %s", context.window, values)
-    return Result(
-        task=context.task,
-        pipeline=context.pipeline,
-        run=context.run,
-        attempt=context.attempt,
-        window=context.window,
+    return context.result(
         outputs=outputs,
         values=values,
     )

@@ -225,12 +225,7 @@ def _result(
     log.info("%s: %s", pipeline.evaluation.metric, {
         name: round(point[pipeline.evaluation.metric], 4) for name, point in points.items()
     })  # fmt: skip
-    return Result(
-        task=context.task,
-        pipeline=context.pipeline,
-        run=context.run,
-        attempt=context.attempt,
-        window=context.window,
+    return context.result(
         outputs={
             "evaluation": Output(uri=uri, content_hash=bytes_hash(text.encode())),
             "predictions": Output(

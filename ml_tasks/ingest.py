@@ -124,12 +124,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         values[name] = _summary(staged, len(deliveries))
         values["unchanged"] &= staged.rows.num_rows == 0 and not staged.rejected
         log.info("%s %s: %s", name, window, values[name])
-    return Result(
-        task=context.task,
-        pipeline=context.pipeline,
-        run=context.run,
-        attempt=context.attempt,
-        window=window,
+    return context.result(
         outputs=outputs,
         values=values,
     )

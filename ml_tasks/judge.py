@@ -48,12 +48,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     objects.write_text(uri, text)
     # Which run it was does not count: the same verdict is the same wherever it is reached.
     same = verdict.model_dump_json(exclude={"run"}).encode()
-    return Result(
-        task=context.task,
-        pipeline=context.pipeline,
-        run=context.run,
-        attempt=context.attempt,
-        window=context.window,
+    return context.result(
         outputs={"verdict": Output(uri=uri, content_hash=bytes_hash(same))},
         values={
             "passed": verdict.passed,

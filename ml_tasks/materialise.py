@@ -71,12 +71,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         for name, (_, newest) in online.items()
     }
     log.info("%s: online %s", window, {n: v["rows"] for n, v in values.items()})
-    return Result(
-        task=context.task,
-        pipeline=context.pipeline,
-        run=context.run,
-        attempt=context.attempt,
-        window=window,
+    return context.result(
         outputs=outputs,
         values=values,
     )

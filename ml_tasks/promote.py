@@ -10,11 +10,11 @@ from ml_tasks.gates.verdict import Verdict
 from ml_tasks.io import objects
 from ml_tasks.io.control import Control
 from ml_tasks.io.registry import Registry
-from ml_tasks.result import Result
 
 if TYPE_CHECKING:
     from ml_tasks.config import Pipeline
     from ml_tasks.context import Context
+    from ml_tasks.result import Result
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +50,7 @@ def run(_pipeline: Pipeline, context: Context) -> Result:
     )
     current = Registry(context.environment, context.pipeline).follow(control) or head
     log.info("%s: version %s is champion", context.pipeline, current.version)
-    return Result(
-        task=context.task,
-        pipeline=context.pipeline,
-        run=context.run,
-        attempt=context.attempt,
-        window=context.window,
+    return context.result(
         values={
             "version": head.version,
             "semantic_version": registered["semantic_version"],

@@ -15,7 +15,6 @@ from ml_tasks.flow import FLOWS
 from ml_tasks.io import objects, runs, source, spent
 from ml_tasks.io.control import Control
 from ml_tasks.io.registry import Registry
-from ml_tasks.result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from ml_tasks.context import Context
     from ml_tasks.io.costs import Cost
     from ml_tasks.io.runs import Try
+    from ml_tasks.result import Result
 
 log = logging.getLogger(__name__)
 LONGEST = 255
@@ -118,12 +118,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     registry.end(parent, failed=failed)
     registry.follow(control)
     log.info("%s tasks recorded under MLflow run %s", len(results), parent)
-    return Result(
-        task=context.task,
-        pipeline=context.pipeline,
-        run=context.run,
-        attempt=context.attempt,
-        window=context.window,
+    return context.result(
         values={"mlflow_run": parent, "tasks": sorted(results), "failed": failed},
     )
 

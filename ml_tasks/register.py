@@ -16,7 +16,6 @@ from ml_tasks.io.control import Control
 from ml_tasks.io.registry import RUN, Registry
 from ml_tasks.models.predict import OnnxModel
 from ml_tasks.models.spec import Spec
-from ml_tasks.result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from ml_tasks.config import Pipeline
     from ml_tasks.context import Context
     from ml_tasks.io.control import Lease
+    from ml_tasks.result import Result
 
 log = logging.getLogger(__name__)
 EXAMPLE_ROWS = 3
@@ -76,12 +76,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         with registry.under(lease, tags):
             version = own[0].version if own else _register(registry, context, tags, lease)
     log.info("%s %s is version %s", context.pipeline, tags["semantic_version"], version)
-    return Result(
-        task=context.task,
-        pipeline=context.pipeline,
-        run=context.run,
-        attempt=context.attempt,
-        window=context.window,
+    return context.result(
         values={
             "version": str(version),
             "semantic_version": tags["semantic_version"],

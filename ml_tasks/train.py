@@ -170,12 +170,7 @@ def _result(
         outputs[name] = Output(uri=uri, content_hash=content)
     metrics = {k: v for k, v in trainer.history[best].items() if k != "epoch"}
     log.info("best epoch %s of %s: %s", best, len(trainer.history), metrics)
-    return Result(
-        task=context.task,
-        pipeline=context.pipeline,
-        run=context.run,
-        attempt=context.attempt,
-        window=context.window,
+    return context.result(
         outputs=outputs,
         values={**values, "best_epoch": best, "weights_hash": digest, "validation": metrics},
     )
@@ -183,9 +178,7 @@ def _result(
 
 def _silent(context: Context) -> Result:
     """Give what the other processes hand back; nobody reads it."""
-    return Result(
-        task=context.task, pipeline=context.pipeline, run=context.run, attempt=context.attempt
-    )
+    return context.result()
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from ml_tasks.io.evolution import conform, read_as
 from ml_tasks.io.expectations import Checked, Fault, check, parted
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.versions import newest_versions
-from ml_tasks.result import Output, Result, Window
 from ml_tasks.sources.schema import raw_schema
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from ml_tasks.config import Pipeline, Validation
     from ml_tasks.context import Context
+    from ml_tasks.result import Output, Result, Window
 
 log = logging.getLogger(__name__)
 REASONS = ("source", "reason", "column", "value", "row", "uri", "window", "run")
@@ -194,12 +194,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         )
     outputs["data_docs"] = data_docs.write(report, context)
     log.info("%s: %s", window, values)
-    return Result(
-        task=context.task,
-        pipeline=context.pipeline,
-        run=context.run,
-        attempt=context.attempt,
-        window=window,
+    return context.result(
         outputs=outputs,
         values=values,
     )

@@ -75,7 +75,7 @@ def _stands(task: str, latest: Mapping[str, Result]) -> bool:
         given = latest[task].inputs.get(need)
         if given is None or need not in latest:
             continue
-        if not given.endswith(f"/{need}/{latest[need].attempt}/result.json"):
+        if not given.endswith(f"/{need}/{latest[need].attempt}/{RESULT}"):
             return False
         if not _stands(need, latest):
             return False
