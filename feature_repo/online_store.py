@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.online_stores.helpers import compute_table_id
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
 
+from feature_repo.online_row import utc
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from feast import FeatureView, RepoConfig
-    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-    from feast.protos.feast.types.Value_pb2 import Value
 
-    Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+    from feature_repo.online_row import Row
 
 TYPE = "feature_repo.online_store.ForwardSqliteOnlineStore"
 
@@ -71,8 +71,4 @@ class ForwardSqliteOnlineStore(SqliteOnlineStore):
 
 
 def _moment(event: datetime, known: datetime | None) -> tuple[datetime, datetime]:
-    return _utc(event), _utc(known or event)
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return utc(event), utc(known or event)

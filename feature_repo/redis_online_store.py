@@ -11,14 +11,15 @@ from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyp
 from redis import Redis
 from redis import asyncio as redis_asyncio
 
+from feature_repo.online_row import utc
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from feast import FeatureView, RepoConfig
-    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
     from feast.protos.feast.types.Value_pb2 import Value
 
-    Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+    from feature_repo.online_row import Row
 
 TYPE = "feature_repo.redis_online_store.ForwardRedisOnlineStore"
 TIMEOUT_SECONDS = 60
@@ -114,7 +115,7 @@ def _arguments(
     """Give what the script is told of a row."""
     moment, fields = _marks(view)
     stamp = Timestamp()
-    stamp.FromDatetime(_utc(event))
+    stamp.FromDatetime(utc(event))
     named = {_mmh3(f"{view}:{name}"): value.SerializeToString() for name, value in values.items()}
     return [
         *(moment, _sortable(event) + _sortable(known or event)),
@@ -131,8 +132,4 @@ def _marks(view: str) -> tuple[str, str]:
 
 def _sortable(moment: datetime) -> str:
     """Give a moment to the microsecond as text that sorts."""
-    return f"{(_utc(moment) - BEFORE_ALL) // timedelta(microseconds=1):018d}"
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return f"{(utc(moment) - BEFORE_ALL) // timedelta(microseconds=1):018d}"
