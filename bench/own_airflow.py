@@ -40,8 +40,8 @@ class OwnServices(Services):
         """Start a service, and look after nothing else."""
         self._start(name)
 
-    def _environ(self) -> dict[str, str]:
-        ours = super()._environ()
+    def environ(self) -> dict[str, str]:
+        ours = super().environ()
         kept = {n: value for n, value in ours.items() if not n.startswith(self._without)}
         return {**kept, **self._settings}
 

@@ -111,7 +111,7 @@ def databases(services: Services) -> dict[str, str]:
     """Give the addresses of what MLflow and Airflow keep on servers; files are found by walking."""
     if services.given.profile == "embedded":
         return {}
-    told = services._environ()
+    told = services.environ()
     names = {"airflow": "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"}
     if "mlflow" in services.names:
         names["mlflow"] = "MLFLOW_BACKEND_STORE_URI"

@@ -214,7 +214,7 @@ class Services:
         if name == "warm":
             self.socket.unlink(missing_ok=True)
         return self.processes.start(
-            name, self._argv(name), self._environ(), port=self.ports.get(name)
+            name, self._argv(name), self.environ(), port=self.ports.get(name)
         )
 
     def _argv(self, name: str) -> list[str]:
@@ -227,10 +227,10 @@ class Services:
             ]
         return [sys.executable, "-m", "airflow", name]
 
-    def _environ(self) -> dict[str, str]:
+    def environ(self) -> dict[str, str]:
         """Give what MLflow, the warm launcher and Airflow are told."""
         databases, artifacts = layout.kept(self.given, self.environment, self._at("postgres"))
-        port = self.ports["api-server"]
+        port = self.ports.get("api-server", PREFERRED["api-server"])
         return {
             **self.environment.variables(),
             **settings.variables(
@@ -249,7 +249,7 @@ class Services:
         return f"{self.given.host}:{self.ports.get(name, PREFERRED[name])}"
 
     def _migrate_airflow(self) -> None:
-        environ = self._environ()
+        environ = self.environ()
         database = environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
         mark = hashlib.sha256(database.encode()).hexdigest()[:8]
         done = self.home / "airflow" / f"migrated-{version('apache-airflow')}-{mark}"
