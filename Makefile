@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 BIN := .venv/bin
 STAMP := .venv/.installed
-PEERS := .venv-bench/.installed
+PEERS := .venv-bench/.installed .venv-nannyml/.installed
 
 .PHONY: help setup lock demo demo-k8s up down test mutants bench images check-k8s lint clean
 .DEFAULT_GOAL := help
@@ -33,13 +33,17 @@ lock: | $(filter .tools/bin/uv,$(UV))  ## write requirements.lock anew
 	$(UV) pip compile bench/requirements.in --constraint requirements.lock --universal \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --quiet \
 	  --output-file bench/requirements.lock
+	$(UV) pip compile bench/nannyml.in --universal --generate-hashes --no-emit-index-url \
+	  --no-annotate --no-header --python-version 3.11 --quiet --output-file bench/nannyml.lock
 	$(UV) pip compile docker/tools.in --constraint requirements.lock --universal \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --quiet \
 	  --output-file docker/tools.lock
 
-$(PEERS): bench/requirements.lock | $(filter .tools/bin/uv,$(UV))
-	test -x .venv-bench/bin/python || $(UV) venv --quiet --python 3.11 .venv-bench
-	$(UV) pip sync --quiet --python .venv-bench bench/requirements.lock
+.venv-bench/.installed: bench/requirements.lock
+.venv-nannyml/.installed: bench/nannyml.lock
+$(PEERS): | $(filter .tools/bin/uv,$(UV))
+	test -x $(@D)/bin/python || $(UV) venv --quiet --python 3.11 $(@D)
+	$(UV) pip sync --quiet --python $(@D) $<
 	touch $@
 
 demo: setup  ## the whole loop on real flights: ingest, train, gate, promote; services stay up
@@ -83,4 +87,4 @@ lint: setup  ## style, types, import contracts
 	PYTHONPATH=plugins $(BIN)/lint-imports
 
 clean:  ## remove what was installed
-	rm -rf .venv .venv-bench .tools
+	rm -rf .venv .venv-bench .venv-nannyml .tools
