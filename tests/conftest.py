@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import httpx
 import psycopg
 import pytest
+import sqlalchemy as sa
 from ml_launch import tree
 
 from ml_tasks.config import Environment
@@ -150,6 +151,23 @@ def database_url(
     if request.param == "postgres":
         return new_database()
     return f"sqlite:///{tmp_path}/control.db"
+
+
+@pytest.fixture
+def tamper() -> Callable[[str, str], None]:
+    """Changes the audit log as somebody does who owns the database."""
+
+    def change(url: str, statement: str) -> None:
+        engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.text("ALTER TABLE audit DISABLE TRIGGER USER"))
+            else:
+                for name in ("insert", "update", "delete"):
+                    connection.execute(sa.text(f"DROP TRIGGER IF EXISTS audit_refuses_{name}"))
+            connection.execute(sa.text(statement))
+
+    return change
 
 
 @pytest.fixture

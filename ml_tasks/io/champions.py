@@ -1,19 +1,21 @@
-"""Champion heads, and the append-only log of how they changed."""
+"""Champion heads: which version serves, and how that changes."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from ml_tasks.errors import PromotionLostError
-from ml_tasks.io.database import Database, now
-from ml_tasks.io.schema import audit, heads
+from ml_tasks.io.audit import MOVES, Audit, audited
+from ml_tasks.io.database import now
+from ml_tasks.io.schema import heads
 
-GENESIS = "0" * 64
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ml_tasks.io.audit import AuditEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +29,7 @@ class Head:
     since: str
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One line of the append-only log; `hash` covers the entry and the one before."""
-
-    number: int
-    pipeline: str
-    action: str
-    who: str
-    why: str
-    detail: dict[str, Any]
-    at: str
-    previous: str
-    hash: str
-
-
-class Champions(Database):
+class Champions(Audit):
     """Which version serves, by compare-and-set."""
 
     def champion(self, pipeline: str) -> Head | None:
@@ -74,7 +61,8 @@ class Champions(Database):
             why: The reason, for the audit log.
 
         Raises:
-            PromotionLostError: Another version became champion meanwhile.
+            PromotionLostError: Another version became champion meanwhile, or this very promotion
+                was made before and another version was put in its place.
         """
         new = {"version": version, "run": run, "verdict_uri": verdict_uri, "since": now()}
         with self.alone("heads and audit") as tx:
@@ -89,60 +77,83 @@ class Champions(Database):
                     + (f" since {row.since} by run {row.run}" if row else "")
                     + "; train or judge again"
                 )
+            _refuse_again(audited(tx, pipeline), version, run)
             if row is None:
                 tx.execute(heads.insert().values(pipeline=pipeline, **new))
             else:
                 tx.execute(heads.update().where(heads.c.pipeline == pipeline).values(**new))
             detail = {"version": version, "before": current, "run": run, "verdict": verdict_uri}
-            self._append(tx, pipeline, "promote", who, why, detail)
+            self.append_audit(tx, pipeline, "promote", who, why, detail)
         return Head(pipeline=pipeline, **new)
 
-    def _append(
-        self,
-        tx: sa.Connection,
-        pipeline: str,
-        action: str,
-        who: str,
-        why: str,
-        detail: dict[str, Any],
-    ) -> None:
-        last = tx.execute(sa.select(audit).order_by(audit.c.number.desc()).limit(1)).one_or_none()
-        entry = AuditEntry(
-            number=1 if last is None else last.number + 1,
-            pipeline=pipeline,
-            action=action,
-            who=who,
-            why=why,
-            detail=detail,
-            at=now(),
-            previous=GENESIS if last is None else last.hash,
-            hash="",
-        )
-        tx.execute(audit.insert().values(**{**asdict(entry), "hash": _entry_hash(entry)}))
+    def rollback(self, to: Head, *, seen: Head, who: str, why: str) -> AuditEntry:
+        """Make a version champion that is not the newest, if the champion is still the one seen.
 
-    def audit(self, pipeline: str | None = None) -> list[AuditEntry]:
-        """Give the audit log, oldest first; of one pipeline, or of all."""
-        wanted = sa.select(audit).order_by(audit.c.number)
-        if pipeline is not None:
-            wanted = wanted.where(audit.c.pipeline == pipeline)
-        with self.transaction() as tx:
-            return [AuditEntry(**row._mapping) for row in tx.execute(wanted)]
+        Args:
+            to: The version, with the run that made it and the verdict that it passed.
+            seen: The champion that it takes the place of.
+            who: Who or what decides so.
+            why: The reason, for the audit log.
 
-    def verify_audit(self) -> int | None:
-        """Give the number of the first entry that does not fit the chain, or `None`."""
-        previous = GENESIS
-        for position, entry in enumerate(self.audit(), start=1):
-            fits = (
-                entry.number == position
-                and entry.previous == previous
-                and entry.hash == _entry_hash(entry)
+        Raises:
+            PromotionLostError: The champion changed meanwhile; says by whom.
+        """
+        pipeline = seen.pipeline
+        with self.alone("heads and audit") as tx:
+            row = tx.execute(sa.select(heads).where(heads.c.pipeline == pipeline)).one_or_none()
+            if row is None or Head(**row._mapping) != seen:
+                entry = next(e for e in reversed(audited(tx, pipeline)) if e.action in MOVES)
+                raise PromotionLostError(
+                    f"{pipeline}: version {to.version} was to take the place of {seen.version}, "
+                    f"but {entry.detail['version']} is champion since {entry.at} by {entry.action} "
+                    f"of {entry.who}: {entry.why}; look at it, and ask again if it is to go"
+                )
+            new = {"version": to.version, "run": to.run, "verdict_uri": to.verdict_uri}
+            tx.execute(
+                heads.update().where(heads.c.pipeline == pipeline).values(**new, since=now())
             )
-            if not fits:
-                return entry.number
-            previous = entry.hash
-        return None
+            detail = {
+                "version": to.version,
+                "before": seen.version,
+                "run": to.run,
+                "verdict": to.verdict_uri,
+            }
+            return self.append_audit(tx, pipeline, "rollback", who, why, detail)
 
 
-def _entry_hash(entry: AuditEntry) -> str:
-    content = {k: v for k, v in asdict(entry).items() if k != "hash"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def line(entries: Sequence[AuditEntry]) -> list[Head]:
+    """Give the champions that stand behind each other by a pipeline's log, today's last.
+
+    What a rollback went back over is left out, until it is champion again: the next rollback goes
+    back further, not to and fro.
+    """
+    found: dict[str, Head] = {}
+    gone: set[str] = set()
+    for entry in entries:
+        if entry.action not in MOVES:
+            continue
+        told = entry.detail
+        head = Head(entry.pipeline, told["version"], told["run"], told["verdict"], entry.at)
+        if entry.action == "promote":
+            found.pop(head.version, None)
+        elif head.version in found:
+            order = list(found)
+            gone.update(order[order.index(head.version) + 1 :])
+        else:
+            gone.add(told["before"])
+        gone.discard(head.version)
+        found.setdefault(head.version, head)
+    return [head for version, head in found.items() if version not in gone]
+
+
+def _refuse_again(entries: Sequence[AuditEntry], version: str, run: str) -> None:
+    """Refuse what was champion once: a retry knows nothing of the rollback that came after."""
+    moves = [entry for entry in entries if entry.action in MOVES]
+    if any((e.detail["version"], e.detail["run"]) == (version, run) for e in moves):
+        last = moves[-1]
+        raise PromotionLostError(
+            f"{last.pipeline} version {version} was champion by run {run} before, and "
+            f"{last.detail['version']} is since {last.at} by {last.action} of {last.who}: "
+            f"{last.why}; a retry does not undo that: perennial rollback --to {version}, or a "
+            "training of its own"
+        )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ml_tasks.io.champions import AuditEntry, Champions, Head
+from ml_tasks.io.audit import AuditEntry
+from ml_tasks.io.champions import Champions, Head
 from ml_tasks.io.costs import Cost, Costs
 from ml_tasks.io.leases import Lease, Leases
 from ml_tasks.io.triggers import Trigger, Triggers
