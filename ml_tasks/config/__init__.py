@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ml_tasks.config.environment import ROOT, Environment
 from ml_tasks.config.files import load, load_all, load_good, load_prices, parse
+from ml_tasks.config.monitoring import Alarms, Drift, Monitoring, Policy, Retraining
 from ml_tasks.config.pipeline import (
     OWN_TIMES,
     ColumnType,
@@ -27,15 +28,20 @@ __all__ = [
     "NODE_TYPE",
     "OWN_TIMES",
     "ROOT",
+    "Alarms",
     "ColumnType",
+    "Drift",
     "Environment",
     "Evaluation",
     "Features",
     "Gate",
     "Label",
+    "Monitoring",
     "Pipeline",
+    "Policy",
     "Price",
     "Prices",
+    "Retraining",
     "Schedule",
     "Slug",
     "Source",

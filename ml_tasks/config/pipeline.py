@@ -6,8 +6,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 
 from croniter import croniter
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
+
+from ml_tasks.config.monitoring import Monitoring
+from ml_tasks.config.section import Section
 
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,62}$")]
 ColumnType = Literal[
@@ -18,15 +21,14 @@ ColumnType = Literal[
 
 OWN_TIMES = ("known_at", "corrected_at")
 """Columns that every raw table has beside those of its source and `event_time`."""
-OWN_COLUMNS = ("event_time", "asked_at", "label", "label_known_at", "split")
-"""Columns that every training set has beside its features."""
+OWN_COLUMNS = (
+    "event_time", "asked_at", "label", "label_known_at", "split",
+    "version", "prediction", "outlier",
+)  # fmt: skip
+"""Columns that every training set, or table of predictions, has beside its features."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Schedule(_Section):
+class Schedule(Section):
     """When windows are cut."""
 
     cron: str
@@ -59,7 +61,7 @@ class Schedule(_Section):
         return self
 
 
-class Source(_Section):
+class Source(Section):
     """One stream of raw rows and the schema that it promises."""
 
     kind: str
@@ -112,7 +114,7 @@ class Source(_Section):
         return self
 
 
-class Validation(_Section):
+class Validation(Section):
     """What rows must hold."""
 
     tolerated_bad_share: float = Field(ge=0, le=1)
@@ -121,7 +123,7 @@ class Validation(_Section):
     """Per source: Great Expectations expectations, `type` and its arguments."""
 
 
-class Features(_Section):
+class Features(Section):
     """Which features the model is given."""
 
     service: str | None = None
@@ -140,7 +142,7 @@ class Features(_Section):
         return self
 
 
-class Label(_Section):
+class Label(Section):
     """What is predicted, and when it becomes known."""
 
     source: str
@@ -153,7 +155,7 @@ class Label(_Section):
     """Features are what was known this long before the row's event time."""
 
 
-class Split(_Section):
+class Split(Section):
     """Time-ordered ranges: train, gap, validation, gap, test."""
 
     validation_days: int = Field(gt=0)
@@ -161,7 +163,7 @@ class Split(_Section):
     gap_days: int = Field(ge=0, default=1)
 
 
-class Training(_Section):
+class Training(Section):
     """How the model is fitted."""
 
     model: str
@@ -182,14 +184,14 @@ class Training(_Section):
     """A rank that makes no step for so long ends the job and is named."""
 
 
-class Gate(_Section):
+class Gate(Section):
     """One condition of a promotion."""
 
     name: str
     params: dict[str, Any] = {}
 
 
-class Evaluation(_Section):
+class Evaluation(Section):
     """How a candidate is measured and what it must reach."""
 
     metric: str
@@ -200,7 +202,7 @@ class Evaluation(_Section):
     gates: tuple[Gate, ...] = Field(min_length=1)
 
 
-class Toleration(_Section):
+class Toleration(Section):
     """A taint of nodes on which a task may run all the same, in Kubernetes' words."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
@@ -212,7 +214,7 @@ class Toleration(_Section):
     toleration_seconds: int | None = Field(ge=0, default=None)
 
 
-class TaskResources(_Section):
+class TaskResources(Section):
     """What a task is given; on a cluster each of its pods."""
 
     cpus: float = Field(gt=0, default=1)
@@ -231,7 +233,7 @@ class TaskResources(_Section):
     """Kueue's local queue in which it waits for its turn."""
 
 
-class Pipeline(_Section):
+class Pipeline(Section):
     """One model product."""
 
     name: Slug
@@ -246,6 +248,7 @@ class Pipeline(_Section):
     split: Split
     training: Training
     evaluation: Evaluation
+    monitoring: Monitoring = Monitoring()
     resources: dict[str, TaskResources] = {}
 
     @model_validator(mode="after")

@@ -24,6 +24,21 @@ ROW = ("event_time", "asked_at", "label", "label_known_at", "split")
 def labelled(raw: pa.Table, pipeline: Pipeline, cut: datetime) -> pl.DataFrame:
     """Give each key that has a label at the cut, and what was known of it when it was asked.
 
+    Args:
+        raw: Rows of the label's source in all their versions.
+        pipeline: Says what the label is, when it is known, and when the question is asked.
+        cut: Nothing that became known later counts.
+    """
+    import polars as pl
+
+    return asked(raw, pipeline, cut, only=pl.col("label").is_not_null())
+
+
+def asked(
+    raw: pa.Table, pipeline: Pipeline, cut: datetime, *, only: pl.Expr | bool = True
+) -> pl.DataFrame:
+    """Give each key, what was known of it when it was asked, and its label where it is known.
+
     The label is that of the newest version at the cut; all else is as it stood when the question
     was asked: an aircraft that is swapped later was not known to be another one.
 
@@ -31,6 +46,7 @@ def labelled(raw: pa.Table, pipeline: Pipeline, cut: datetime) -> pl.DataFrame:
         raw: Rows of the label's source in all their versions.
         pipeline: Says what the label is, when it is known, and when the question is asked.
         cut: Nothing that became known later counts.
+        only: Which of them.
     """
     import polars as pl
 
@@ -39,13 +55,13 @@ def labelled(raw: pa.Table, pipeline: Pipeline, cut: datetime) -> pl.DataFrame:
     newest = newest_versions(frame, source.key, by=cut).sort("event_time", *source.key)
     value = evaluate(newest.to_arrow(), {"label": label.expression})
     labels = pl.DataFrame(pl.from_arrow(value)).get_column("label").cast(pl.Float64)
-    ask = timedelta(minutes=label.asked_before_minutes)
+    ask, known = timedelta(minutes=label.asked_before_minutes), pl.col("label_known_at")
     found = newest.with_columns(
         labels,
         pl.max_horizontal(label.known_at, "corrected_at").alias("label_known_at"),
         (pl.col("event_time") - ask).alias("asked_at"),
-    ).filter(pl.col("label").is_not_null() & (pl.col("label_known_at") <= cut))
-    return _as_asked(found, frame, source.key)
+    ).with_columns(pl.when(known <= cut).then(pl.col("label")).alias("label"))
+    return _as_asked(found.filter(only), frame, source.key)
 
 
 def _as_asked(rows: pl.DataFrame, versions: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:

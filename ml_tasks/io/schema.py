@@ -107,3 +107,49 @@ costs = sa.Table(
     sa.Column("amount", sa.Float, nullable=False),
     sa.Column("currency", sa.String(3), nullable=False),
 )
+
+measures = sa.Table(
+    "measures",
+    metadata,
+    sa.Column("pipeline", sa.String(64), primary_key=True),
+    sa.Column("version", sa.String(64), primary_key=True),
+    sa.Column("start", sa.String(32), primary_key=True),
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("metric", sa.String(64), primary_key=True),
+    sa.Column("segment", sa.String(255), primary_key=True),
+    sa.Column("end", sa.String(32), nullable=False),
+    sa.Column("value", sa.Float, nullable=False),
+    sa.Column("low", sa.Float, nullable=False),
+    sa.Column("high", sa.Float, nullable=False),
+    sa.Column("error", sa.Float, nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("predicted", sa.Integer, nullable=False),
+    sa.Column("run", sa.String(255), nullable=False),
+)
+
+looks = sa.Table(
+    "looks",
+    metadata,
+    sa.Column("pipeline", sa.String(64), primary_key=True),
+    sa.Column("version", sa.String(64), primary_key=True),
+    sa.Column("day", sa.String(10), primary_key=True),
+    sa.Column("signal", sa.String(255), primary_key=True),
+    sa.Column("value", sa.Float, nullable=False),
+    sa.Column("p_value", sa.Float),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("run", sa.String(255), nullable=False),
+)
+
+alarms = sa.Table(
+    "alarms",
+    metadata,
+    sa.Column("pipeline", sa.String(64), primary_key=True),
+    sa.Column("version", sa.String(64), primary_key=True),
+    sa.Column("day", sa.String(10), primary_key=True),
+    sa.Column("level", sa.Float, nullable=False),
+    sa.Column("limit", sa.Float, nullable=False),
+    sa.Column("paged", sa.Boolean, nullable=False),
+    sa.Column("loss", sa.Float),
+    sa.Column("signals", sa.JSON, nullable=False),
+    sa.Column("run", sa.String(255), nullable=False),
+)

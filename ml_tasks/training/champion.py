@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml_tasks.errors import ConfigError
-from ml_tasks.gates.verdict import Verdict
+from ml_tasks.gates.verdict import Measured, Verdict
 from ml_tasks.io import objects, runs
 from ml_tasks.models.spec import Spec
 
 if TYPE_CHECKING:
     from ml_tasks.config import Environment
     from ml_tasks.io.champions import Head
+    from ml_tasks.result import Result, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,44 @@ def of_head(environment: Environment, head: Head) -> Stored:
             return model
     raise ConfigError(
         f"champion {head.version} of {head.pipeline}: no model {wanted[:12]} under {folder}; "
+        "restore that run's objects, or promote another version"
+    )
+
+
+def learned(environment: Environment, head: Head) -> Window:
+    """Give the window that the champion learned from, its validation and test included.
+
+    Raises:
+        ConfigError: Its run does not say so any more.
+    """
+    window = _of_run(environment, head, "assemble").window
+    if window is None:
+        raise _gone(head, "what it learned from")
+    return window
+
+
+def judged(environment: Environment, head: Head) -> Measured:
+    """Give what was measured of the champion when it was judged.
+
+    Raises:
+        ConfigError: Its run does not say so any more.
+    """
+    output = _of_run(environment, head, "evaluate").outputs.get("evaluation")
+    if output is None or output.uri is None:
+        raise _gone(head, "what was measured")
+    return Measured.model_validate_json(objects.read_bytes(output.uri))
+
+
+def _of_run(environment: Environment, head: Head, task: str) -> Result:
+    results = runs.results(environment, head.pipeline, head.run)
+    if task not in results:
+        raise _gone(head, f"what {task} gave")
+    return results[task]
+
+
+def _gone(head: Head, what: str) -> ConfigError:
+    return ConfigError(
+        f"champion {head.version} of {head.pipeline}: run {head.run} does not say any more {what}; "
         "restore that run's objects, or promote another version"
     )
 

@@ -1,0 +1,68 @@
+"""How a champion is watched, and what lets it be trained anew."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ml_tasks.config.section import Section
+
+
+class Drift(Section):
+    """One test that holds each day against the reference."""
+
+    test: str
+    """Name of the test: `ks`, `chi_square`, `mmd` …"""
+    columns: tuple[str, ...] = ()
+    """What it looks at; all that it can look at when not given."""
+    params: dict[str, Any] = {}
+    """The test's own parameters; `perennial config check` holds them against its model."""
+
+
+class Alarms(Section):
+    """How often the owner wants to be woken up for nothing."""
+
+    false_pages: float = Field(gt=0, default=1)
+    """So many false alarms at the most …"""
+    days: int = Field(gt=0, default=91)
+    """… in so many days, over all signals together."""
+    least_loss: float = Field(ge=0, default=0.0)
+    """A drift that costs less of the metric than this, by estimate, is shown and wakes nobody."""
+
+
+class Policy(Section):
+    """One reason to train."""
+
+    name: str
+    params: dict[str, Any] = {}
+    """The policy's own parameters; `perennial config check` holds them against its model."""
+
+
+class Retraining(Section):
+    """When evidence becomes a trigger."""
+
+    policies: tuple[Policy, ...] = ()
+    """Without one nothing is trained by itself."""
+    when: Literal["any", "all"] = "any"
+    """Whether one policy that wants it is enough."""
+    cool_down_days: int = Field(ge=0, default=7)
+    """No trigger so soon after the one before."""
+    most_a_month: int = Field(gt=0, default=4)
+    """Trainings that monitoring may ask for in 30 days."""
+    least_gain: float = Field(ge=0, default=0.0)
+    """What of the metric a training must be expected to win."""
+
+
+class Monitoring(Section):
+    """How predictions, their inputs and their truth are watched."""
+
+    engine: Literal["alibi-detect", "scipy"] = "alibi-detect"
+    """Whose tests: alibi-detect's (Business Source Licence), or those that scipy has."""
+    drift: tuple[Drift, ...] = (Drift(test="ks"), Drift(test="chi_square"))
+    outlier_share: float = Field(gt=0, lt=1, default=0.01)
+    """Share of the reference's rows that count as outliers, and so say how far away one lies."""
+    label_days: int = Field(ge=0, default=14)
+    """How long after a window its labels are waited for: so long its measures are renewed."""
+    alarms: Alarms = Alarms()
+    retraining: Retraining = Retraining()

@@ -1,0 +1,122 @@
+"""Decides, from what monitoring found, whether to train, and writes the trigger once."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ml_tasks import policies
+from ml_tasks.errors import NothingToDo
+from ml_tasks.io.control import Control
+from ml_tasks.monitoring import known
+from ml_tasks.result import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from ml_tasks.config import Pipeline, Retraining
+    from ml_tasks.context import Context
+    from ml_tasks.policies.evidence import Evidence, Wish
+    from ml_tasks.result import Result
+
+log = logging.getLogger(__name__)
+MONTH = timedelta(days=30)
+MONITOR = "monitor"
+"""Who writes the triggers that are decided here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether to train, and why or why not."""
+
+    train: bool
+    why: str
+    wishes: tuple[Wish, ...]
+
+    @property
+    def cause(self) -> str:
+        """The policy that counts in the ledger: the first that wanted it."""
+        return self.wishes[0].policy
+
+
+def decide(evidence: Evidence, retraining: Retraining, asked: Sequence[datetime]) -> Decision:
+    """Ask each policy, and hold what they want against cool-down, budget and gain.
+
+    A gain that no policy knows is no reason against: somebody asked, or nothing was trained before.
+
+    Args:
+        evidence: What is known at the window's end.
+        retraining: Policies and their limits.
+        asked: Window ends at which monitoring asked before.
+    """
+    found = [policies.wish(policy, evidence) for policy in retraining.policies]
+    wishes = tuple(one for one in found if one is not None)
+    if not wishes or (retraining.when == "all" and len(wishes) < len(found)):
+        silent = [p.name for p, one in zip(retraining.policies, found, strict=True) if one is None]
+        return Decision(False, f"not wanted by {', '.join(silent) or 'any policy'}", wishes)
+    now = evidence.window.end
+    before = [at for at in asked if at < now]
+    recent = [at for at in before if now - at < MONTH]
+    gains = [one.gain for one in wishes if one.gain is not None]
+    if before and now - max(before) < timedelta(days=retraining.cool_down_days):
+        against = f"cool-down of {retraining.cool_down_days} days since {max(before):%Y-%m-%d}"
+    elif len(recent) >= retraining.most_a_month:
+        against = f"{len(recent)} trainings were asked for in 30 days, the most that may be"
+    elif gains and max(gains) < retraining.least_gain:
+        against = f"expected gain {max(gains):.4f}, wanted {retraining.least_gain:.4f} at least"
+    else:
+        return Decision(True, "; ".join(f"{w.policy}: {w.why}" for w in wishes), wishes)
+    return Decision(False, against, wishes)
+
+
+def run(pipeline: Pipeline, context: Context) -> Result:
+    """Write the trigger if one is decided; the same window again finds the same trigger.
+
+    Raises:
+        NothingToDo: There is no champion that was watched.
+    """
+    control = Control(context.environment.control)
+    control.migrate()
+    head = control.champion(pipeline.name)
+    if head is None:
+        raise NothingToDo(f"{pipeline.name} has no champion yet; train one")
+    window = context.required_window()
+    evidence = known.evidence(control, context.environment, pipeline, head, window)
+    asked = [
+        Window.parse(one.window).end
+        for one in control.triggers(pipeline.name)
+        if one.who == MONITOR
+    ]
+    made = decide(evidence, pipeline.monitoring.retraining, asked)
+    values: dict[str, Any] = {
+        "train": made.train,
+        "why": made.why,
+        "wishes": [asdict(wish) for wish in made.wishes],
+        "trigger": None,
+    }
+    if made.train:
+        wanted = f"{pipeline.schedule.start}/{evidence.window.end:%Y-%m-%d}"
+        trigger, _new = control.ask(
+            pipeline.name, made.cause, wanted, who=MONITOR, evidence=_shown(evidence, made)
+        )
+        values["trigger"] = trigger.id
+    log.info("%s: %s: %s", evidence.window, "train" if made.train else "do not train", made.why)
+    return context.result(values=values)
+
+
+def _shown(evidence: Evidence, made: Decision) -> dict[str, Any]:
+    """Give what the ledger keeps of it."""
+    gains = [one.gain for one in made.wishes if one.gain is not None]
+    return {
+        "why": made.why,
+        "window": str(evidence.window),
+        "metric": evidence.metric,
+        "reference": evidence.reference.value,
+        "realised": [[str(m.window), m.value] for m in evidence.realised[-4:]],
+        "estimated": [[str(m.window), m.value] for m in evidence.estimated[-4:]],
+        "pages": [[page.at.isoformat(), page.signals, page.loss] for page in evidence.pages[-4:]],
+        "predicted_gain": max(gains) if gains else None,
+    }

@@ -1,0 +1,156 @@
+"""What monitoring found of each version: metrics by window, signals by day, alarms."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
+
+import sqlalchemy as sa
+
+from ml_tasks.io.database import Database
+from ml_tasks.io.schema import alarms, looks, measures
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ml_tasks.io.leases import Lease
+
+Kind = Literal["realised", "estimated"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measure:
+    """One metric of one version on one window or a segment of it."""
+
+    pipeline: str
+    version: str
+    start: str
+    """The window, ISO 8601 in UTC."""
+    end: str
+    kind: Kind
+    metric: str
+    segment: str
+    """Such as `carrier=UA`; empty for all rows."""
+    value: float
+    low: float
+    high: float
+    error: float
+    rows: int
+    """On how many it was measured; of `predicted` those whose label is known."""
+    predicted: int
+    run: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """One signal on one day."""
+
+    pipeline: str
+    version: str
+    day: str
+    signal: str
+    value: float
+    """Larger is further from the reference."""
+    p_value: float | None
+    """What a test of single rows says; for people, it decides nothing."""
+    rows: int
+    run: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Alarm:
+    """A day on which all signals together went beyond the budget's limit."""
+
+    pipeline: str
+    version: str
+    day: str
+    level: float
+    limit: float
+    paged: bool
+    """Whether it costs enough to wake somebody."""
+    loss: float | None
+    """What it costs in the metric, by estimate."""
+    signals: list[dict[str, Any]]
+    """Those that moved, the dearest first: name, share of the level, estimated loss."""
+    run: str
+
+
+class Watched(Database):
+    """Metrics, signals and alarms: what pages show and policies decide from."""
+
+    def watch(
+        self,
+        pipeline: str,
+        found: Sequence[Measure | Look | Alarm],
+        lease: Lease,
+    ) -> None:
+        """Write what a run found, in the place of what was found of the same before.
+
+        Args:
+            pipeline: The product.
+            found: Metrics, signals and alarms.
+            lease: The run's right to say so.
+
+        Raises:
+            LeaseLostError: Another attempt or run has the lease; nothing was changed.
+        """
+        with self.transaction() as tx:
+            lease.check_within(tx)
+            for kind, table in _TABLES.items():
+                rows = [asdict(one) for one in found if isinstance(one, kind)]
+                if not rows:
+                    continue
+                if any(row["pipeline"] != pipeline for row in rows):
+                    raise ValueError(f"came what was found of another product than {pipeline}")
+                key = list(table.primary_key.columns)
+                same = sa.and_(*(c == sa.bindparam(f"old_{c.name}") for c in key))
+                tx.execute(
+                    table.delete().where(same),
+                    [{f"old_{c.name}": row[c.name] for c in key} for row in rows],
+                )
+                tx.execute(table.insert(), rows)
+
+    def measures(self, pipeline: str, *, since: str = "", segments: bool = False) -> list[Measure]:
+        """Give metrics by window, oldest first.
+
+        Args:
+            pipeline: The product.
+            since: Of windows that begin at this moment or later, ISO 8601 in UTC.
+            segments: Those of segments, too.
+        """
+        wanted = _of(Measure, measures, pipeline).where(measures.c.start >= since)
+        if not segments:
+            wanted = wanted.where(measures.c.segment == "")
+        with self.transaction() as tx:
+            rows = tx.execute(wanted.order_by(measures.c.start, *measures.primary_key.columns))
+            return [Measure(**row._mapping) for row in rows]
+
+    def looks(self, pipeline: str, *, version: str = "", since: str = "") -> list[Look]:
+        """Give signals by day, oldest first; of one version where it is named."""
+        wanted = _of(Look, looks, pipeline).where(looks.c.day >= since)
+        if version:
+            wanted = wanted.where(looks.c.version == version)
+        with self.transaction() as tx:
+            rows = tx.execute(wanted.order_by(looks.c.day, looks.c.version, looks.c.signal))
+            return [Look(**row._mapping) for row in rows]
+
+    def alarms(self, pipeline: str, *, version: str = "") -> list[Alarm]:
+        """Give alarms, oldest first; of one version where it is named."""
+        wanted = _of(Alarm, alarms, pipeline)
+        if version:
+            wanted = wanted.where(alarms.c.version == version)
+        with self.transaction() as tx:
+            rows = tx.execute(wanted.order_by(alarms.c.day, alarms.c.version))
+            return [Alarm(**row._mapping) for row in rows]
+
+
+_TABLES: dict[type[Measure | Look | Alarm], sa.Table] = {
+    Measure: measures,
+    Look: looks,
+    Alarm: alarms,
+}
+
+
+def _of(kind: type[Measure | Look | Alarm], table: sa.Table, pipeline: str) -> sa.Select[Any]:
+    columns = (table.c[field.name] for field in fields(kind))
+    return sa.select(*columns).where(table.c.pipeline == pipeline)

@@ -1,0 +1,62 @@
+"""What policies are told of a champion, out of what monitoring found."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ml_tasks.policies.evidence import Evidence, Measured, Page
+from ml_tasks.result import Window
+from ml_tasks.training import champion
+from ml_tasks.training.bootstrap import LOWER_IS_BETTER
+
+if TYPE_CHECKING:
+    from ml_tasks.config import Environment, Pipeline
+    from ml_tasks.io.control import Control, Head
+    from ml_tasks.io.watched import Measure
+
+
+def evidence(
+    control: Control, environment: Environment, pipeline: Pipeline, head: Head, window: Window
+) -> Evidence:
+    """Gather what is known of a champion at the end of a window; nothing later counts.
+
+    Raises:
+        ConfigError: The champion's run does not say any more what it learned from.
+    """
+    metric, end = pipeline.evaluation.metric, window.end.isoformat()
+    learned = champion.learned(environment, head)
+    judged = champion.judged(environment, head).metrics[metric]
+    since = learned.end.isoformat()
+    found = [
+        m
+        for m in control.measures(pipeline.name, since=since)
+        if m.version == head.version and m.metric == metric and m.end <= end
+    ]
+    pages = [
+        Page(_midnight(a.day), tuple(s["name"] for s in a.signals), a.loss)
+        for a in control.alarms(pipeline.name, version=head.version)
+        if a.paged and _midnight(a.day) < window.end
+    ]
+    return Evidence(
+        window=window,
+        learned_until=learned.end,
+        metric=metric,
+        sign=-1 if metric in LOWER_IS_BETTER else 1,
+        reference=Measured(learned, judged.value, judged.error, rows=0),
+        realised=_series(found, "realised"),
+        estimated=_series(found, "estimated"),
+        pages=tuple(pages),
+    )
+
+
+def _series(found: list[Measure], kind: str) -> tuple[Measured, ...]:
+    return tuple(
+        Measured(Window.parse(f"{m.start}/{m.end}"), m.value, m.error, m.rows)
+        for m in found
+        if m.kind == kind
+    )
+
+
+def _midnight(day: str) -> datetime:
+    return datetime.fromisoformat(day).replace(tzinfo=UTC)

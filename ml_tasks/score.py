@@ -1,0 +1,117 @@
+"""Predicts a window's rows with the champion, each from what was known when it was asked."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from ml_tasks.errors import ConfigError, NothingToDo
+from ml_tasks.io import lookup, objects, predictions
+from ml_tasks.io.control import Control
+from ml_tasks.io.engine import evaluate
+from ml_tasks.io.evolution import read_as
+from ml_tasks.io.labels import asked
+from ml_tasks.io.lake import Lake
+from ml_tasks.models.predict import OnnxModel
+from ml_tasks.sources.schema import raw_schema
+from ml_tasks.training import champion
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ml_tasks.config import Pipeline
+    from ml_tasks.context import Context
+    from ml_tasks.io.champions import Head
+    from ml_tasks.result import Result
+    from ml_tasks.training.champion import Stored
+
+log = logging.getLogger(__name__)
+
+
+def run(pipeline: Pipeline, context: Context) -> Result:
+    """Publish the champion's predictions of those rows of a window that have none yet.
+
+    What was predicted once stays: it was said, by the version that was champion then.
+
+    Raises:
+        NothingToDo: There is no champion, or it learned from this window.
+        ConfigError: The champion takes in what no view and no source has any more.
+    """
+    window, lake = context.required_window(), Lake(context.environment)
+    control = Control(context.environment.control)
+    control.migrate()
+    head = _unlearned(control.champion(pipeline.name), context)
+    model = champion.of_head(context.environment, head)
+    table = predictions.table(pipeline.name)
+    with control.lease(table, holder=context.holder, attempt=context.attempt, wait=120) as lease:
+        before = predictions.read(lake, pipeline.name, window)
+        rows = _new(_asked(lake, pipeline, context), before, pipeline)
+        made = _predicted(rows, model, head, pipeline, context)
+        whole = predictions.together(before, made, pipeline)
+        output = lake.publish(
+            table, whole.to_arrow(), window, lease, properties={"run": context.run}
+        )
+    log.info("%s: %d rows predicted by version %s", window, made.height, head.version)
+    return context.result(
+        outputs={"predictions": output},
+        values={"version": head.version, "rows": made.height},
+    )
+
+
+def _unlearned(head: Head | None, context: Context) -> Head:
+    """Give the champion if it did not learn from this window.
+
+    Raises:
+        NothingToDo: It did, or there is none.
+        ConfigError: Its run does not say any more what it learned from.
+    """
+    window = context.required_window()
+    if head is None:
+        raise NothingToDo(f"{context.pipeline} has no champion yet; train one")
+    learned = champion.learned(context.environment, head)
+    if window.start < learned.end:
+        raise NothingToDo(
+            f"{window}: champion {head.version} learned from {learned}, which it cannot be "
+            "watched on; wanted a later window"
+        )
+    return head
+
+
+def _asked(lake: Lake, pipeline: Pipeline, context: Context) -> pl.DataFrame:
+    window, source = context.required_window(), pipeline.sources[pipeline.label.source]
+    table = f"raw.{pipeline.label.source}"
+    raw = read_as(lake, table, raw_schema(source), source.renamed_from, window=window)
+    return asked(raw, pipeline, window.end)
+
+
+def _new(rows: pl.DataFrame, before: pl.DataFrame | None, pipeline: Pipeline) -> pl.DataFrame:
+    key = list(pipeline.sources[pipeline.label.source].key)
+    return rows if before is None else rows.join(before, on=key, how="anti", nulls_equal=True)
+
+
+def _predicted(
+    rows: pl.DataFrame, model: Stored, head: Head, pipeline: Pipeline, context: Context
+) -> pl.DataFrame:
+    """Give the rows with what the model takes in, what it says of them, and their segments."""
+    import polars as pl
+
+    key = pipeline.sources[pipeline.label.source].key
+    told = lookup.beside(rows, pipeline, context, {}, model.inputs)
+    if missing := sorted(set(model.inputs) - set(told.columns)):
+        raise ConfigError(
+            f"champion {head.version} takes in {missing}, which no feature view and no source has "
+            "any more; bring them back until its successor is champion"
+        )
+    said = OnnxModel(objects.read_bytes(model.graph), model.spec).predict(told)
+    wanted = {f"segment_{n}": sql for n, sql in pipeline.evaluation.segments.items()}
+    segments = pl.DataFrame(pl.from_arrow(evaluate(rows.to_arrow(), wanted))) if wanted else None
+    times = [c for c in ("event_time", "asked_at") if c not in key]
+    parts = [
+        rows.select(*key, *times),
+        rows.select(
+            pl.lit(head.version).alias("version"), pl.Series("prediction", said, pl.Float64)
+        ),
+        told.drop(set(key) & set(told.columns)),
+        *([segments.cast(pl.String)] if segments is not None else []),
+    ]
+    return pl.concat(parts, how="horizontal")

@@ -1,0 +1,86 @@
+"""When wishes become a decision to train."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from ml_tasks.config import Policy, Retraining
+from ml_tasks.decide import decide
+from tests.ml_tasks.policies.test_policies import EVIDENCE, WEEK, page, weeks
+
+DRIFT, OLD = Policy(name="drift"), Policy(name="schedule", params={"days": 14})
+MOVED = replace(EVIDENCE, pages=(page(2, 0.02),))
+
+
+def at(day: str) -> datetime:
+    return datetime.fromisoformat(day).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("told", "asked", "train", "why"),
+    [
+        pytest.param({}, (), False, "not wanted by any policy", id="no policy"),
+        pytest.param({"policies": (DRIFT,)}, (), True, "drift: ks dep moved", id="one wants it"),
+        pytest.param(
+            {"policies": (DRIFT, Policy(name="performance")), "when": "all"},
+            (),
+            False,
+            "not wanted by performance",
+            id="not all want it",
+        ),
+        pytest.param(
+            {"policies": (DRIFT, OLD), "when": "all"}, (), True, "schedule: the", id="all want it"
+        ),
+        pytest.param(
+            {"policies": (DRIFT,), "cool_down_days": 8},
+            (at("2013-06-11"),),
+            False,
+            "cool-down of 8 days since 2013-06-11",
+            id="too soon",
+        ),
+        pytest.param(
+            {"policies": (DRIFT,), "cool_down_days": 7}, (at("2013-06-11"),), True, "", id="cooled"
+        ),
+        pytest.param(
+            {"policies": (DRIFT,), "most_a_month": 2},
+            (at("2013-05-28"), at("2013-06-04")),
+            False,
+            "2 trainings were asked for",
+            id="budget",
+        ),
+        pytest.param(
+            {"policies": (DRIFT,), "most_a_month": 2},
+            (at("2013-05-01"), at("2013-06-04")),
+            True,
+            "",
+            id="budget of another month",
+        ),
+        pytest.param(
+            {"policies": (DRIFT,), "least_gain": 0.03},
+            (),
+            False,
+            "expected gain 0.0200, wanted 0.0300 at least",
+            id="does not pay",
+        ),
+        pytest.param(
+            {"policies": (OLD,), "least_gain": 0.03}, (), True, "", id="a gain that nobody knows"
+        ),
+        pytest.param(
+            {"policies": (DRIFT,)}, (WEEK.end,), True, "", id="asked in this very window: a retry"
+        ),
+    ],
+)
+def test_decisions(
+    told: dict[str, object], asked: tuple[datetime, ...], train: bool, why: str
+) -> None:
+    found = decide(MOVED, Retraining.model_validate(told), asked)
+    assert (found.train, why in found.why) == (train, True), found.why
+
+
+def test_the_first_policy_is_the_cause() -> None:
+    both = replace(MOVED, realised=weeks(0.7, 0.7))
+    wanted = Retraining(policies=(Policy(name="performance"), DRIFT))
+    assert decide(both, wanted, ()).cause == "performance"
