@@ -14,7 +14,7 @@ import typer
 from ml_tasks import config
 from ml_tasks.errors import ExitCode, PerennialError
 from ml_tasks.flow import FLOWS
-from perennial import backup, clean, console, cost, env, image, new_product, restore
+from perennial import backup, clean, console, cost, env, image, new_product, restore, rollback
 from perennial.given import environment
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ app.command("restore")(restore.command)
 app.command("clean")(clean.command)
 app.command("cost")(cost.command)
 app.command("env")(env.command)
+app.command("rollback")(rollback.command)
 
 PipelineName = Annotated[str, typer.Option("--pipeline", "-p", help="Name of its YAML file.")]
 EXAMPLE = "flight_delays"

@@ -121,11 +121,15 @@ class Champions(Audit):
             return self.append_audit(tx, pipeline, "rollback", who, why, detail)
 
 
-def line(entries: Sequence[AuditEntry]) -> list[Head]:
+def line(entries: Sequence[AuditEntry], *, withdrawn: bool = False) -> list[Head]:
     """Give the champions that stand behind each other by a pipeline's log, today's last.
 
     What a rollback went back over is left out, until it is champion again: the next rollback goes
     back further, not to and fro.
+
+    Args:
+        entries: The log, oldest first.
+        withdrawn: Give those, too.
     """
     found: dict[str, Head] = {}
     gone: set[str] = set()
@@ -143,7 +147,7 @@ def line(entries: Sequence[AuditEntry]) -> list[Head]:
             gone.add(told["before"])
         gone.discard(head.version)
         found.setdefault(head.version, head)
-    return [head for version, head in found.items() if version not in gone]
+    return [head for version, head in found.items() if withdrawn or version not in gone]
 
 
 def _refuse_again(entries: Sequence[AuditEntry], version: str, run: str) -> None:

@@ -262,6 +262,11 @@ class Registry:
             if f"models:/{model.model_id}" not in kept:
                 self.client.delete_logged_model(model.model_id)
 
+    def aliased(self) -> str | None:
+        """Give the version that MLflow's alias names; `None` where there is no alias."""
+        found = self.client.search_registered_models(f"name = '{self.pipeline}'")
+        return next((str(model.aliases[ALIAS]) for model in found if ALIAS in model.aliases), None)
+
     def follow(self, champions: Champions) -> Head | None:
         """Let MLflow's alias follow the head in control; give the head.
 

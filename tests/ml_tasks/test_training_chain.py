@@ -24,6 +24,7 @@ from ml_tasks.io.control import Control
 from ml_tasks.io.registry import Registry
 from ml_tasks.result import Failure, Result, Window
 from ml_tasks.training.champion import of_head
+from perennial.__main__ import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -323,3 +324,76 @@ def test_semantic_versions(features: str, training: str, wanted: str) -> None:
     new = {"features_hash": features, "training_hash": training}
     assert register.next_version(new, [last]) == wanted
     assert register.next_version(new, []) == "1.0.0"
+
+
+@pytest.fixture
+def command(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """A command of this pipeline, called in this home."""
+    monkeypatch.setenv("PERENNIAL_HOME", str(environment.home))
+    monkeypatch.setenv("PERENNIAL_MLFLOW_URL", environment.mlflow_url)
+    return lambda *words: main([*words])
+
+
+@pytest.fixture(scope="module")
+def second(champion: Runner, environment: Environment, pipeline: Pipeline) -> Runner:
+    training = pipeline.training.model_copy(update={"seed": pipeline.training.seed + 1})
+    runner = Runner(pipeline.model_copy(update={"training": training}), environment, "second")
+    runner.go(*(task for task in TASKS if task != "claim"))
+    assert runner.done["promote"].values["before"] == "1"
+    assert champion.run == "first"
+    return runner
+
+
+class TestRollback:
+    """A second version is promoted, found wanting, and stays away."""
+
+    def test_the_version_before_is_champion_everywhere(
+        self, second: Runner, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        name = second.pipeline.name
+        assert command("rollback", "-p", name, "--why", "late ones are missed") == 0
+        said = capsys.readouterr().out
+        assert f"{name}: version 1 is champion in the place of 2" in said
+        assert f"Airflow does not run: nobody was told by champion({name})" in said
+        control, registry = Control(second.environment.control), Registry(second.environment, name)
+        head = control.champion(name)
+        assert head is not None
+        assert (head.version, head.run, registry.aliased()) == ("1", "first", "1")
+        assert control.audit(name)[-1].why == "late ones are missed"
+
+    def test_a_retry_of_its_run_does_not_bring_it_back(self, second: Runner) -> None:
+        with pytest.raises(PromotionLostError, match="version 2 was champion by run second before"):
+            second.go("promote")
+        second.go("evaluate", "judge", "register")
+        assert second.done["register"].values["version"] == "2"
+        with pytest.raises(PromotionLostError, match="a retry does not undo that"):
+            second.go("promote")
+        second.go("record")
+        assert Registry(second.environment, second.pipeline.name).aliased() == "1"
+
+    def test_the_next_training_is_measured_beside_the_champion_of_today(
+        self, second: Runner
+    ) -> None:
+        third = Runner(second.pipeline, second.environment, "third")
+        third.go("assemble", "train", "evaluate", "judge")
+        assert third.done["evaluate"].values["champion"] == "1"
+
+    @pytest.mark.parametrize(
+        ("words", "code", "message"),
+        [
+            (("--to", "1"), 78, "version 1 is champion already, since"),
+            (("--to", "9"), 78, "came version '9', wanted one of ['2 (1.1.0)', '1 (1.0.0)']"),
+            ((), 78, "nothing to roll back to, no version was champion before 1; name another"),
+        ],
+    )
+    def test_what_cannot_be_is_said(
+        self,
+        second: Runner,
+        command: Callable[..., int],
+        words: tuple[str, ...],
+        code: int,
+        message: str,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        assert command("rollback", "-p", second.pipeline.name, "--why", "x", *words) == code
+        assert message in capsys.readouterr().err

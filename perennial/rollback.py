@@ -1,0 +1,149 @@
+"""Makes an earlier version champion again, in control, in MLflow and in Airflow."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import httpx
+import typer
+
+from ml_tasks.config import Environment
+from ml_tasks.errors import ConfigError, ExitCode
+from ml_tasks.io.control import Control
+from ml_tasks.io.registry import ALIAS, Registry
+from perennial import console
+from perennial.airflow_api import Airflow
+from perennial.given import environment
+
+if TYPE_CHECKING:
+    from ml_tasks.io.audit import AuditEntry
+    from ml_tasks.io.champions import Head
+    from perennial.services import Services
+
+LONGEST = 128
+"""Characters of a name that control keeps."""
+PROBE_SECONDS = 10
+
+
+def command(
+    why: Annotated[str, typer.Option(help="The reason, for the audit log.")],
+    to: Annotated[
+        str,
+        typer.Option(help="Number or semantic version; the champion before when empty."),
+    ] = "",
+    pipeline: Annotated[
+        str, typer.Option("--pipeline", "-p", help="Name of its YAML file.")
+    ] = "flight_delays",
+) -> int:
+    """Make an earlier version champion again; a retry of the run it came by does not undo that.
+
+    What a killed call left undone the next one does, and then moves nothing else.
+    """
+    from ml_tasks import rollback
+    from perennial.services import Services
+
+    if not why.strip():
+        raise ConfigError("--why: came nothing, wanted the reason; the audit log keeps it")
+    services = Services(environment())
+    control = Control(services.present.control)
+    control.migrate()
+    seen = control.champion(pipeline)
+    if seen is None:
+        raise ConfigError(f"{pipeline}: nothing to roll back, it has no champion")
+    others = _Others(services, control, pipeline)
+    if (finished := others.finish(to, seen)) is not None:
+        return finished
+    found = rollback.find(services.present, control, others.registry, seen, to)
+    entry = control.rollback(found, seen=seen, who=person(), why=why)
+    console.plain(f"{pipeline}: version {found.version} is champion in the place of {seen.version}")
+    return others.follow(entry)
+
+
+def person() -> str:
+    """Give who sits before this machine, for what is written down."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # no such user: in a container with a number alone
+        name = "somebody"
+    return f"{name}@{socket.gethostname()}"[:LONGEST]
+
+
+@dataclass(frozen=True, slots=True)
+class _Others:
+    """Those who are told of the head: MLflow by its alias, Airflow by an event."""
+
+    services: Services
+    control: Control
+    pipeline: str
+
+    @property
+    def registry(self) -> Registry | None:
+        """Give MLflow's side, where MLflow answers."""
+        services, url = self.services, self.services.present.mlflow_url
+        # Without a server of this home the usual address may be another home's.
+        usual = Environment.model_fields["mlflow_url"].default
+        if "mlflow" in services.dead() and services.given.mlflow_url == usual:
+            return None
+        try:
+            answers = httpx.get(f"{url}/health", timeout=PROBE_SECONDS).is_success
+        except httpx.HTTPError:
+            answers = False
+        return Registry(services.present, self.pipeline) if answers else None
+
+    @property
+    def airflow(self) -> Airflow | None:
+        """Give Airflow's API, where it runs."""
+        return None if "api-server" in self.services.dead() else Airflow(self.services)
+
+    def finish(self, to: str, seen: Head) -> int | None:
+        """Do what the newest rollback left undone; `None` where there is nothing of that."""
+        last = self.control.audit(self.pipeline)[-1]
+        if last.action != "rollback" or to not in ("", seen.version):
+            return None
+        registry, airflow = self.registry, self.airflow
+        behind = registry is not None and registry.aliased() != seen.version
+        untold = airflow is not None and not airflow.has_event(self._asset, _key(last))
+        if not behind and not untold:
+            return None
+        console.plain(
+            f"{self.pipeline}: the rollback to version {seen.version} of {last.at} by {last.who} "
+            "was not finished; nothing else is moved"
+        )
+        return self.follow(last)
+
+    def follow(self, entry: AuditEntry) -> int:
+        """Let both follow the head; what is away is said, with how it follows later."""
+        registry, airflow = self.registry, self.airflow
+        again = f"perennial rollback -p {self.pipeline} --to {entry.detail['version']} --why …"
+        if registry is not None:
+            registry.follow(self.control)
+            console.plain(f"MLflow: alias {ALIAS} follows")
+        else:
+            console.fail(
+                f"MLflow does not answer: its alias follows with the next recorded run, or with\n"
+                f"  {again}"
+            )
+        if airflow is None:
+            console.plain(
+                f"Airflow does not run: nobody was told by {self._asset}; once it does "
+                f"(perennial up), this emits the event:\n  {again}"
+            )
+        elif airflow.has_event(self._asset, _key(entry)):
+            console.plain(f"Airflow: {self._asset} was emitted before")
+        elif airflow.emit(self._asset, _key(entry), {"audit": entry.number, **entry.detail}):
+            console.plain(f"Airflow: {self._asset} emitted")
+        else:
+            console.fail(f"Airflow knows no asset {self._asset}: has it read the pipeline's YAML?")
+        return ExitCode.OK if registry is not None else ExitCode.RETRY
+
+    @property
+    def _asset(self) -> str:
+        return f"champion({self.pipeline})"
+
+
+def _key(entry: AuditEntry) -> str:
+    """Give the event's partition key: a promotion's is its trigger's id."""
+    return f"rollback-{entry.number}"
