@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -81,14 +81,11 @@ def _plain(url: sa.URL) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def _bucket(resolved: Environment) -> None:
-    """Make the buckets of the addresses that are on S3."""
+def s3(resolved: Environment) -> Any:
+    """Give a client of the object store."""
     import boto3
-    import botocore.exceptions
 
-    roots = (resolved.objects, resolved.warehouse, resolved.landing, artifacts(resolved))
-    names = {urlsplit(root).netloc for root in roots if root.startswith("s3://")}
-    client = boto3.client(
+    return boto3.client(
         "s3",
         endpoint_url=resolved.s3_endpoint or None,
         aws_access_key_id=resolved.aws_access_key_id or None,
@@ -96,6 +93,15 @@ def _bucket(resolved: Environment) -> None:
         aws_session_token=resolved.aws_session_token or None,
         region_name=resolved.aws_region or None,
     )
+
+
+def _bucket(resolved: Environment) -> None:
+    """Make the buckets of the addresses that are on S3."""
+    import botocore.exceptions
+
+    roots = (resolved.objects, resolved.warehouse, resolved.landing, artifacts(resolved))
+    names = {urlsplit(root).netloc for root in roots if root.startswith("s3://")}
+    client = s3(resolved)
     region = resolved.aws_region
     elsewhere = region not in {"", servers.REGION} and not resolved.s3_endpoint
     where = {"CreateBucketConfiguration": {"LocationConstraint": region}} if elsewhere else {}
