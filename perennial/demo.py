@@ -13,7 +13,7 @@ from ml_launch.command import slug
 
 from ml_tasks.errors import BackendError, ConfigError, RejectedError
 from ml_tasks.io.control import Control
-from perennial import console, doctor, summary
+from perennial import console, doctor, spells, summary
 from perennial.airflow_api import Airflow
 from perennial.progress import Progress
 
@@ -46,7 +46,8 @@ def run(services: Services, pipeline: Pipeline, until: str) -> int:
         doctor.require(services)
         with console.waiting("starting") as show:
             services.up(lambda name, seconds: show(f"{name} ready after {seconds:.0f} s"))
-        loop = _Loop(services, pipeline, Control(services.environment.control), Airflow(services))
+        airflow = Airflow(services)
+        loop = _Loop(services, pipeline, Control(services.environment.control), airflow)
         ingested = loop.ingest(list(wanted))
         trained, trigger = loop.train(next(reversed(wanted.values())))
     except KeyboardInterrupt:
@@ -57,6 +58,8 @@ def run(services: Services, pipeline: Pipeline, until: str) -> int:
     did = ingested or trained
     seconds = time.monotonic() - began
     console.say(f"done in {seconds:.0f} s" if did else "nothing to do: everything was done before")
+    if services.environment.launcher == "kubernetes":
+        spells.show(airflow, services.environment, pipeline.name)
     return summary.show(services, pipeline, trigger)
 
 
