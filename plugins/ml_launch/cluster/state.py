@@ -128,11 +128,11 @@ def verdict(
     how = ended(pods, wanted, now)
     if how is None and not any(alive(pod, now) for pod in pods):
         return _ended_job(find_job())
-    if how is not None and how.again:
+    # A node that is gone never says that a pod has ended, and the Job waits for that word.
+    if how is not None and how.again and not any(is_lost(pod, now) for pod in pods):
         job = find_job()
-        if wanted.pods == 1 or is_suspended(job):
-            # The cluster itself starts other pods, unless the Job ended with the first.
-            return _ended_job(job)
+        # The cluster itself starts other pods, unless the Job ended with the first.
+        return _ended_job(job) if wanted.pods == 1 or is_suspended(job) else how
     return how
 
 

@@ -158,6 +158,8 @@ def test_of_pods_that_fall_together_the_first_cause_counts(
         ([], JOB, WANTED, None),
         ([], None, WANTED, Cause.DELETED),
         ([], FAILED_JOB, WANTED, Cause.DELETED),
+        # Nothing more will be heard of that pod, also by its Job.
+        ([pod(leaving_since=state.GONE_SECONDS + 1)], JOB, WANTED, Cause.NODE_LOST),
         # Another pod of this Job comes.
         ([failed(target="EvictionByEvictionAPI")], JOB, WANTED, None),
         ([failed(target="EvictionByEvictionAPI")], JOB, TWO, Cause.DRAINED),
