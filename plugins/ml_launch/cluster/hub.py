@@ -14,24 +14,29 @@ import aiohttp
 from kubernetes_asyncio import client, config
 from kubernetes_asyncio.client.exceptions import ApiException
 
+from ml_launch.cluster import admission, answers, usage
 from ml_launch.cluster.job import OWNER
-from ml_launch.cluster.refusal import FORBIDDEN, NOT_FOUND, RefusedError, said
+from ml_launch.cluster.refusal import NOT_FOUND, RefusedError
 from ml_launch.cluster.state import CONTAINER, name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from ml_launch.cluster.admission import Event
     from ml_launch.cluster.state import Job, Pod
+    from ml_launch.cluster.usage import Measure
 
 log = logging.getLogger(__name__)
 SELECTOR = f"{OWNER}=perennial"
 OF_JOB = "batch.kubernetes.io/job-name"
-WATCH_SECONDS = 300
+WATCH_SECONDS = 30
+"""How long one watch lasts; whose other end falls silent is given up soon after."""
+SILENT_SECONDS = 10
+LIST_SECONDS = 30
 JOBS_SECONDS = 10
 PAUSE_SECONDS = 1.0
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10)
 FAULTS = (ApiException, aiohttp.ClientError, TimeoutError)
-REDIRECT = 300
 
 
 @dataclass
@@ -40,6 +45,7 @@ class _Seen:
 
     pods: dict[str, Pod] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    guests: int = 0
 
 
 class Hub:
@@ -54,6 +60,10 @@ class Hub:
         self._listed = 0
         self._seen: dict[str, _Seen] = {}
         self._refused: RefusedError | None = None
+        self._events_allowed = True
+        self._refusals: dict[str, list[Event]] = {}
+        self.measured: dict[str, Measure] = {}
+        self.samples = 0
         self._guests = 0
         self._work: list[asyncio.Task[None]] = []
         self._api: client.ApiClient
@@ -81,6 +91,7 @@ class Hub:
             ConfigError: They may not be read here.
         """
         seen = self._seen.setdefault(job, _Seen())
+        seen.guests += 1
         try:
             while True:
                 if self._refused is not None:
@@ -90,6 +101,7 @@ class Hub:
                     await asyncio.wait_for(seen.changed.wait(), every)
                 seen.changed.clear()
         finally:
+            seen.guests -= 1
             if not seen.pods:
                 self._seen.pop(job, None)
 
@@ -103,6 +115,10 @@ class Hub:
         # The list that was on its way at the mark may be older than the Job.
         return self._jobs.get(job) if self._listed > mark + 1 else self._jobs.get(job, unknown)
 
+    def refusals(self, job: str) -> list[Event]:
+        """Give the events by which pods were refused to a Job."""
+        return self._refusals.get(job, [])
+
     async def log_lines(self, pod: str, since: str | None) -> AsyncIterator[str]:
         """Give the lines of a pod's log as they come, each with its time before it.
 
@@ -112,11 +128,11 @@ class Hub:
         """
         more = {"since_time": since} if since else {}
         try:
-            answer = await _asked(
+            answer = await answers.asked(
                 client.CoreV1Api(self._api).read_namespaced_pod_log, pod, self._namespace,
                 container=CONTAINER, follow=True, timestamps=True, _request_timeout=TIMEOUT, **more,
             )  # fmt: skip
-            async for line in _lines(answer):
+            async for line in answers.lines(answer):
                 yield line
         except (ApiException, aiohttp.ClientError) as fault:
             raise OSError(str(fault)) from fault
@@ -137,7 +153,7 @@ class Hub:
 
     async def _delete(self, call: Callable[..., Any], what: str, **how: Any) -> None:
         try:
-            await _asked(call, what, self._namespace, **how)
+            await answers.asked(call, what, self._namespace, **how)
         except FAULTS as fault:
             if getattr(fault, "status", None) != NOT_FOUND:
                 log.warning("%s was not deleted: %s", what, fault)
@@ -151,6 +167,7 @@ class Hub:
         self._work = [
             asyncio.create_task(self._watch_pods()),
             asyncio.create_task(self._list_jobs()),
+            asyncio.create_task(self._sample()),
         ]
 
     async def _end(self) -> None:
@@ -164,16 +181,17 @@ class Hub:
         core = client.CoreV1Api(self._api)
         while self._refused is None:
             try:
-                listed = await _read(
-                    core.list_namespaced_pod, self._namespace, label_selector=SELECTOR
-                )
+                listed = await answers.read(
+                    core.list_namespaced_pod, self._namespace, label_selector=SELECTOR,
+                    _request_timeout=LIST_SECONDS,
+                )  # fmt: skip
                 self._take_all(listed["items"])
-                answer = await _asked(
+                answer = await answers.asked(
                     core.list_namespaced_pod, self._namespace, label_selector=SELECTOR, watch=True,
                     resource_version=listed["metadata"]["resourceVersion"],
-                    timeout_seconds=WATCH_SECONDS, _request_timeout=TIMEOUT,
+                    timeout_seconds=WATCH_SECONDS, _request_timeout=WATCH_SECONDS + SILENT_SECONDS,
                 )  # fmt: skip
-                async for line in _lines(answer):
+                async for line in answers.lines(answer):
                     change = json.loads(line)
                     if change["type"] == "ERROR":
                         break
@@ -188,16 +206,66 @@ class Hub:
         batch = client.BatchV1Api(self._api)
         while self._refused is None:
             try:
-                listed = await _read(
-                    batch.list_namespaced_job, self._namespace, label_selector=SELECTOR
-                )
+                listed = await answers.read(
+                    batch.list_namespaced_job, self._namespace, label_selector=SELECTOR,
+                    _request_timeout=LIST_SECONDS,
+                )  # fmt: skip
                 self._jobs = {name(one): one for one in listed["items"]}
                 self._listed += 1
+                if self._events_allowed and self._lacks_pods():
+                    await self._list_refusals()
             except RefusedError as fault:
                 self._give_up(fault)
             except FAULTS as fault:
                 log.info("the Jobs of %s are not known: %s", self._namespace, fault)
             await asyncio.sleep(JOBS_SECONDS)
+
+    def _lacks_pods(self) -> bool:
+        """Tell whether a Job that is waited for has fewer pods than it should."""
+        return any(
+            len(seen.pods) < self._jobs[job].get("spec", {}).get("parallelism", 1)
+            for job, seen in self._seen.items()
+            if seen.guests and job in self._jobs
+        )
+
+    async def _list_refusals(self) -> None:
+        found: dict[str, list[Event]] = {}
+        try:
+            listed = await answers.read(
+                client.CoreV1Api(self._api).list_namespaced_event, self._namespace,
+                field_selector=admission.SELECTOR, _request_timeout=LIST_SECONDS,
+            )  # fmt: skip
+        except RefusedError as fault:
+            self._events_allowed = False
+            log.info("why Jobs of %s have no pods is not known: %s", self._namespace, fault)
+            return
+        for one in listed["items"]:
+            found.setdefault(one["involvedObject"]["name"], []).append(one)
+        self._refusals = found
+
+    async def _sample(self) -> None:
+        """Ask the kubelets what pods that are waited for use, as long as that is allowed."""
+        while True:
+            waited = [seen.pods.values() for seen in self._seen.values() if seen.guests]
+            nodes = usage.nodes_of(pod for pods in waited for pod in pods)
+            found: dict[str, Measure] = {}
+            for node in nodes:
+                try:
+                    told = await answers.read(
+                        self._api.call_api, usage.summary(node), "GET",
+                        query_params=list(usage.CPU_AND_MEMORY.items()),
+                        header_params={"Accept": "application/json"}, auth_settings=["BearerToken"],
+                        _request_timeout=LIST_SECONDS,
+                    )  # fmt: skip
+                except RefusedError as fault:
+                    log.info("what pods use is not sampled: %s", fault)
+                    return
+                except FAULTS as fault:
+                    log.debug("%s does not say what its pods use: %s", node, fault)
+                    continue
+                found |= {one["podRef"]["uid"]: one for one in told.get("pods", ())}
+            self.measured, self.samples = found, self.samples + 1
+            await asyncio.sleep(usage.EVERY_SECONDS if nodes else PAUSE_SECONDS)
 
     def _give_up(self, fault: RefusedError) -> None:
         self._refused = fault
@@ -222,35 +290,3 @@ class Hub:
         else:
             seen.pods[pod["metadata"]["uid"]] = pod
         seen.changed.set()
-
-
-async def _read(call: Callable[..., Any], *args: Any, **rest: Any) -> dict[str, Any]:
-    answer = await _asked(call, *args, **rest, _request_timeout=30)
-    read: dict[str, Any] = json.loads(await answer.read())
-    return read
-
-
-async def _asked(call: Callable[..., Any], *args: Any, **rest: Any) -> Any:
-    """Give an answer that is still to be read.
-
-    Raises:
-        RefusedError: It may not be asked.
-        ApiException: The answer is another fault; the client itself then looks at no status.
-    """
-    answer = await call(*args, **rest, _preload_content=False)
-    if answer.status < REDIRECT:
-        return answer
-    told = said(await answer.read(), answer.reason)
-    if answer.status == FORBIDDEN:
-        raise RefusedError(answer.status, told)
-    raise ApiException(status=answer.status, reason=told)
-
-
-async def _lines(answer: Any) -> AsyncIterator[str]:
-    rest = b""
-    async for piece in answer.content.iter_any():
-        *whole, rest = (rest + piece).split(b"\n")
-        for line in whole:
-            yield line.decode(errors="replace")
-    if rest:
-        yield rest.decode(errors="replace")
