@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 import sys
 import sysconfig
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from ml_launch.cluster.job import OWN
 
 from ml_tasks.config import ROOT
 from ml_tasks.errors import ConfigError
@@ -26,6 +29,12 @@ CODE = ("ml_tasks", "feature_repo", "plugins", "dags", "requirements.lock")
 """What pods see of the checkout: not its state, which holds passwords."""
 
 
+SAY_PYTHON = (
+    "import platform, importlib.util as found\n"
+    "print(platform.python_version(), found.MAGIC_NUMBER.hex())"
+)
+
+
 def folders() -> dict[str, Path]:
     """Give what is mounted: this interpreter's packages, and the checkout.
 
@@ -40,21 +49,46 @@ def folders() -> dict[str, Path]:
     return {ENVIRONMENT: Path(sysconfig.get_path("purelib")).resolve(), SOURCE: ROOT}
 
 
-def require_python(said: str) -> None:
-    """Make sure that the image's Python can import this interpreter's packages.
+def compared_python(said: str) -> str:
+    """Hold the image's Python against this interpreter, whose packages it is to import.
 
     Args:
-        said: The version of the image's Python: `3.11`.
+        said: What `SAY_PYTHON` says in the image: version and number of its bytecode.
+
+    Returns:
+        How its standard library differs; empty where it does not.
 
     Raises:
-        ConfigError: It is another one.
+        ConfigError: It cannot import them: another minor version, or another bytecode.
     """
-    own = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if said.strip() != own:
+    image, _space, bytecode = said.strip().partition(" ")
+    own = platform.python_version()
+    if _minor(image) != _minor(own) or bytecode != MAGIC_NUMBER.hex():
         raise ConfigError(
-            f"--dev: the base image has Python {said.strip()}, wanted {own}, which .venv has; "
-            "name another by --base"
+            f"--dev: the base image has Python {image}, wanted {_minor(own)} with the bytecode of "
+            f"{own}, which .venv has; name another by --base"
         )
+    if image == own:
+        return ""
+    return (
+        f"the base image has Python {image}, .venv has {own}: packages load, but what runs in pods "
+        f"has the standard library of {image}, and perennial parity will name it where outputs "
+        f"differ; for the same take a base with {own} by --base, or make .venv with {image}"
+    )
+
+
+def _minor(version: str) -> str:
+    return version.rpartition(".")[0]
+
+
+def namespace(name: str) -> Manifest:
+    """Make the namespace: claims are made there before `perennial up` finds it."""
+    labels = {**OWN, "pod-security.kubernetes.io/enforce": "restricted"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": labels},
+    }
 
 
 def volumes(namespace: str, mounted: dict[str, Path]) -> list[Manifest]:

@@ -32,7 +32,6 @@ SBOM = "/opt/perennial/sbom.cdx.json"
 LARGEST = 12
 CHECK = ROOT / "docker" / "check"
 _MEASURE = f"du --one-file-system --summarize -k {dev_volume.SITE}/* /opt / 2>/dev/null || true"
-_PYTHON = "import sys; print('%d.%d' % sys.version_info[:2])"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -185,9 +184,12 @@ def develop(environment: Environment, builder: Builder, wish: Wish, load: str) -
     mounted = dev_volume.folders()
     build(environment, builder, wish, [DEV], load)
     reference = wish.reference(DEV)
-    dev_volume.require_python(builder.read(reference, ["python", "-c", _PYTHON]))
+    said = builder.read(reference, ["python", "-c", dev_volume.SAY_PYTHON])
+    if differs := dev_volume.compared_python(said):
+        console.fail(differs)
     folder = environment.home / "images"
-    volumes = dev_volume.volumes(environment.namespace, mounted)
+    space = dev_volume.namespace(environment.namespace)
+    volumes = [space, *dev_volume.volumes(environment.namespace, mounted)]
     applied = dev_volume.write(folder / "dev-volumes.yaml", volumes)
     template = dev_volume.write(folder / "dev-pod.yaml", [dev_volume.pod(reference, mounted)])
     console.plain(

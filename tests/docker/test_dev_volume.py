@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import platform
+import subprocess
 import sys
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +68,25 @@ def test_what_is_mounted_is_what_runs_here() -> None:
 
 
 def test_another_python_is_refused() -> None:
-    dev_volume.require_python(f"{sys.version_info.major}.{sys.version_info.minor}\n")
-    with pytest.raises(ConfigError, match=r"the base image has Python 2\.7, wanted 3\."):
-        dev_volume.require_python("2.7\n")
+    bytecode = MAGIC_NUMBER.hex()
+    for said in (f"2.7.18 {bytecode}\n", f"{platform.python_version()} 00000000\n"):
+        with pytest.raises(ConfigError, match=r"the base image has Python .*, wanted 3\.\d+ with"):
+            dev_volume.compared_python(said)
+
+
+def test_another_patch_of_python_is_named() -> None:
+    own = subprocess.run(
+        [sys.executable, "-c", dev_volume.SAY_PYTHON], capture_output=True, text=True, check=True
+    ).stdout
+    assert dev_volume.compared_python(own) == ""
+    version = platform.python_version()
+    other = f"{version.rpartition('.')[0]}.999"
+    said = dev_volume.compared_python(own.replace(version, other))
+    assert f"the base image has Python {other}, .venv has {version}" in said
+    assert "by --base" in said
 
 
 def test_manifests_are_written_as_one_file(tmp_path: Path) -> None:
-    made = dev_volume.volumes("ml", MOUNTED)
+    made = [dev_volume.namespace("ml"), *dev_volume.volumes("ml", MOUNTED)]
     file = dev_volume.write(tmp_path / "images" / "volumes.yaml", made)
     assert list(yaml.safe_load_all(file.read_text())) == made
