@@ -14,7 +14,20 @@ import typer
 from ml_tasks import config
 from ml_tasks.errors import ExitCode, PerennialError
 from ml_tasks.flow import FLOWS
-from perennial import backup, clean, console, cost, env, image, new_product, restore, rollback
+from perennial import (
+    audit,
+    backup,
+    clean,
+    configs,
+    console,
+    cost,
+    env,
+    image,
+    new_product,
+    restore,
+    rollback,
+    triggers,
+)
 from perennial.given import environment
 
 if TYPE_CHECKING:
@@ -28,8 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-config_app = typer.Typer(help="Show, explain and check the pipelines.", no_args_is_help=True)
-app.add_typer(config_app, name="config")
+app.add_typer(configs.app, name="config")
 new_app = typer.Typer(help="Make something new.", no_args_is_help=True)
 app.add_typer(new_app, name="new")
 new_app.command("product")(new_product.command)
@@ -40,6 +52,8 @@ app.command("clean")(clean.command)
 app.command("cost")(cost.command)
 app.command("env")(env.command)
 app.command("rollback")(rollback.command)
+app.add_typer(audit.app, name="audit")
+app.add_typer(triggers.app, name="triggers")
 
 PipelineName = Annotated[str, typer.Option("--pipeline", "-p", help="Name of its YAML file.")]
 EXAMPLE = "flight_delays"
@@ -154,47 +168,6 @@ def demo(
 
     given = environment()
     return show.run(Services(given), config.load(pipeline, given.pipelines), until)
-
-
-@config_app.command("show")
-def config_show(pipeline: Annotated[str, typer.Argument(help="Name of its YAML file.")]) -> int:
-    """Print a pipeline with all defaults filled in, as YAML."""
-    import yaml
-
-    found = config.load(pipeline, environment().pipelines)
-    console.plain(yaml.safe_dump(found.model_dump(mode="json"), sort_keys=False, width=100))
-    return ExitCode.OK
-
-
-@config_app.command("schema")
-def config_schema() -> int:
-    """Print the JSON schema of a pipeline's YAML."""
-    import json
-
-    console.plain(json.dumps(config.Pipeline.model_json_schema(), indent=2))
-    return ExitCode.OK
-
-
-@config_app.command("check")
-def config_check(
-    pipelines: Annotated[
-        list[str] | None, typer.Argument(help="Names or paths of YAML files; all when not given.")
-    ] = None,
-) -> int:
-    """Check pipelines: the YAML, the parameters of every plug-in, and the environment."""
-    from perennial import addresses, check
-    from perennial.services import Services
-
-    resolved = Services(environment()).environment
-    addresses.require_reachable(resolved)
-    resolved.enter()
-    faults = check.look(resolved, pipelines or [])
-    for name, found in faults.items():
-        for line in found:
-            console.fail(line)
-        if not found:
-            console.say(f"{name}: good")
-    return ExitCode.CONFIG if any(faults.values()) else ExitCode.OK
 
 
 @app.command()

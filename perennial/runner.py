@@ -186,11 +186,12 @@ def run_task(
 
 
 def ask(environment: Environment, pipeline: Pipeline, window: str, run: str) -> str:
-    """Write the trigger of a run that a command starts; give its id."""
+    """Write the trigger of a run that a command starts, and take it at once; give its id."""
     control = Control(environment.control)
     control.migrate()
     trigger, _ = control.ask(pipeline.name, "command", window, who=run, evidence={}, replay=run)
-    return trigger.id
+    # Nobody else is to start what this command does itself, should it be killed.
+    return control.claim(trigger.id, run).id
 
 
 def _newest(environment: Environment, pipeline: str, run: str, task: str) -> str:

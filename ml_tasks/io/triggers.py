@@ -5,13 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from ml_tasks.errors import NothingToDo
 from ml_tasks.io.database import Database, now
 from ml_tasks.io.schema import triggers
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+ASKED, CLAIMED, DONE = STATES = ("asked", "claimed", "done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class Triggers(Database):
                         id=identity,
                         who=who,
                         evidence=evidence,
-                        state="asked",
+                        state=ASKED,
                         created=now(),
                         **names,
                     )
@@ -81,7 +87,7 @@ class Triggers(Database):
             if row.run not in (None, run):
                 raise NothingToDo(f"trigger {trigger}: run {row.run} has it ({row.state})")
             tx.execute(
-                triggers.update().where(triggers.c.id == trigger).values(state="claimed", run=run)
+                triggers.update().where(triggers.c.id == trigger).values(state=CLAIMED, run=run)
             )
         return self.trigger(trigger)
 
@@ -91,7 +97,7 @@ class Triggers(Database):
             tx.execute(
                 triggers.update()
                 .where(triggers.c.id == trigger)
-                .values(state="done", outcome=outcome)
+                .values(state=DONE, outcome=outcome)
             )
 
     def trigger(self, identity: str) -> Trigger:
@@ -106,12 +112,46 @@ class Triggers(Database):
             raise NothingToDo(f"trigger {identity!r}: the ledger has none of that id")
         return _trigger(row)
 
-    def triggers(self, pipeline: str) -> list[Trigger]:
-        """Give a pipeline's triggers, oldest first."""
-        wanted = sa.select(triggers).where(triggers.c.pipeline == pipeline)
+    def triggers(self, pipeline: str | None = None) -> list[Trigger]:
+        """Give the triggers, oldest first; of one pipeline, or of all."""
+        wanted = sa.select(triggers).order_by(triggers.c.created, triggers.c.id)
+        if pipeline is not None:
+            wanted = wanted.where(triggers.c.pipeline == pipeline)
         with self.transaction() as tx:
-            rows = tx.execute(wanted.order_by(triggers.c.created, triggers.c.id)).all()
-        return [_trigger(row) for row in rows]
+            return [_trigger(row) for row in tx.execute(wanted)]
+
+    def unclaimed(self, pipeline: str, older: timedelta) -> list[Trigger]:
+        """Give those that nobody took for some time, oldest first: their event may be lost."""
+        until = datetime.now(UTC) - older
+        return [
+            trigger
+            for trigger in self.triggers(pipeline)
+            if trigger.state == ASKED and datetime.fromisoformat(trigger.created) <= until
+        ]
+
+    def replay(self, trigger: str, *, who: str, why: str) -> Trigger:
+        """Ask once more, on purpose, for what a trigger asked for; a trigger with its own id.
+
+        One that was asked for so before and that nobody has claimed yet is given again: two people,
+        or a call that was killed and comes again, are one wish.
+
+        Raises:
+            NothingToDo: The ledger has none of that id.
+        """
+        asked = self.trigger(trigger)
+        before = [t for t in self.triggers(asked.pipeline) if t.evidence.get("replays") == trigger]
+        waiting = [one for one in before if one.state == ASKED]
+        if waiting:
+            return waiting[-1]
+        made, _new = self.ask(
+            asked.pipeline,
+            asked.cause,
+            asked.window,
+            who=who,
+            evidence={**asked.evidence, "why": why, "replays": trigger},
+            replay=f"{trigger} {len(before) + 1}",
+        )
+        return made
 
 
 def _trigger(row: sa.Row[Any]) -> Trigger:
