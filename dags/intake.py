@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, time
 from typing import Any
 
-from airflow.sdk import DAG, Asset, Param, task
+from airflow.sdk import (
+    DAG,
+    Asset,
+    AssetOrTimeSchedule,
+    AssetWatcher,
+    CronTriggerTimetable,
+    Param,
+    task,
+)
+from airflow.sdk.exceptions import AirflowSkipException
+from ml_launch.unclaimed import Unclaimed
 
 from ml_tasks import config
 
@@ -15,6 +25,9 @@ train on it once more on purpose. With `schedule.training` in its YAML it asks b
 
 Other systems start this DAG by a POST to `/api/v2/dags/{name}__intake/dagRuns` with the form's
 fields as `conf`.
+
+`sweep` starts what was asked for and never claimed: an event may be lost with the machine that was
+to send it. A watcher starts this DAG for that, too, where such a wish has waited for ten minutes.
 """
 
 
@@ -56,20 +69,33 @@ def form(pipeline: config.Pipeline) -> dict[str, Param]:
             title="Again",
             description_md="Train even if this cause asked for this window before.",
         ),
+        "trigger": Param(
+            None,
+            type=["null", "string"],
+            title="Trigger",
+            description_md="Id of one that stands in the ledger, to be started; the rest is its.",
+        ),
     }
 
 
 def build(pipeline: config.Pipeline) -> DAG:
-    """Write the trigger, then emit the event that starts the training."""
+    """Write the trigger, then emit the event that starts the training; beside it, sweep."""
     end = pipeline.schedule.end
     request = Asset(f"training_request({pipeline.name})")
+    watcher = AssetWatcher(name=f"unclaimed_{pipeline.name}", trigger=Unclaimed(pipeline.name))
+    waiting = Asset(f"unclaimed({pipeline.name})", watchers=[watcher])
+    cron = pipeline.schedule.training
     with DAG(
         dag_id=f"{pipeline.name}__intake",
         description=f"Asks for a training of {pipeline.name}.",
         doc_md=DOC.format(name=pipeline.name),
         tags=[pipeline.name, "intake", *pipeline.tags],
         default_args={"owner": pipeline.owner, "retries": 2},
-        schedule=pipeline.schedule.training,
+        schedule=[waiting]
+        if cron is None
+        else AssetOrTimeSchedule(
+            timetable=CronTriggerTimetable(cron, timezone="UTC"), assets=[waiting]
+        ),
         start_date=datetime.combine(pipeline.schedule.start, time(), UTC),
         end_date=None if end is None else datetime.combine(end, time(), UTC),
         catchup=False,
@@ -81,12 +107,26 @@ def build(pipeline: config.Pipeline) -> DAG:
         def ask(params: Any = None, dag_run: Any = None, outlet_events: Any = None) -> str:
             from ml_launch.intake import write_trigger
 
+            if dag_run.run_type == "asset_triggered":
+                raise AirflowSkipException("nothing is asked for: the watcher wants a sweep")
             scheduled = dag_run.run_type == "scheduled"
             trigger = write_trigger(pipeline.name, params, dag_run.run_id, scheduled=scheduled)
             outlet_events[request].add_partitions([trigger])
             return trigger
 
+        @task(outlets=[request], doc_md="Start what was asked for and never claimed.")
+        def sweep(ti: Any = None, outlet_events: Any = None) -> list[str]:
+            from ml_launch.intake import lost_triggers
+
+            trainings = ti.get_dr_count(
+                dag_id=f"{pipeline.name}__training", states=["queued", "running"]
+            )
+            lost = lost_triggers(pipeline.name, trainings)
+            outlet_events[request].add_partitions(lost)
+            return lost
+
         ask()
+        sweep()
     return dag
 
 

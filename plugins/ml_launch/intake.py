@@ -1,4 +1,4 @@
-"""Writes a wish to train into the trigger ledger."""
+"""Writes a wish to train into the trigger ledger, and finds those that were lost."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from ml_launch.unclaimed import OLDER
 from ml_tasks.config import Environment
+from ml_tasks.errors import NothingToDo
 from ml_tasks.io.control import Control
+from ml_tasks.io.triggers import ASKED
 from ml_tasks.result import Window
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ def write_trigger(
 ) -> str:
     """Write the trigger that a form or the schedule asks for; give its id.
 
+    One that stands in the ledger already may be named instead, to be started.
+
     A retry of the same run finds the trigger that it wrote. A wish that was written before by
     another run is skipped where its training has been claimed, and started again where it was not:
     the event may have been lost with the machine.
@@ -35,6 +40,8 @@ def write_trigger(
     """
     control = Control(Environment().control)
     control.migrate()
+    if params.get("trigger"):
+        return _written(control, pipeline, params["trigger"])
     end = params["window_end"] or control.covered(pipeline)
     if end is None:
         raise AirflowFailException(f"{pipeline}: no window was published yet; ingest some first")
@@ -50,10 +57,51 @@ def write_trigger(
         evidence={"why": params["why"]},
         replay=run if params["again"] else None,
     )
-    if not created and trigger.state != "asked" and trigger.who != run:
+    if not created and trigger.state != ASKED and trigger.who != run:
         raise AirflowSkipException(
             f"trigger {trigger.id}: {trigger.cause} asked for {trigger.window} before; run "
             f"{trigger.run} has it ({trigger.state}, {trigger.outcome}). Tick 'again' to repeat it"
         )
     log.info("trigger %s: %s asks for %s", trigger.id, trigger.cause, trigger.window)
     return trigger.id
+
+
+def _written(control: Control, pipeline: str, identity: str) -> str:
+    """Give a trigger that was written before, where nobody has it."""
+    try:
+        trigger = control.trigger(identity)
+    except NothingToDo as fault:
+        raise AirflowFailException(str(fault)) from fault
+    if trigger.pipeline != pipeline:
+        raise AirflowFailException(
+            f"trigger {identity}: came one of {trigger.pipeline!r}, wanted one of {pipeline!r}"
+        )
+    if trigger.state != ASKED:
+        raise AirflowSkipException(
+            f"trigger {identity}: run {trigger.run} has it ({trigger.state}, {trigger.outcome})"
+        )
+    return identity
+
+
+def lost_triggers(pipeline: str, trainings: int) -> list[str]:
+    """Give the triggers that were asked for some time ago and that no training has claimed.
+
+    Args:
+        pipeline: The product.
+        trainings: How many trainings are queued or run: any of them may be theirs.
+
+    Raises:
+        AirflowSkipException: There are none, or they may wait for the training before them.
+    """
+    control = Control(Environment().control)
+    control.migrate()
+    lost = [trigger.id for trigger in control.unclaimed(pipeline, OLDER)]
+    if not lost:
+        raise AirflowSkipException("every trigger has been claimed, or was asked for just now")
+    if trainings:
+        raise AirflowSkipException(
+            f"{', '.join(lost)}: nobody has claimed them, but {trainings} trainings are queued or "
+            "run, which may be theirs"
+        )
+    log.info("started again, nobody has claimed them: %s", ", ".join(lost))
+    return lost

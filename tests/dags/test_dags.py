@@ -127,6 +127,7 @@ def test_events_are_emitted_where_the_work_is_done(told: dict[str, Any]) -> None
         for where, asset in (
             ("ingestion.materialise", "features"),
             ("intake.ask", "training_request"),
+            ("intake.sweep", "training_request"),
             ("training.promote", "champion"),
         )
     }
@@ -141,7 +142,9 @@ def test_schedules(told: dict[str, Any]) -> None:
 
 def test_the_form_explains_itself(told: dict[str, Any]) -> None:
     intake = told["dags"]["flight_delays__intake"]
-    assert set(intake["params"]) == {"cause", "window_start", "window_end", "why", "again"}
+    assert set(intake["params"]) == {
+        "cause", "window_start", "window_end", "why", "again", "trigger"
+    }  # fmt: skip
 
 
 def test_plugins_load_without_a_fault(tmp_path: Path) -> None:
@@ -181,5 +184,5 @@ def test_a_product_may_ask_for_trainings_by_itself(tmp_path: Path) -> None:
     (folder / "flight_delays.yaml").write_text(asking)
     found = read(tmp_path / "airflow", {"PERENNIAL_PIPELINES": str(folder)})
     intake = found["dags"]["flight_delays__intake"]
-    assert "Cron" in intake["timetable"]
+    assert intake["timetable"] == "AssetOrTimeSchedule"
     assert intake["end"].startswith("2013-12-31")

@@ -1,15 +1,20 @@
-"""Wishes to train, held against a real ledger."""
+"""Wishes to train, and those that were lost, held against a real ledger."""
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from ml_launch.intake import write_trigger
+from ml_launch.intake import lost_triggers, write_trigger
+from ml_launch.unclaimed import LONGEST_SECONDS, OLDER, Unclaimed
 
 from ml_tasks.config import Environment
 from ml_tasks.io.control import Control
+from ml_tasks.io.schema import triggers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,3 +68,69 @@ def test_what_makes_no_sense_fails_at_once(control: Control) -> None:
     with pytest.raises(AirflowFailException, match="no window was published yet"):
         ask("a", window_end=None)
     assert control.triggers("p") == []
+
+
+def grow_old(control: Control, trigger: str, by: timedelta = OLDER) -> None:
+    with control.transaction() as tx:
+        created = (datetime.now(UTC) - by).isoformat()
+        changed = triggers.update().where(triggers.c.id == trigger)
+        tx.execute(changed.values(created=created))
+
+
+def test_a_written_trigger_is_started_where_nobody_has_it(control: Control) -> None:
+    replayed = control.replay(ask("a"), who="me", why="once more")
+    assert ask("b", trigger=replayed.id) == replayed.id
+    control.claim(replayed.id, "t")
+    with pytest.raises(AirflowSkipException, match=rf"trigger {replayed.id}: run t has it"):
+        ask("b", trigger=replayed.id)
+    with pytest.raises(AirflowFailException, match="the ledger has none of that id"):
+        ask("b", trigger="nope")
+    with pytest.raises(AirflowFailException, match="came one of 'p', wanted one of 'q'"):
+        write_trigger("q", {**FORM, "trigger": replayed.id}, "c")
+
+
+def test_what_was_lost_is_found_once_it_has_waited_long_enough(control: Control) -> None:
+    young, old, taken = ask("a"), ask("a", cause="drift"), ask("a", cause="metrics")
+    control.claim(taken, "t")
+    for trigger in (old, taken):
+        grow_old(control, trigger)
+    assert lost_triggers("p", 0) == [old]
+    with pytest.raises(AirflowSkipException, match=f"{old}: nobody has claimed them, but 2 train"):
+        lost_triggers("p", 2)
+    control.claim(old, "u")
+    with pytest.raises(AirflowSkipException, match="every trigger has been claimed, or was asked"):
+        lost_triggers("p", 0)
+    assert control.trigger(young).state == "asked"
+
+
+class TestUnclaimed:
+    """The watcher in the triggerer."""
+
+    async def first(self) -> list[str]:
+        async for event in Unclaimed("p").run():
+            return list(event.payload["triggers"])
+        raise AssertionError
+
+    def test_it_tells_of_what_has_waited(self, control: Control) -> None:
+        lost = ask("a")
+        grow_old(control, lost)
+        assert asyncio.run(self.first()) == [lost]
+        path, told = Unclaimed("p").serialize()
+        assert (path, told) == ("ml_launch.unclaimed.Unclaimed", {"pipeline": "p"})
+
+    def test_it_tells_ever_later_while_somebody_waits(self) -> None:
+        watcher, told, now = Unclaimed("p"), [], 0.0
+        while now < 4 * LONGEST_SECONDS:
+            if watcher.due(["a"], now):
+                told.append(now)
+            now += 30
+        assert told[:5] == [0, 600, 1800, 4200, 7800]
+        assert {b - a for a, b in pairwise(told[3:])} == {LONGEST_SECONDS}
+        assert watcher.due(["a", "b"], now) == ["b"]
+        assert watcher.due([], now) == []
+        assert watcher.due(["a"], now) == ["a"], "what was taken and waits again is told at once"
+
+    @pytest.mark.usefixtures("control")
+    def test_while_the_database_is_away_it_waits(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PERENNIAL_CONTROL_URL", "sqlite:////proc/nowhere/control.db")
+        assert Unclaimed("p")._waiting() == []
