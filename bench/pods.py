@@ -14,7 +14,8 @@ one that waits in the triggerer about half is Airflow's: it takes a second until
 up the wait and another until the scheduler hears of its end, and the task then begins again, in a
 process of its own that finds its Job. Deferring is for long waits. Where a wait is short Airflow's
 scheduler at times takes the end of the process that deferred for the end of the task, and fails it;
-a run that failed is run again, and the notes count those.
+a run that failed is run again, and the notes count those. Ours waits four seconds at least, by when
+the scheduler has heard of it.
 
 It wants a cluster, whose pods reach this machine, and an S3 server: `KUBECONFIG`,
 `PERENNIAL_TEST_HOST`, `PERENNIAL_TEST_IMAGE` (which the nodes have or can pull) and

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ml_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from airflow.triggers.base import BaseTrigger
 
@@ -33,6 +33,10 @@ class Launch(Protocol):
 
     def once(self, on_line: Callable[[str], None]) -> Outcome | None:
         """Give what became of it after its trigger fired; `None` where it was begun again."""
+        ...
+
+    def recall(self, seen: Mapping[str, Any]) -> None:
+        """Take up what its trigger has seen of it."""
         ...
 
     def trigger(self, until: float) -> BaseTrigger | None:

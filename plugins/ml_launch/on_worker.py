@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_launch import measured, tree, warm_client
 from ml_launch.outcome import Outcome, Tail, result_at
@@ -88,6 +88,9 @@ class LocalLaunch:
     def once(self, on_line: Callable[[str], None]) -> Outcome:
         """Follow it: it is never left alone."""
         return self.follow(on_line)
+
+    def recall(self, seen: Mapping[str, Any]) -> None:
+        """Take up nothing: it has no trigger."""
 
     def trigger(self, until: float) -> None:
         """Give none: a process is waited for where it was started."""

@@ -126,10 +126,11 @@ class LaunchOperator(BaseOperator):
 
         Args:
             context: What Airflow says of the run.
-            event: Whether the time was over.
+            event: Whether the time was over, and what was seen of the task meanwhile.
             until: When it is, seconds since the epoch.
         """
         launch = self._started(context)
+        launch.recall(event.get("seen") or {})
         if event["late"]:
             self._stop(launch)
             raise AirflowTaskTimeout(f"it took longer than {self.execution_timeout}")

@@ -238,9 +238,11 @@ def test_who_starts_tasks_may_ask_kubelets_where_somebody_wants_that(tmp_path: P
     role = named(found, "ClusterRole", "perennial-usage")
     kubernetes_validate.validate(role, VERSION, strict=True)
     assert role["rules"] == [{"apiGroups": [""], "resources": ["nodes/proxy"], "verbs": ["get"]}]
-    (subject,) = named(found, "ClusterRoleBinding", "perennial-usage")["subjects"]
-    account = named(found, "ServiceAccount", subject["name"])
-    assert account["metadata"]["namespace"] == subject["namespace"] == PLATFORM
+    subjects = named(found, "ClusterRoleBinding", "perennial-usage")["subjects"]
+    assert [one["name"] for one in subjects] == ["airflow-scheduler", "airflow-triggerer"]
+    for subject in subjects:
+        account = named(found, "ServiceAccount", subject["name"])
+        assert account["metadata"]["namespace"] == subject["namespace"] == PLATFORM
 
 
 def test_no_overlay_gives_a_right_beyond_the_namespace_of_tasks(

@@ -283,7 +283,9 @@ def test_without_a_right_it_says_what_is_not_shown(
 
 def trigger(field: Field, script: str) -> JobTrigger:
     """Give what waits for a task that is on its way: an administrator started it."""
-    return field.start(field.command(script)).trigger(time.time() + 120)
+    made = field.start(field.command(script)).trigger(time.time() + 120)
+    assert made is not None
+    return made
 
 
 async def fire(waiting: JobTrigger) -> None:
@@ -304,10 +306,11 @@ WAITING: tuple[Right, ...] = (
     ("", "pods", "delete"),
 )
 SHOWING: Right = ("", "pods/log", "get")
+EXPLAINING: Right = ("", "events", "list")
 
 
 def test_the_triggerer_has_each_right_for_a_reason(place: Place) -> None:
-    assert sorted(rights(place.roles["waiter"])) == sorted({*WAITING, SHOWING})
+    assert sorted(rights(place.roles["waiter"])) == sorted({*WAITING, SHOWING, EXPLAINING})
 
 
 @pytest.mark.parametrize("right", WAITING, ids="-".join)
@@ -335,6 +338,25 @@ def test_without_a_right_the_triggerer_says_what_is_not_shown(
     with caplog.at_level(logging.INFO, "ml_launch"):
         asyncio.run(asyncio.wait_for(fire(waiting), 120))
     assert any(refused(SHOWING) in record.getMessage() for record in caplog.records)
+
+
+def test_without_a_right_the_triggerer_says_that_it_cannot_explain(
+    place: Place, field: Field, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"requests.cpu": "1m"}}}
+    place.core.create_namespaced_resource_quota(place.namespace, quota)
+    try:
+        # Longer than it takes to look at Jobs twice.
+        waiting = field.start(field.command("pass")).trigger(time.time() + 22)
+        assert waiting is not None
+        place.grant("waiter", less=EXPLAINING)
+        place.act_as("airflow-triggerer", monkeypatch)
+        with caplog.at_level(logging.INFO, "ml_launch"):
+            asyncio.run(asyncio.wait_for(fire(waiting), 60))
+    finally:
+        place.core.delete_namespaced_resource_quota("none", place.namespace)
+    (told,) = [r.getMessage() for r in caplog.records if refused(EXPLAINING) in r.getMessage()]
+    assert "why Jobs of" in told
 
 
 def test_with_all_its_rights_the_triggerer_waits_and_kills(

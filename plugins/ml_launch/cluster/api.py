@@ -14,6 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
+from ml_launch.cluster import admission
 from ml_launch.cluster.refusal import FORBIDDEN, NOT_FOUND, RefusedError, said
 from ml_launch.cluster.state import CONTAINER
 from ml_tasks.errors import BackendError, ConfigError
@@ -139,6 +140,20 @@ class Cluster:
             f"{e.get('reason', '')}: {e.get('message', '')}"
             for e in told
         ]
+
+    def refusals(self, job: str) -> list[Manifest]:
+        """Give the events by which pods were refused to a Job; none where they may not be read."""
+        which = f"{admission.SELECTOR},involvedObject.name={job}"
+        try:
+            found = self._patiently(
+                lambda: self._read(
+                    self._core.list_namespaced_event, self.namespace, field_selector=which
+                )
+            )
+        except RefusedError:
+            return []
+        items: list[Manifest] = found["items"]
+        return items
 
     def changes(self, selector: str) -> Iterator[list[Pod]]:
         """Give the pods with these labels, again with each change, and every few seconds."""

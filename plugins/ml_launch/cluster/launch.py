@@ -7,10 +7,10 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ml_launch.cluster import job, state, waiting
+from ml_launch.cluster import admission, job, state, waiting
 from ml_launch.cluster.api import Cluster
 from ml_launch.cluster.logs import Logs
-from ml_launch.cluster.usage import Use
+from ml_launch.cluster.usage import Kubelets, Use
 from ml_launch.outcome import Outcome, Tail, result_at
 from ml_tasks.errors import BackendError
 from ml_tasks.io import objects
@@ -29,7 +29,13 @@ log = logging.getLogger(__name__)
 RESTARTS = 20
 """How often one try is begun again because the cluster took its pods away."""
 POLL_SECONDS = 1.0
+LOOK_SECONDS = 5.0
+"""How often it is asked why there are no pods; at first they are only not there yet."""
 SETTLE_SECONDS = job.GRACE_SECONDS + state.GONE_SECONDS + 10
+SETTLED_SECONDS = 4.0
+"""How long a wait lasts at least: until Airflow's scheduler has heard that the worker is free. It
+takes that word for the end of the task where it comes after the task was begun again, and fails it.
+"""
 EVENTS = 20
 
 
@@ -59,8 +65,11 @@ class JobLaunch:
             environment.pending_minutes * 60,
         )
         self._tail, self._stopped, self._abandoned = Tail(), "", ""
-        self._use = Use(cluster, resources.memory_gb)
-        self._job = self._found() or self._start()
+        self._use, self._kubelets = Use(resources.memory_gb), Kubelets(cluster)
+        self._refusal: admission.Refusal | None = None
+        self._next_look = time.monotonic() + LOOK_SECONDS / 2
+        found = self._found()
+        self._job, self._taken_up = found or self._start(), found is not None
 
     @property
     def name(self) -> str:
@@ -111,8 +120,14 @@ class JobLaunch:
             final=how.final,
         )
 
-    def trigger(self, until: float) -> JobTrigger:
-        """Give what waits for it in Airflow's triggerer."""
+    def recall(self, seen: Mapping[str, Any]) -> None:
+        """Take up what its trigger has seen of its pods."""
+        self._use.recall(seen)
+
+    def trigger(self, until: float) -> JobTrigger | None:
+        """Give what waits for it in Airflow's triggerer; none where it has ended by now."""
+        if self._taken_up and self._how(self._cluster.pods(job.pods_with(self.name))):
+            return None
         from ml_launch.cluster.trigger import JobTrigger
 
         return JobTrigger(
@@ -123,6 +138,7 @@ class JobLaunch:
             resources=self._resources.model_dump(mode="json"),
             pending_seconds=self._wanted.pending_seconds,
             until=until,
+            settled=time.time() + SETTLED_SECONDS,
         )
 
     def stop(self, why: str = "the task was stopped from outside") -> None:
@@ -174,6 +190,7 @@ class JobLaunch:
         self._cluster.delete_job(self.name)
         # What the lost try wrote of its end is not the word on the task.
         objects.delete(self.result)
+        self._taken_up = False
         self._job = self._start(_restart(self._job) + 1)
 
     def _settle(self, selector: str) -> None:
@@ -206,10 +223,11 @@ class JobLaunch:
                 raise BackendError(self._abandoned)
             logs.follow(pods)
             self._use.look(pods)
+            self._use.take(self._kubelets.measured(pods))
             how = self._how(pods)
             if how is not None:
                 return how
-            said = waiting.pods(pods) if pods else self._waits()
+            said = self._waits(pods)
             if said and said != shown:
                 on_line(said)
             shown = said or shown
@@ -220,7 +238,17 @@ class JobLaunch:
         for pod in pods:
             if state.is_lost(pod, now):
                 self._cluster.forget_pod(state.name(pod))
-        return state.verdict(pods, self._wanted, now, self._seen)
+        how = state.verdict(pods, self._wanted, now, self._seen)
+        return how or admission.verdict(self._refused(pods, now), self._wanted, now)
+
+    def _refused(self, pods: list[Pod], now: datetime) -> admission.Refusal | None:
+        """Tell why there are fewer pods than there should be."""
+        if len(pods) >= self._wanted.pods:
+            self._refusal = None
+        elif time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + LOOK_SECONDS
+            self._refusal = admission.refusal(self._cluster.refusals(self.name), now)
+        return self._refusal
 
     def _seen(self) -> Manifest | None:
         """Look at the Job anew; `None` where it is gone."""
@@ -228,8 +256,12 @@ class JobLaunch:
         self._job = found or self._job
         return found
 
-    def _waits(self) -> str:
-        """Say what the Job waits for that has no pods."""
+    def _waits(self, pods: list[Pod]) -> str:
+        """Say what the Job waits for."""
+        if self._refusal is not None:
+            return admission.line(self._refusal)
+        if pods:
+            return waiting.pods(pods)
         said = waiting.queue(self._job)
         why = waiting.reason(self._cluster, self._job) if said else ""
         return f"{said}: {why}" if why else said

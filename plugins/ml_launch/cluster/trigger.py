@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from ml_launch.cluster import state, waiting
+from ml_launch.cluster import admission, state, waiting
+from ml_launch.cluster.usage import Use
 from ml_tasks.config import TaskResources
 from ml_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from ml_launch.cluster.admission import Refusal
     from ml_launch.cluster.hub import Hub
-    from ml_launch.cluster.state import Ended, Pod
+    from ml_launch.cluster.state import Ended, Job, Pod
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 5.0
@@ -39,6 +42,7 @@ class JobTrigger(BaseTrigger):
         resources: dict[str, Any],
         pending_seconds: float,
         until: float,
+        settled: float = 0.0,
     ) -> None:
         """Describe the wait.
 
@@ -50,6 +54,7 @@ class JobTrigger(BaseTrigger):
             resources: What each is given, as in the pipeline's YAML.
             pending_seconds: How long a pod may wait for a node.
             until: When the task's time is over, seconds since the epoch.
+            settled: Before when it does not fire, seconds since the epoch.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self._told = {
@@ -60,32 +65,36 @@ class JobTrigger(BaseTrigger):
             "resources": resources,
             "pending_seconds": pending_seconds,
             "until": until,
+            "settled": settled,
         }
-        self._namespace, self._job, self._until = namespace, job, until
+        self._namespace, self._job = namespace, job
+        self._until, self._settled = until, settled
         self._wanted = state.Wanted(
             task, pods, TaskResources.model_validate(resources), pending_seconds
         )
         self._logs: dict[str, asyncio.Task[None]] = {}
+        self._use, self._samples = Use(self._wanted.resources.memory_gb), 0
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give what makes the trigger again."""
         return "ml_launch.cluster.trigger.JobTrigger", self._told
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait; the event says whether the time was over, all else is read from the cluster."""
+        """Wait; the event says whether the time was over, and what was seen of the pods."""
         from ml_launch.cluster.hub import Hub  # which a worker that only makes a trigger spares
 
         async with Hub.of(self._namespace) as hub:
             mark, shown = hub.mark(), ""
             async for pods in hub.changes(self._job, LOOK_SECONDS):
                 self._follow(hub, pods)
+                self._look(hub, pods)
                 now = datetime.now(UTC)
                 job = hub.job(self._job, mark)
                 # Its turn in a queue is nobody's time.
                 late = now.timestamp() > self._until + (state.queued(job, now) if job else 0)
                 if late or await self._how(hub, pods, mark) is not None:
                     break
-                said = waiting.queue(job) if job and not pods else waiting.pods(pods)
+                said = self._waits(hub, job, pods)
                 if said and said != shown:
                     log.info("%s", said)
                     shown = said
@@ -93,7 +102,9 @@ class JobTrigger(BaseTrigger):
                 await asyncio.wait(self._logs.values(), timeout=DRAIN_SECONDS)
             for one in self._logs.values():
                 one.cancel()
-        yield TriggerEvent({"late": late})  # type: ignore[no-untyped-call]
+        await asyncio.sleep(self._settled - time.time())
+        event = {"late": late, "seen": self._use.told()}
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """End the Job: the task was cleared or marked by a person."""
@@ -107,7 +118,26 @@ class JobTrigger(BaseTrigger):
         for pod in pods:
             if state.is_lost(pod, now):
                 await hub.forget_pod(state.name(pod))
-        return state.verdict(pods, self._wanted, now, lambda: hub.job(self._job, mark))
+        how = state.verdict(pods, self._wanted, now, lambda: hub.job(self._job, mark))
+        return how or admission.verdict(self._refusal(hub, pods), self._wanted, now)
+
+    def _refusal(self, hub: Hub, pods: list[Pod]) -> Refusal | None:
+        if len(pods) >= self._wanted.pods:
+            return None
+        return admission.refusal(hub.refusals(self._job), datetime.now(UTC))
+
+    def _waits(self, hub: Hub, job: Job | None, pods: list[Pod]) -> str:
+        refusal = self._refusal(hub, pods)
+        if refusal is not None:
+            return admission.line(refusal)
+        return waiting.queue(job) if job and not pods else waiting.pods(pods)
+
+    def _look(self, hub: Hub, pods: list[Pod]) -> None:
+        self._use.look(pods)
+        if hub.samples != self._samples:
+            self._samples = hub.samples
+            uids = [pod["metadata"]["uid"] for pod in pods]
+            self._use.take(hub.measured[uid] for uid in uids if uid in hub.measured)
 
     def _follow(self, hub: Hub, pods: list[Pod]) -> None:
         for pod in pods:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from ml_launch.cluster import usage
 from ml_launch.cluster.hub import Hub
 from ml_launch.cluster.trigger import JobTrigger
+
+from ml_tasks.config import TaskResources
+from ml_tasks.io import runs
+from tests.plugins.cluster.test_usage import HOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,15 +31,22 @@ WAIT = "import time; print('begun', flush=True); time.sleep(600)"
 
 def again(started: JobLaunch, seconds: float = 120) -> JobTrigger:
     """Make the trigger as the triggerer does: from what was written down."""
-    path, told = started.trigger(time.time() + seconds).serialize()
+    trigger = started.trigger(time.time() + seconds)
+    assert trigger is not None
+    path, told = trigger.serialize()
     assert path == "ml_launch.cluster.trigger.JobTrigger"
     return JobTrigger(**told)
 
 
-async def fired(trigger: JobTrigger) -> dict[str, Any]:
+async def event_of(trigger: JobTrigger) -> dict[str, Any]:
     async for event in trigger.run():
         return dict(event.payload)
     raise AssertionError
+
+
+async def fired(trigger: JobTrigger) -> dict[str, Any]:
+    """Give what a trigger says, but for what it saw of pods."""
+    return {name: said for name, said in (await event_of(trigger)).items() if name != "seen"}
 
 
 def test_it_fires_at_the_end_and_hands_the_log_on(
@@ -85,3 +98,52 @@ def test_who_clears_the_task_ends_the_job(field: Field, until: Until) -> None:
     until(lambda: field.pods(started))
     asyncio.run(again(started).on_kill())
     until(lambda: not field.pods(started))
+
+
+def test_it_fires_no_sooner_than_the_worker_is_known_to_be_free(field: Field) -> None:
+    trigger = again(field.start(field.command("pass")))
+    settled = trigger.serialize()[1]["settled"]
+    assert settled > time.time()
+    asyncio.run(fired(trigger))
+    assert time.time() >= settled
+
+
+def test_what_has_ended_is_waited_for_by_nobody(field: Field, until: Until) -> None:
+    made = field.command("pass")
+    started = field.start(made)
+    until(lambda: [pod for pod in field.pods(started) if pod.status.phase == "Succeeded"])
+    taken_up = field.start(made)
+    assert taken_up.name == started.name
+    assert taken_up.trigger(time.time() + 60) is None
+    outcome = taken_up.once(print)
+    assert outcome is not None
+    assert outcome.succeeded
+
+
+def test_what_it_saw_of_pods_comes_to_who_goes_on(
+    field: Field, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    monkeypatch.setattr(usage, "EVERY_SECONDS", 1.0)
+    made = field.command(HOLD, run="deferred")
+    started = field.start(made, TaskResources(cpus=0.05, memory_gb=0.25))
+    trigger = again(started)
+
+    async def wait() -> dict[str, Any]:
+        waiting = asyncio.create_task(event_of(trigger))
+        while not any(sample.memory_mb > 96 for sample in trigger._use.curve):
+            assert not waiting.done()
+            await asyncio.sleep(0.2)
+        await asyncio.to_thread(started.stop)
+        return await waiting
+
+    said = json.loads(json.dumps(asyncio.run(wait())))
+    started.recall(said["seen"])
+    outcome = started.once(print)
+    assert outcome is not None
+    assert max(sample.memory_mb for sample in outcome.curve) > 96
+    (made_of_it,) = runs.tries(field.environment, "p", "deferred")
+    assert made_of_it.usage is not None
+    (use,) = made_of_it.usage.pods.values()
+    assert 96 < use.peak_memory_mb < 256
+    assert use.cpu_seconds > 0
+    assert use.seconds > 0

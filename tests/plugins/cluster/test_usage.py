@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from kubernetes import client
 from ml_launch.cluster import usage
 from ml_launch.cluster.api import Cluster
-from ml_launch.cluster.usage import Use
+from ml_launch.cluster.usage import Kubelets, Use
+from ml_launch.outcome import Sample
 
 from ml_tasks.config import TaskResources
 from ml_tasks.io import runs
@@ -82,7 +83,7 @@ def test_who_may_not_read_it_is_told_once(
     ours = client.ApiClient()
     ours.set_default_header("Impersonate-User", "nobody")
     cluster._core = client.CoreV1Api(ours)
-    use = Use(cluster, 1)
+    kubelets = Kubelets(cluster)
     pod = {
         "metadata": {"name": "x", "uid": "1"},
         "spec": {"nodeName": field.core.list_node().items[0].metadata.name},
@@ -92,8 +93,17 @@ def test_who_may_not_read_it_is_told_once(
         },
     }
     with caplog.at_level(logging.INFO, "ml_launch"):
-        use.look([pod])
-        use.look([pod])
+        assert [*kubelets.measured([pod]), *kubelets.measured([pod])] == []
     (told,) = [r.message for r in caplog.records if "not sampled" in r.message]
     assert "nodes/proxy" in told
-    assert use.curve == []
+
+
+def test_a_long_curve_is_told_in_few_points_with_its_peak() -> None:
+    use = Use(1)
+    use.curve = [Sample(second, 100 + (second == 777), 50) for second in range(1000)]
+    told = use.told()["curve"]
+    assert len(told) <= usage.POINTS
+    assert [777, 101, 50] in told
+    other = Use(1)
+    other.recall(use.told())
+    assert max(sample.memory_mb for sample in other.curve) == 101
