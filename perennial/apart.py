@@ -59,6 +59,18 @@ def places(
             later.close()
 
 
+def where(place: Environment) -> str:
+    """Say what a place that is kept consists of."""
+    if place.profile == "embedded":
+        return str(place.home)
+    folder, number = place.objects_root.rpartition("/")[0], place.redis.rpartition("/")[2]
+    schemas = place.secret.replace("-", "_")
+    return (
+        f"schemas {schemas}_* in the databases of control, catalog and Feast, {folder}/, database "
+        f"{number} of Redis, Secret {place.secret} in {place.namespace}"
+    )
+
+
 def _on_this_machine(given: Environment, home: Path, later: ExitStack) -> Environment:
     """Give a home of its own; what addresses the servers have is not told to its tasks."""
     later.callback(_remove_home, home)

@@ -42,6 +42,9 @@ def command(
     stamp = f"{datetime.now(UTC):%Y%m%dt%H%M%S}"
     names = [f"{p} {n}" if places[0] == places[1] else p for n, p in enumerate(places, 1)]
     with apart.places(environment, places, stamp, keep=keep) as made:
+        if keep:
+            for name, place in zip(names, made, strict=True):
+                console.say(f"{name} is kept: {apart.where(place)}")
         left, right = (
             run_side(name, place, pipeline, window) for name, place in zip(names, made, strict=True)
         )

@@ -142,6 +142,23 @@ def test_what_is_done_apart_is_seen_nowhere_and_gone_after(
     assert not (given.home / "parity").exists()
 
 
+def test_what_is_kept_is_said(given: Environment, core: CoreV1Api, namespace: str) -> None:
+    given = given.model_copy(update={"namespace": namespace})
+    with apart.places(given, ("local", "kubernetes"), "5", keep=True) as (one, other):
+        pass
+    assert apart.where(one) == str(given.home / "parity" / "5" / "1")
+    said = apart.where(other)
+    bucket = given.objects.rpartition("/")[0]
+    assert said.startswith("schemas parity_5_2_* in the databases of")
+    assert said.endswith(
+        f"{bucket}/parity_5_2/, database 1 of Redis, Secret parity-5-2 in {namespace}"
+    )
+    assert secrets(core, namespace) == ["parity-5-2"]
+    core.delete_namespaced_secret("parity-5-2", namespace)
+    with Redis.from_url(other.redis) as client:
+        client.flushdb()
+
+
 def test_what_cannot_be_made_leaves_nothing(given: Environment, core: CoreV1Api) -> None:
     assert core
     before = held(given)
