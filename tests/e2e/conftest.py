@@ -35,7 +35,7 @@ def write_product(
     product["split"] = {"validation_days": 3, "test_days": 4, "gap_days": 1}
     product["schedule"]["cron"] = cron
     # Two pods of a training and the cluster's own share two small nodes.
-    product["resources"] = {"default": {"cpus": 0.5, "memory_gb": 3}}
+    product["resources"] = {"default": {"cpus": 0.5, "memory_gb": 3, "disk_gb": 1}}
     product["training"] |= {"epochs": epochs, "patience": epochs, "processes": processes}
     product["evaluation"] |= {
         "baselines": ["majority"],

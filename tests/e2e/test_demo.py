@@ -7,16 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from ml_launch.command import slug
 
 from ml_tasks.config import ROOT, Environment
 from ml_tasks.io.content import content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.registry import Registry
+from ml_tasks.io.schema import triggers
 from perennial.__main__ import main
 from perennial.airflow_api import Airflow
 
@@ -134,7 +137,7 @@ def test_the_same_wish_twice_trains_once(in_world: Services) -> None:
     airflow, control = Airflow(in_world), Control(in_world.environment.control)
     conf = {"cause": "demo", "window_start": "2013-01-01", "window_end": "2013-01-22"}
     before = len(airflow.runs(f"{NAME}__training"))
-    assert asked(airflow, **conf) == {"ask": "skipped"}
+    assert asked(airflow, **conf) == {"ask": "skipped", "sweep": "skipped"}
     assert len(control.triggers(NAME)) == 1
     time.sleep(3)
     assert len(airflow.runs(f"{NAME}__training")) == before
@@ -145,7 +148,7 @@ def test_a_challenger_that_is_no_better_leaves_the_champion(in_world: Services) 
     airflow, control = Airflow(in_world), Control(in_world.environment.control)
     head = control.champion(NAME)
     conf = {"cause": "form", "window_start": "2013-01-01", "why": "to see"}
-    assert asked(airflow, **conf) == {"ask": "success"}
+    assert asked(airflow, **conf) == {"ask": "success", "sweep": "skipped"}
     trigger = wait_for(lambda: next((t for t in control.triggers(NAME) if t.cause == "form"), None))
     wait_for(lambda: control.trigger(trigger.id).state == "done", 120)
     ended = control.trigger(trigger.id)
@@ -162,10 +165,36 @@ def test_a_challenger_that_is_no_better_leaves_the_champion(in_world: Services) 
     assert tasks["record"] == "success"
 
 
+def test_what_was_lost_is_swept_up_and_a_replay_starts_at_once(
+    in_world: Services, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever wrote the first one died before the event; nobody asks again."""
+    assert demo() == 0
+    airflow, control = Airflow(in_world), Control(in_world.environment.control)
+    first = control.triggers(NAME)[0]
+    lost, _ = control.ask(NAME, "metrics", WINDOW, who="a monitor", evidence={})
+    long_ago = (datetime.now(UTC) - timedelta(minutes=11)).isoformat()
+    with control.transaction() as tx:
+        tx.execute(triggers.update().where(triggers.c.id == lost.id).values(created=long_ago))
+    wait_for(lambda: control.trigger(lost.id).state != "asked")
+    capsys.readouterr()
+    assert main(["triggers", "replay", first.id, "--why", "to see it again"]) == 0
+    assert f"{NAME}__intake starts its training: run manual__" in capsys.readouterr().out
+    replayed = next(t for t in control.triggers(NAME) if t.evidence.get("replays") == first.id)
+    wait_for(lambda: control.trigger(lost.id).state == control.trigger(replayed.id).state == "done")
+    for trigger in (lost, replayed):
+        (run,) = airflow.runs(f"{NAME}__training", key=trigger.id)
+        assert slug(run["dag_run_id"]) == control.trigger(trigger.id).run
+    swept = next(r for r in airflow.runs(f"{NAME}__intake") if r["run_type"] == "asset_triggered")
+    states = {t["task_id"]: t["state"] for t in airflow.tasks(swept["dag_id"], swept["dag_run_id"])}
+    assert states == {"ask": "skipped", "sweep": "success"}
+
+
 def test_a_wish_that_makes_no_sense_is_refused(in_world: Services) -> None:
     assert demo() == 0
     airflow = Airflow(in_world)
-    assert asked(airflow, window_start="2013-03-01", window_end="2013-02-01") == {"ask": "failed"}
+    conf = {"window_start": "2013-03-01", "window_end": "2013-02-01"}
+    assert asked(airflow, **conf) == {"ask": "failed", "sweep": "skipped"}
     run = airflow.runs(f"{NAME}__intake")[0]["dag_run_id"]
     lines = airflow.log(f"{NAME}__intake", run, "ask", 1)
     assert any("the start must come before the end" in line for line in lines), lines
@@ -190,6 +219,34 @@ def test_status_logs_and_lineage_tell_of_it(
     assert "flights 5957 published, 0 in quarantine" in said
     assert main(["lineage", "9", "-p", NAME]) == 78
     assert "came version '9', wanted champion or one of ['1 (1.0.0)']" in capsys.readouterr().err
+
+
+def test_a_rollback_moves_head_and_alias_and_emits_the_event_once(
+    in_world: Services, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert demo() == 0
+    environment = in_world.environment
+    airflow, control = Airflow(in_world), Control(environment.control)
+    registry, head = Registry(environment, NAME), control.champion(NAME)
+    assert head is not None
+    first = registry.client.get_model_version(NAME, head.version)
+    second = registry.client.create_model_version(
+        NAME, first.source, first.run_id, tags=first.tags, model_id=first.source.rpartition("/")[2]
+    )
+    control.promote(
+        NAME, second.version, expected=head.version, run="other", verdict_uri=head.verdict_uri,
+        who="test", why="better",
+    )  # fmt: skip
+    registry.follow(control)
+    assert main(["rollback", "-p", NAME, "--why", "it was not"]) == 0
+    assert f"Airflow: champion({NAME}) emitted" in capsys.readouterr().out
+    entry = control.audit(NAME)[-1]
+    assert (registry.aliased(), entry.why) == (head.version, "it was not")
+    assert airflow.has_event(f"champion({NAME})", f"rollback-{entry.number}")
+    assert main(["rollback", "-p", NAME, "--why", "further"]) == 78
+    assert "nothing to roll back to" in capsys.readouterr().err
+    assert main(["audit", "verify", "-p", NAME]) == 0
+    registry.client.delete_model_version(NAME, second.version)
 
 
 def test_down_leaves_nothing(in_world: Services, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,10 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TIMES = {"token", "expires", "attempt", "created", "since", "at", "previous", "hash"}
 """Columns of control that say when and as which attempt."""
@@ -178,3 +181,12 @@ def referred(table: Any) -> set[str]:
     files |= set(inspected.all_manifests()["path"].to_pylist())
     files |= set(inspected.all_files()["file_path"].to_pylist())
     return files
+
+
+def differences(wanted: Any, came: Any, path: str = "") -> Iterator[str]:
+    """Name each place where two states differ."""
+    if isinstance(wanted, dict) and isinstance(came, dict):
+        for key in sorted(wanted.keys() | came.keys()):
+            yield from differences(wanted.get(key), came.get(key), f"{path}/{key}")
+    elif wanted != came:
+        yield f"{path}: wanted {wanted!r}, came {came!r}"

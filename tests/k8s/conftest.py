@@ -12,13 +12,17 @@ import pytest
 import yaml
 
 from ml_tasks.config import ROOT
-from tests.plugins.cluster.conftest import api
+from tests.plugins.cluster.conftest import (
+    api,
+    on_a_whole_cluster,
+    pytest_collection_modifyitems,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["api"]
+__all__ = ["api", "on_a_whole_cluster", "pytest_collection_modifyitems"]
 
 Manifest = dict[str, Any]
 OVERLAYS = ("local", "prod", "gpu")

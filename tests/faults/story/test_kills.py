@@ -10,23 +10,13 @@ from __future__ import annotations
 import random
 import time
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.faults.states import differences
 
 RANDOM_KILLS = 7
 """Random instants a step."""
 SIGKILLED = -9
-
-
-def differences(wanted: Any, came: Any, path: str = "") -> Iterator[str]:
-    """Name each place where two states differ."""
-    if isinstance(wanted, dict) and isinstance(came, dict):
-        for key in sorted(wanted.keys() | came.keys()):
-            yield from differences(wanted.get(key), came.get(key), f"{path}/{key}")
-    elif wanted != came:
-        yield f"{path}: wanted {wanted!r}, came {came!r}"
 
 
 def retried(story: Any, name: str) -> list[str]:

@@ -14,6 +14,7 @@ from ml_launch.command import Command
 from ml_tasks.config import Environment, TaskResources
 from ml_tasks.io import objects
 from ml_tasks.result import Result
+from tests import whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,6 +95,23 @@ def api() -> CoreV1Api:
         pytest.skip("no cluster: set KUBECONFIG to that of one which may be played with")
     config.load_kube_config()
     return client.CoreV1Api()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give those on a cluster the time that they may have to wait for it."""
+    for item in items:
+        if "api" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.fixture(autouse=True)
+def on_a_whole_cluster(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Wait while a test of another process has taken the cluster apart."""
+    if "api" not in request.fixturenames:
+        yield
+        return
+    with whole.shared():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,76 @@
+"""What a run in pods has left, in a form in which two runs can be compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ml_tasks.io import housekeeping, runs
+from ml_tasks.io.control import Control
+from tests.e2e.conftest import NAME
+from tests.faults import states
+
+if TYPE_CHECKING:
+    from ml_tasks.config import Environment
+
+
+def state(environment: Environment) -> dict[str, Any]:
+    """Give control, tables, results, MLflow, online features, and what is left of Jobs.
+
+    What broken attempts left is cleaned up before: tables are read as they are without it.
+    """
+    housekeeping.clean(environment, datetime.now(UTC) - timedelta(days=1), grace=timedelta(0))
+    found = {
+        "control": control(environment),
+        "lake": states.lake(environment),
+        "results": states.results(environment, NAME),
+        "mlflow": states.mlflow(environment, NAME),
+        "online": online(environment.redis_url),
+        "jobs": jobs(environment.namespace),
+    }
+    # As it comes back from a file.
+    read: dict[str, Any] = json.loads(json.dumps(found))
+    return read
+
+
+def control(environment: Environment) -> dict[str, Any]:
+    opened = Control(environment.control)
+    head = opened.champion(NAME)
+    return {
+        "windows": [(one.start, one.end, one.run) for one in opened.windows(NAME)],
+        "triggers": [(t.cause, t.window, t.run, t.outcome) for t in opened.triggers(NAME)],
+        "champion": head and (head.version, head.run),
+        "promotions": len(opened.audit(NAME)),
+    }
+
+
+def online(url: str) -> str:
+    """Give the hash of all that the online store holds."""
+    import redis
+
+    with redis.from_url(url) as client:
+        found = sorted(
+            (key, sorted(client.hgetall(key).items()) if client.type(key) == b"hash" else ())
+            for key in client.scan_iter()
+        )
+    return hashlib.sha256(repr(found).encode()).hexdigest()
+
+
+def jobs(namespace: str) -> list[str]:
+    """Name the Jobs that nobody has removed."""
+    from kubernetes.client import BatchV1Api
+
+    found = BatchV1Api().list_namespaced_job(namespace).items
+    return [job.metadata.name for job in found if not job.metadata.deletion_timestamp]
+
+
+def seconds(environment: Environment) -> dict[str, float]:
+    """Give how long each task's pod was there, by flow and task."""
+    return {
+        f"{flow}-{one.task}": max(pod.seconds for pod in one.usage.pods.values())
+        for flow in ("ingestion", "training")
+        for one in runs.tries(environment, NAME, flow)
+        if one.usage is not None
+    }

@@ -1,0 +1,238 @@
+"""Runs the loop in pods again and again while something breaks; the end must always be the same.
+
+`python -m tests.e2e.soak --runs 100 --seed 1` draws for each run what breaks, beneath which task
+and when, from the seed and the run's number: `--first 17 --runs 1` is the 17th again. A run begins
+with nothing, on servers and a bucket of its own, and takes three weeks from ingestion to a promoted
+champion, each task in a pod. One process launches the tasks and tries again what failed, as Airflow
+does and, where Airflow would give up, a person; it is killed itself at times. Each run's final
+state is held against that of one in which nothing broke. A line a run; 1 where a state differed.
+
+It wants what `tests/e2e/test_cluster.py` wants; what `PERENNIAL_TEST_NODE_DOWN` and the other
+commands of `tests/e2e/faults.py` are not given for is not drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_tasks.flow import FLOWS
+from perennial import console
+from perennial.given import environment as given
+from tests.e2e import conductor, ends
+from tests.e2e.faults import AWAY_SECONDS, Faults, GoneError, command
+from tests.e2e.place import Stores, cluster, missing, place
+from tests.faults.states import differences
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from multiprocessing.process import BaseProcess
+
+    from kubernetes.client import CoreV1Api
+
+TASKS = tuple((flow, step.task) for flow, steps in FLOWS.items() for step in steps)
+RUN_SECONDS, LOOK_SECONDS = 1800, 0.2
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What breaks in a run, beneath which task, and when: a share of the time that it takes."""
+
+    kind: str
+    flow: str
+    task: str
+    share: float
+
+    def __str__(self) -> str:
+        return f"{self.flow} {self.task} at {self.share:.0%}: {self.kind}"
+
+
+def drawn(seed: int, number: int) -> Fault:
+    """Draw the fault of a run."""
+    dice = random.Random(f"{seed} {number}")  # noqa: S311 - no secret
+    kinds = [kind for kind, of in KINDS.items() if all(map(command, of.wanted))]
+    return Fault(dice.choice(kinds), *dice.choice(TASKS), dice.random())
+
+
+@dataclass(slots=True)
+class Ended:
+    """A run that came to its end."""
+
+    state: dict[str, Any]
+    took: float
+    seconds: Mapping[str, float]
+    """How long each task's pod was there."""
+    tries: str
+    struck: bool
+
+
+@dataclass(slots=True)
+class Run:
+    """One run, and the fault in it."""
+
+    variables: Mapping[str, str]
+    faults: Faults
+    fault: Fault | None
+    conductor: BaseProcess = field(init=False)
+
+    @property
+    def log(self) -> Path:
+        return Path(self.variables["PERENNIAL_HOME"]).with_name("log")
+
+    def go(self, usual: Mapping[str, float]) -> bool:
+        """Run to the end; tell whether the fault came in time."""
+        self.conductor = conductor.start(self.variables, self.log)
+        try:
+            struck = self._watched(usual)
+        finally:
+            self.conductor.kill()
+            self.conductor.join()
+        return struck
+
+    def _watched(self, usual: Mapping[str, float]) -> bool:
+        struck, limit, fault = False, time.monotonic() + RUN_SECONDS, self.fault
+        while self.conductor.exitcode is None:
+            assert time.monotonic() < limit, f"no end after {RUN_SECONDS} s"
+            if fault is not None and (pods := self._running(fault)):
+                time.sleep(fault.share * usual[f"{fault.flow}-{fault.task}"])
+                struck, fault = self._strike(fault.kind, pods[-1]), None
+            time.sleep(LOOK_SECONDS)
+        assert self.conductor.exitcode == 0, f"ended with {self.conductor.exitcode}"
+        return struck
+
+    def _running(self, fault: Fault) -> list[Any]:
+        """Give the task's pods once they all run."""
+        found = [
+            pod
+            for pod in self.faults.pods(fault.task)
+            if pod.metadata.labels["perennial/run"] == fault.flow and pod.status.phase == "Running"
+        ]
+        return found if len(found) == (2 if fault.task == "train" else 1) else []
+
+    def _strike(self, kind: str, pod: Any) -> bool:
+        """Break it; tell whether the pod was still there."""
+        try:
+            KINDS[kind].strike(self, pod)
+        except GoneError:
+            return False
+        return True
+
+    def launch_anew(self) -> None:
+        """Kill what launches the tasks; another goes on."""
+        self.conductor.kill()
+        self.conductor.join()
+        self.conductor = conductor.start(self.variables, self.log)
+
+    def let_stand(self, pod: Any) -> None:
+        self.faults.stop(pod)
+        time.sleep(AWAY_SECONDS)
+        self.faults.resume(pod)
+
+    def stop_and_evict(self, pod: Any) -> None:
+        self.faults.stop(pod)
+        self.faults.evict(pod)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One way to break something, and the commands that it takes."""
+
+    strike: Callable[[Run, Any], None]
+    wanted: tuple[str, ...] = ()
+
+
+KINDS = {
+    "its processes are killed": Kind(lambda run, pod: run.faults.kill(pod)),
+    "its pod is deleted": Kind(lambda run, pod: run.faults.delete(pod)),
+    "its node is drained": Kind(lambda run, pod: run.faults.drain(pod)),
+    "out of memory": Kind(lambda run, pod: run.faults.use_memory(pod)),
+    "over its disk limit": Kind(lambda run, pod: run.faults.use_disk(pod)),
+    "it stands still for 20 s": Kind(Run.let_stand),
+    "it stands still and is evicted": Kind(Run.stop_and_evict),
+    "its launcher is killed": Kind(lambda run, _pod: run.launch_anew()),
+    "the API is away for 20 s": Kind(
+        lambda run, _pod: run.faults.take_api_away(), ("API_DOWN", "API_UP")
+    ),
+    "its node dies": Kind(lambda run, pod: run.faults.end_node(pod), ("NODE_DOWN", "NODE_UP")),
+    "its node falls silent, its pod runs on": Kind(
+        lambda run, pod: run.faults.end_node(pod, "NODE_SILENT"), ("NODE_SILENT", "NODE_UP")
+    ),
+}
+
+
+def once(core: CoreV1Api, fault: Fault | None, usual: Mapping[str, float]) -> Ended:
+    """Run in a place of its own; give what it left."""
+    with place(core, cron="0 0 1,22 * *", epochs=6) as variables:
+        os.environ.update(variables)  # noqa: TID251 - of our own process
+        services = Stores(given())
+        run = Run(variables, Faults(core, variables["PERENNIAL_NAMESPACE"]), fault)
+        try:
+            services.up(lambda _name, _seconds: None)
+            began = time.monotonic()
+            struck = run.go(usual)
+            took = time.monotonic() - began
+            run.faults.mend()
+            environment = services.present
+            tries = {f.stem: f.read_text() for f in sorted(services.home.glob("*.done"))}
+            return Ended(
+                ends.state(environment), took, ends.seconds(environment),
+                ", ".join(f"{task}: {n} tries" for task, n in tries.items() if n != "1"), struck,
+            )  # fmt: skip
+        except BaseException:
+            if run.log.exists():
+                kept = shutil.copy(run.log, tempfile.mkdtemp(prefix="soak-"))
+                console.plain(f"what its launcher said: {kept}")
+            raise
+        finally:
+            run.faults.mend()
+            services.down()
+
+
+def without_fault(core: CoreV1Api, kept: Path | None) -> Ended:
+    """Give what all runs are held against: as it was kept, else by a run."""
+    if kept is not None and kept.exists():
+        return Ended(**json.loads(kept.read_text()))
+    made = once(core, None, {})
+    console.plain(f"without a fault: {made.took:.0f} s")
+    if kept is not None:
+        kept.write_text(json.dumps(asdict(made)))
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run as often as asked for; 1 where a run did not end as it should."""
+    parser = argparse.ArgumentParser(prog="python -m tests.e2e.soak", description=__doc__)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=1, help="number of the first run")
+    parser.add_argument("--unbroken", type=Path, help="file of the run without a fault, kept")
+    asked = parser.parse_args(arguments)
+    if said := missing():
+        parser.error(said)
+    core = cluster()
+    unbroken = without_fault(core, asked.unbroken)
+    wrong = 0
+    for number in range(asked.first, asked.first + asked.runs):
+        fault = drawn(asked.seed, number)
+        ended = once(core, fault, unbroken.seconds)
+        found = list(differences(unbroken.state, ended.state))
+        wrong += bool(found)
+        word = "; ".join(found[:SHOWN]) or "the same end"
+        early = "" if ended.struck else " (over before it was struck)"
+        tries = f", {ended.tries}" if ended.tries else ""
+        console.plain(f"{number}: {fault}{early}: {ended.took:.0f} s{tries}: {word}")
+    console.plain(f"{asked.runs - wrong} of {asked.runs} runs ended as the one without a fault")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

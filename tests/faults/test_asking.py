@@ -1,0 +1,43 @@
+"""Many ask for a training and claim it at once, and are killed between their writes.
+
+60 races; with `PERENNIAL_FAULTS=all` 1,000.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+
+def test_a_wish_is_one_trigger_with_one_training_and_none_is_lost(
+    database_url: str, full: bool
+) -> None:
+    races, script = 1_000 if full else 60, Path(__file__).with_name("askers.py")
+    done = subprocess.run(
+        [sys.executable, str(script), database_url, str(races), "7"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=3_000,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    ended = json.loads(done.stdout)
+    killed: Counter[str] = Counter()
+    for race, told in enumerate(ended):
+        killed.update(told["killed"])
+        if told["asked"] == 0:  # each asker died before its trigger was written
+            assert (told["wins"], told["events"]) == ([], 0), race
+            continue
+        assert (told["asked"], told["state"]) == (1, ["claimed"]), (race, told)
+        assert told["wins"] == told["run"], (race, told)
+    assert len(ended) == races
+    assert set(killed) == {
+        f"{who} {when} commit" for who in ("asker", "claimer") for when in ("before", "after")
+    }
+    rescued = sum(told["swept"] > 0 for told in ended)
+    doubled = sum(told["events"] > 1 for told in ended)
+    assert rescued > 0, "some wishes had no event but the sweep's"
+    assert doubled > races / 2
