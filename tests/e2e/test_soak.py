@@ -1,0 +1,44 @@
+"""What the soak draws; with `PERENNIAL_FAULTS=all` some of its runs, on a cluster."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.e2e import soak
+from tests.e2e.faults import COMMANDS
+from tests.e2e.place import missing
+
+RUNS = 5
+
+
+@pytest.fixture
+def every_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in COMMANDS:
+        monkeypatch.setenv(f"PERENNIAL_TEST_{name}", "true")
+
+
+def test_a_seed_and_a_number_draw_the_same_fault_again(every_command: None) -> None:
+    faults = [soak.drawn(1, number) for number in range(1, 201)]
+    assert faults == [soak.drawn(1, number) for number in range(1, 201)]
+    assert faults != [soak.drawn(2, number) for number in range(1, 201)]
+    assert {fault.kind for fault in faults} == set(soak.KINDS)
+    assert {(fault.flow, fault.task) for fault in faults} == set(soak.TASKS)
+
+
+def test_what_cannot_be_ended_from_here_is_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in COMMANDS:
+        monkeypatch.delenv(f"PERENNIAL_TEST_{name}", raising=False)
+    drawn = {soak.drawn(1, number).kind for number in range(200)}
+    assert drawn == {kind for kind, of in soak.KINDS.items() if not of.wanted}
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(36_000)
+def test_random_faults_change_nothing_in_the_end() -> None:
+    if os.environ.get("PERENNIAL_FAULTS") != "all":  # noqa: TID251 - a switch of the tests
+        pytest.skip("minutes a run: PERENNIAL_FAULTS=all")
+    if said := missing():
+        pytest.skip(said)
+    assert soak.main(["--runs", str(RUNS)]) == 0
