@@ -1,0 +1,73 @@
+"""One budget of false pages, and how signals and models share it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ml_tasks.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EVEN = 0.3
+"""Part of a budget that is shared evenly: no signal goes without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """At most so many false pages in so many days, on average."""
+
+    false_pages: float = 1.0
+    days: float = 91.0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no budget."""
+        for name in ("false_pages", "days"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ConfigError(
+                    f"budget {name}: came {value}, wanted a number above 0, such as 1 page in "
+                    "91 days"
+                )
+
+    def threshold(self, weight: float, looks_a_day: float = 1.0) -> float:
+        """Give the level at which a signal with that part of the budget alarms."""
+        return self.days * looks_a_day / (self.false_pages * weight)
+
+    def shared(self, weights: Mapping[str, float]) -> dict[str, Budget]:
+        """Give each model its part; they add up to the whole, however models hang together."""
+        return {
+            name: Budget(self.false_pages * part, self.days)
+            for name, part in parts(weights).items()
+        }
+
+
+def parts(weights: Mapping[str, float]) -> dict[str, float]:
+    """Scale weights so that they sum to 1.
+
+    Raises:
+        ConfigError: A weight is not above 0, or there is none.
+    """
+    wrong = {name: w for name, w in weights.items() if not (math.isfinite(w) and w > 0)}
+    if wrong or not weights:
+        raise ConfigError(f"weights of a budget: came {wrong or 'none'}, wanted numbers above 0")
+    total = math.fsum(weights.values())
+    return {name: weight / total for name, weight in weights.items()}
+
+
+def by_cost(costs: Mapping[str, float], even: float = EVEN) -> dict[str, float]:
+    """Give weights that sum to 1: some to all evenly, the rest by what a signal's drift may cost.
+
+    Args:
+        costs: By signal, what the metric would lose at most; 0 or less counts as nothing.
+        even: The part that is shared evenly.
+    """
+    if not costs:
+        raise ConfigError("weights of a budget: came no signal, wanted one at least")
+    worth = {name: max(cost, 0.0) for name, cost in costs.items()}
+    total = math.fsum(worth.values())
+    if total == 0:
+        return dict.fromkeys(costs, 1 / len(costs))
+    return {name: even / len(worth) + (1 - even) * cost / total for name, cost in worth.items()}
