@@ -42,6 +42,16 @@ others = [int(p) for p in os.listdir("/proc") if p.isdigit() and group(p) == own
 others.remove(os.getpid())
 """
 """Names the processes of the task's container; those of others may share its process numbers."""
+NAP = """
+[os.kill(pid, signal.SIGSTOP) for pid in others]
+if os.fork() == 0:
+    import time
+    [os.close(number) for number in range(3)]
+    time.sleep({})
+    [os.kill(pid, signal.SIGCONT) for pid in others]
+    os._exit(0)
+"""
+"""Wakes them up again also where nobody reaches the container any more."""
 SEND = "[os.kill(pid, signal.{}) for pid in others]"
 # What no process has mapped counts for the container alone: the kernel then ends the task.
 MEMORY = f"import os\nf = os.memfd_create('fault')\nwhile True: os.write(f, bytes({PIECE}))"
@@ -79,9 +89,9 @@ class Faults:
         """Let the task's processes stand still."""
         self._inside(pod, OWN + SEND.format("SIGSTOP"))
 
-    def resume(self, pod: Any) -> None:
-        """Let them go on."""
-        self._inside(pod, OWN + SEND.format("SIGCONT"))
+    def stop_for(self, pod: Any, seconds: float) -> None:
+        """Let them stand still for a while."""
+        self._inside(pod, OWN + NAP.format(seconds))
 
     def use_memory(self, pod: Any) -> None:
         """Use memory up until the kernel ends the task."""

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 TASKS = tuple((flow, step.task) for flow, steps in FLOWS.items() for step in steps)
 RUN_SECONDS, LOOK_SECONDS = 1800, 0.2
+AWAKE_SECONDS = 150
+"""Longer than it takes until a silent node's pods are given up."""
 SHOWN = 5
 
 
@@ -83,6 +85,8 @@ class Run:
     faults: Faults
     fault: Fault | None
     conductor: BaseProcess = field(init=False)
+    settled: float = 0.0
+    """Until when something may still wake up."""
 
     @property
     def log(self) -> Path:
@@ -107,6 +111,7 @@ class Run:
                 struck, fault = self._strike(fault.kind, pods[-1]), None
             time.sleep(LOOK_SECONDS)
         assert self.conductor.exitcode == 0, f"ended with {self.conductor.exitcode}"
+        time.sleep(max(0.0, self.settled - time.monotonic()))
         return struck
 
     def _running(self, fault: Fault) -> list[Any]:
@@ -132,14 +137,15 @@ class Run:
         self.conductor.join()
         self.conductor = conductor.start(self.variables, self.log)
 
-    def let_stand(self, pod: Any) -> None:
-        self.faults.stop(pod)
-        time.sleep(AWAY_SECONDS)
-        self.faults.resume(pod)
-
     def stop_and_evict(self, pod: Any) -> None:
         self.faults.stop(pod)
         self.faults.evict(pod)
+
+    def stop_unseen(self, pod: Any) -> None:
+        """Let it wake up when another has taken its place."""
+        self.faults.stop_for(pod, AWAKE_SECONDS)
+        self.settled = time.monotonic() + AWAKE_SECONDS + AWAY_SECONDS
+        self.faults.end_node(pod, "NODE_SILENT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +162,7 @@ KINDS = {
     "its node is drained": Kind(lambda run, pod: run.faults.drain(pod)),
     "out of memory": Kind(lambda run, pod: run.faults.use_memory(pod)),
     "over its disk limit": Kind(lambda run, pod: run.faults.use_disk(pod)),
-    "it stands still for 20 s": Kind(Run.let_stand),
+    "it stands still for 20 s": Kind(lambda run, pod: run.faults.stop_for(pod, AWAY_SECONDS)),
     "it stands still and is evicted": Kind(Run.stop_and_evict),
     "its launcher is killed": Kind(lambda run, _pod: run.launch_anew()),
     "the API is away for 20 s": Kind(
@@ -165,6 +171,9 @@ KINDS = {
     "its node dies": Kind(lambda run, pod: run.faults.end_node(pod), ("NODE_DOWN", "NODE_UP")),
     "its node falls silent, its pod runs on": Kind(
         lambda run, pod: run.faults.end_node(pod, "NODE_SILENT"), ("NODE_SILENT", "NODE_UP")
+    ),
+    "its node falls silent, it stands still and goes on later": Kind(
+        Run.stop_unseen, ("NODE_SILENT", "NODE_UP")
     ),
 }
 
