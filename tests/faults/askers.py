@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,7 +100,7 @@ class Race:
     def asker(self, own: int, fate: str) -> Callable[[], None]:
         if fate in (BEFORE_COMMIT, AFTER_COMMIT):
             self.killed[f"asker {fate}"] += 1
-        return lambda: self.ask(own, fate)
+        return partial(self.ask, own, fate)
 
     def claimers(self) -> list[Callable[[], None]]:
         """Give a run for each event that has none yet; one that is killed is tried again."""
@@ -110,7 +111,7 @@ class Race:
             if fate != WELL:
                 self.killed[f"claimer {fate}"] += 1
             trigger, run = told[number], f"{self.name}.run{number}"
-            made.append(lambda t=trigger, r=run, f=fate: self.tried(t, r, f))
+            made.append(partial(self.tried, trigger, run, fate))
         self.delivered = len(told)
         return made
 

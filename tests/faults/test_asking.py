@@ -1,6 +1,6 @@
 """Many ask for a training and claim it at once, and are killed between their writes.
 
-60 races; with `PERENNIAL_FAULTS=all` 1,000.
+25 races; with `PERENNIAL_FAULTS=all` 1,000.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 def test_a_wish_is_one_trigger_with_one_training_and_none_is_lost(
     database_url: str, full: bool
 ) -> None:
-    races, script = 1_000 if full else 60, Path(__file__).with_name("askers.py")
+    races, script = 1_000 if full else 25, Path(__file__).with_name("askers.py")
     done = subprocess.run(
         [sys.executable, str(script), database_url, str(races), "7"],
         capture_output=True,
