@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ml_tasks.config import Environment
+    from ml_tasks.flow import Dag
     from ml_tasks.result import Result
     from perennial.airflow_api import Airflow
 
+DAGS: tuple[Dag, ...] = ("ingestion", "training")
+"""Which flows are looked at: those of the demo."""
 COLUMNS = ("task", "times", "Airflow saw", "own code", "pod adds", "before", "after")
 
 
@@ -57,7 +60,7 @@ def show(airflow: Airflow, environment: Environment, pipeline: str) -> None:
 def of_pipeline(airflow: Airflow, environment: Environment, pipeline: str) -> list[Spell]:
     """Give the tasks of a pipeline's newest runs that ended well."""
     found: list[Spell] = []
-    for flow in FLOWS:
+    for flow in DAGS:
         dag = f"{pipeline}__{flow}"
         for run in airflow.runs(dag):
             if run["state"] != "success":
@@ -100,7 +103,7 @@ def of_run(
 def rows(found: Sequence[Spell]) -> list[tuple[object, ...]]:
     """Give a row for each task, in the order of the flows."""
     made: list[tuple[object, ...]] = []
-    for task in dict.fromkeys(step.task for steps in FLOWS.values() for step in steps):
+    for task in dict.fromkeys(step.task for flow in DAGS for step in FLOWS[flow]):
         own = [one for one in found if one.task == task]
         if not own:
             continue
