@@ -74,7 +74,8 @@ def _differences(means: Matrix, centre: Matrix) -> Matrix:
         solved = inverse @ means
         linear = (means * solved).sum(axis=0)
         square = (solved * (centre @ solved)).sum(axis=0)
-        if (1 - square[1:] / linear[1:]).mean() < TOLERATED:
+        lost = np.divide(linear - square, linear, out=np.zeros_like(linear), where=linear > 0)
+        if lost[1:].mean() < TOLERATED:
             break
     found: Matrix = 2 * linear - square
     return found

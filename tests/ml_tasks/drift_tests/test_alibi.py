@@ -1,0 +1,75 @@
+"""The kept reference says what alibi-detect's own detectors say, which sort it again each time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ml_tasks import drift_tests
+from ml_tasks.drift_tests import columns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    import pyarrow as pa
+
+    Make = Callable[..., pa.Table]
+
+
+def theirs(kind: str, own: np.ndarray, other: np.ndarray, **words: Any) -> tuple[float, float]:
+    import alibi_detect.cd as detectors
+
+    detector = getattr(detectors, kind)(own[:, None], **words)
+    said = detector.predict(other[:, None], drift_type="feature")["data"]
+    return float(said["distance"][0]), float(said["p_val"][0])
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+@pytest.mark.parametrize(
+    ("name", "kind", "words"),
+    [
+        ("ks", "KSDrift", {}),
+        ("cvm", "CVMDrift", {}),
+        ("chi_square", "ChiSquareDrift", {}),
+        ("tabular", "TabularDrift", {"categories_per_feature": {0: None}}),
+    ],
+)
+def test_columns_apart(
+    name: str, kind: str, words: dict[str, Any], shift: float, made: Make
+) -> None:
+    reference, window = made(2000, 1), made(500, 2, shift)
+    ours = drift_tests.fit(name, reference, {}, "alibi-detect").test(window)
+    assert ours == drift_tests.fit(name, reference, {}, "scipy").test(window)
+    for drift in ours:
+        if drift.of == "missing":
+            continue
+        if drift.column == "carrier":
+            texts = [columns.texts(each, "carrier") for each in (reference, window)]
+            vocabulary = sorted(texts[0].drop_null().unique().to_pylist())
+            own, other = (columns.codes(each, vocabulary) for each in texts)
+            wanted = theirs(kind, own, other, **words)
+        else:
+            own, other = (columns.numbers(each, drift.column) for each in (reference, window))
+            wanted = theirs(kind, own, other, **(words and {"categories_per_feature": {}}))
+        assert (drift.statistic, drift.p_value) == pytest.approx(wanted, rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_discrepancies_of_both_engines_are_the_same_estimate(shift: float, made: Make) -> None:
+    reference, window = made(300, 1), made(200, 2, shift)
+    ours, alibis = (
+        drift_tests.fit("mmd", reference, {}, engine).test(window)[0].statistic
+        for engine in ("scipy", "alibi-detect")
+    )
+    assert ours == pytest.approx(alibis, rel=0.02, abs=1e-5)
+
+
+def test_classifiers_of_both_engines_are_the_same_but_for_folds(made: Make) -> None:
+    reference, window = made(300, 1), made(200, 2, 0.5)
+    ours, alibis = (
+        drift_tests.fit("classifier", reference, {}, engine).test(window)[0]
+        for engine in ("scipy", "alibi-detect")
+    )
+    assert ours == alibis
