@@ -1,0 +1,272 @@
+"""How odd each row is beside the reference: ECOD, with what made it so.
+
+Source: Li et al., ECOD: Unsupervised Outlier Detection Using Empirical Cumulative Distribution
+Functions, IEEE Transactions on Knowledge and Data Engineering 35 (2023), arXiv:2201.00382. A row's
+score is the sum over columns of -log of the share of rows that are at least as far out, itself
+included. As in its authors' own implementation (PyOD) the farther tail is taken column by column,
+so that columns add up to the score. Columns are looked at one by one: values that are odd only
+together are not seen.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from ml_tasks.monitoring.columns import Vocabulary, numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date
+    from pathlib import Path
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.float64]
+
+NAMED = 3
+"""How many columns are named as those that made a day's rows odd."""
+
+
+class Params(BaseModel):
+    """How it is fitted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quantile: float = Field(gt=0, lt=1, default=0.99)
+    """Share of the reference's rows that are no outliers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How odd rows are."""
+
+    columns: tuple[str, ...]
+    parts: Numbers
+    """What each column adds to each row's score `[n, columns]`."""
+    threshold: float
+
+    @property
+    def score(self) -> Numbers:
+        """Each row's score `[n]`."""
+        found: Numbers = self.parts.sum(axis=1)
+        return found
+
+    @property
+    def outliers(self) -> NDArray[np.bool_]:
+        """Which rows are beyond the threshold `[n]`."""
+        return self.score > self.threshold
+
+    def top(self, count: int = NAMED) -> NDArray[np.str_]:
+        """Give the columns that made each row odd, the most first `[n, count]`."""
+        order = np.argsort(-self.parts, axis=1, kind="stable")[:, :count]
+        return np.array(self.columns, dtype=np.str_)[order]
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The outliers of one day."""
+
+    day: date
+    rows: int
+    outliers: int
+    columns: tuple[str, ...]
+    """Which made them odd, the most first; none without outliers."""
+
+    @property
+    def share(self) -> float:
+        """Share of rows that are outliers."""
+        return self.outliers / self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Ecod:
+    """What is kept of a reference."""
+
+    rows: int
+    numeric: dict[str, Numbers]
+    """By column: its values, ascending; what is missing is not among them."""
+    categorical: dict[str, tuple[Vocabulary, NDArray[np.int64]]]
+    """By column: its texts, and in how many rows each code is."""
+    threshold: float
+
+    def score(self, rows: pa.Table) -> Scores:
+        """Score rows that hold the columns of the reference.
+
+        A missing value is as odd as it is rare in the reference, and the share of values that are
+        there counts towards those that are. A text is as odd as the rows are few whose text is as
+        rare as it or rarer; one that was never seen is as rare as what was seen once.
+        """
+        columns = tuple(self.numeric), tuple(self.categorical)
+        found = numbers(rows, columns[0])
+        parts = [
+            _number(values, found[:, place], self.rows)
+            for place, values in enumerate(self.numeric.values())
+        ]
+        parts += [
+            _text(counts, words.codes(rows, name), self.rows)
+            for name, (words, counts) in self.categorical.items()
+        ]
+        return Scores(columns[0] + columns[1], np.stack(parts, axis=1), self.threshold)
+
+    def save(self, folder: Path) -> None:
+        """Keep it in two files; equal references give equal bytes."""
+        folder.mkdir(parents=True, exist_ok=True)
+        counts = [found for _words, found in self.categorical.values()]
+        arrays: dict[str, NDArray[np.generic]] = {}
+        for kind, held in (("numeric", self.numeric.values()), ("categorical", counts)):
+            arrays |= {f"{kind}_{i}": values for i, values in enumerate(held)}
+        # The stubs hold a name of an array for the keyword that lets arrays be pickled.
+        np.savez(folder / "outliers.npz", **arrays)  # type: ignore[arg-type]
+        about = {
+            "rows": self.rows,
+            "numeric": list(self.numeric),
+            "categorical": {name: words.words for name, (words, _) in self.categorical.items()},
+            "threshold": self.threshold,
+        }
+        (folder / "outliers.json").write_text(f"{json.dumps(about, indent=2)}\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Ecod:
+        """Read what `save` wrote."""
+        about = json.loads((folder / "outliers.json").read_text())
+        with np.load(folder / "outliers.npz", allow_pickle=False) as arrays:
+            return cls(
+                about["rows"],
+                {name: arrays[f"numeric_{i}"] for i, name in enumerate(about["numeric"])},
+                {
+                    name: (Vocabulary(tuple(words)), arrays[f"categorical_{i}"])
+                    for i, (name, words) in enumerate(about["categorical"].items())
+                },
+                about["threshold"],
+            )
+
+
+def fit(
+    rows: pa.Table,
+    *,
+    numeric: tuple[str, ...],
+    categorical: tuple[str, ...] = (),
+    params: Params | None = None,
+) -> Ecod:
+    """Learn the columns of a reference, and from which score on a row is an outlier.
+
+    The reference's own scores are what each row would have beside all others, so that new rows
+    that are like them are outliers as often as they.
+
+    Args:
+        rows: The reference.
+        numeric: Which columns are numbers.
+        categorical: Which are texts; null is a text of its own.
+        params: How.
+    """
+    told = params or Params()
+    found = numbers(rows, numeric)
+    values = {name: _ascending(found[:, place]) for place, name in enumerate(numeric)}
+    words = {name: Vocabulary.of(rows, name) for name in categorical}
+    counts = {
+        name: np.bincount(one.codes(rows, name), minlength=one.null + 1)
+        for name, one in words.items()
+    }
+    # Beside all others a row counts once: less the one that scoring adds for itself.
+    n = rows.num_rows
+    parts = [_number(v, found[:, place], n, own=1) for place, v in enumerate(values.values())]
+    parts += [_text(counts[name], words[name].codes(rows, name), n, own=1) for name in words]
+    return Ecod(
+        n,
+        values,
+        {name: (words[name], counts[name]) for name in words},
+        float(np.quantile(np.sum(parts, axis=0), told.quantile, method="higher")),
+    )
+
+
+def own_days(
+    kept: Ecod, rows: pa.Table, days: NDArray[np.generic]
+) -> Iterator[tuple[object, Scores]]:
+    """Give the scores of each day of the reference, beside all its other days.
+
+    Args:
+        kept: What was fitted with these rows.
+        rows: The reference.
+        days: Day of each row `[n]`.
+    """
+    names, index = np.unique(days, return_inverse=True)
+    found = numbers(rows, tuple(kept.numeric))
+    # Sorted once: what is left of a sorted column without a day is sorted.
+    order = np.argsort(found, axis=0, kind="stable")
+    codes = {name: words.codes(rows, name) for name, (words, _) in kept.categorical.items()}
+    for place, day in enumerate(names.tolist()):
+        inside = index == place
+        numeric = {}
+        for column, name in enumerate(kept.numeric):
+            others = order[:, column][~inside[order[:, column]]]
+            values = found[others, column]
+            numeric[name] = values[~np.isnan(values)]
+        categorical = {
+            name: (words, counts - np.bincount(codes[name][inside], minlength=len(counts)))
+            for name, (words, counts) in kept.categorical.items()
+        }
+        rest = replace(
+            kept, rows=kept.rows - int(inside.sum()), numeric=numeric, categorical=categorical
+        )
+        yield day, rest.score(rows.filter(inside))
+
+
+def by_day(scores: Scores, days: NDArray[np.generic]) -> tuple[Day, ...]:
+    """Give the outliers of each day, in order.
+
+    Args:
+        scores: Of the rows.
+        days: Day of each row `[n]`.
+    """
+    names, index = np.unique(days, return_inverse=True)
+    odd = scores.outliers
+    found = []
+    for place, day in enumerate(names.tolist()):
+        rows = index == place
+        outliers = int((rows & odd).sum())
+        most = np.argsort(-scores.parts[rows & odd].sum(axis=0), kind="stable")[:NAMED]
+        named = tuple(scores.columns[column] for column in most) if outliers else ()
+        found.append(Day(day, int(rows.sum()), outliers, named))
+    return tuple(found)
+
+
+def _ascending(values: Numbers) -> Numbers:
+    return np.sort(values[~np.isnan(values)])
+
+
+def _number(values: Numbers, asked: Numbers, rows: int, *, own: int = 0) -> Numbers:
+    """Give -log of the share of rows at least as far out as each value, itself included.
+
+    Args:
+        values: The reference's, ascending.
+        asked: Of which it is asked; NaN is missing.
+        rows: How many rows the reference has.
+        own: 1 where what is asked of is itself among them.
+    """
+    missing = np.isnan(asked)
+    left = np.searchsorted(values, asked, "right")
+    right = len(values) - np.searchsorted(values, asked, "left")
+    as_far = np.where(missing, rows - len(values), np.minimum(left, right))
+    found: Numbers = -np.log((as_far + 1 - own) / (rows + 1 - own))
+    return found
+
+
+def _text(
+    counts: NDArray[np.int64], codes: NDArray[np.int64], rows: int, *, own: int = 0
+) -> Numbers:
+    """Give -log of the share of rows whose text is as rare as each text or rarer, as above.
+
+    With itself a text is in one row more: what was never seen is seen once, and as rare as that.
+    """
+    ascending = np.sort(counts)
+    up_to = np.concatenate([[0], np.cumsum(ascending)])
+    with_itself = counts[codes] + 1 - own
+    as_rare = up_to[np.searchsorted(ascending, with_itself, "right")]
+    found: Numbers = -np.log((as_rare + 1 - own) / (rows + 1 - own))
+    return found

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import math
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ml_tasks.monitoring import outliers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COLUMNS = {"numeric": ("a", "b"), "categorical": ("word",)}
+PYOD = (2.866869267328415, 11.140716200112923, 6.951061458086498)
+Row = dict[str, Any]
+
+
+def made(dice: np.random.Generator, n: int) -> pa.Table:
+    """Give a long tail, whole numbers with gaps, and texts of which some are rare or null."""
+    gaps = dice.uniform(size=n) < 0.1
+    word = dice.choice(["x", "y", "rare", "gone"], size=n, p=[0.6, 0.3, 0.02, 0.08])
+    return pa.table(
+        {
+            "a": dice.exponential(size=n),
+            "b": pa.array(dice.integers(0, 9, size=n), mask=gaps),
+            "word": pa.array(word, mask=word == "gone"),
+        }
+    )
+
+
+def by_hand(reference: list[Row], row: Row) -> float:
+    """Say what the definition says: -log of the share of rows at least as far out, with itself."""
+    everyone, total = [*reference, row], 0.0
+    for name in COLUMNS["numeric"]:
+        own = row[name]
+        if own is None:
+            share = sum(one[name] is None for one in everyone)
+        else:
+            there = [one[name] for one in everyone if one[name] is not None]
+            share = min(sum(v <= own for v in there), sum(v >= own for v in there))
+        total -= math.log(share / len(everyone))
+    words = [one["word"] for one in everyone]
+    rarer = sum(words.count(word) <= words.count(row["word"]) for word in words)
+    return total - math.log(rarer / len(everyone))
+
+
+def test_the_score_is_the_definition_s() -> None:
+    dice = np.random.default_rng(1)
+    reference, asked = made(dice, 300), made(dice, 60)
+    asked = pa.concat_tables(
+        [asked, pa.table({"a": [99.0, None], "b": [None, 99], "word": ["never seen", None]})],
+        promote_options="permissive",
+    )
+    found = outliers.fit(reference, **COLUMNS).score(asked)
+    rows = reference.to_pylist()
+    assert found.score == pytest.approx([by_hand(rows, row) for row in asked.to_pylist()])
+    assert found.columns == ("a", "b", "word")
+    assert found.score == pytest.approx(found.parts.sum(axis=1))
+
+
+def test_the_threshold_is_a_quantile_of_each_row_beside_all_others() -> None:
+    reference = made(np.random.default_rng(2), 150)
+    rows = reference.to_pylist()
+    own = sorted(by_hand(rows[:n] + rows[n + 1 :], row) for n, row in enumerate(rows))
+    for quantile in (0.9, 0.99):
+        kept = outliers.fit(reference, **COLUMNS, params=outliers.Params(quantile=quantile))
+        wanted = np.quantile(own, quantile, method="higher")
+        assert kept.threshold == pytest.approx(wanted)
+
+
+def test_rows_like_the_reference_s_are_outliers_as_often_as_told() -> None:
+    dice = np.random.default_rng(3)
+    shares = [
+        outliers.fit(made(dice, 2000), **COLUMNS).score(made(dice, 2000)).outliers.mean()
+        for _ in range(20)
+    ]
+    assert np.mean(shares) == pytest.approx(0.01, abs=0.002)
+
+
+def test_what_made_a_row_odd_comes_first() -> None:
+    dice = np.random.default_rng(4)
+    kept = outliers.fit(made(dice, 3000), **COLUMNS)
+    asked = pa.table(
+        {"a": [50.0, 0.5, 0.7], "b": [4, 400, 4], "word": ["x", "x", "a word of its own"]}
+    )
+    found = kept.score(asked)
+    assert found.top(1).tolist() == [["a"], ["b"], ["word"]]
+    assert found.top(2).shape == (3, 2)
+
+
+def test_a_text_that_was_never_seen_is_as_rare_as_what_was_seen_once() -> None:
+    """Where many texts are seen once, as flight numbers are, a new one is nothing odd."""
+    few = pa.table({"word": ["x"] * 97 + ["y", "z", "w"]})
+    many = pa.table({"word": [str(n) for n in range(60)] + ["x"] * 40})
+    asked = pa.table({"word": ["new", "x"]})
+    odd, common = (
+        outliers.fit(table, numeric=(), categorical=("word",)).score(asked).score
+        for table in (few, many)
+    )
+    assert odd[0] == pytest.approx(-math.log(4 / 101))
+    assert common[0] == pytest.approx(-math.log(61 / 101))
+    assert odd[1] == common[1] == 0.0
+
+
+def test_a_column_that_never_had_a_value_makes_the_first_one_odd() -> None:
+    empty = pa.table({"a": pa.array([None] * 99, pa.float64())})
+    kept = outliers.fit(empty, numeric=("a",))
+    asked = pa.table({"a": pa.array([None, 1.0, math.inf, math.nan])})
+    assert kept.score(asked).score == pytest.approx([0.0, math.log(100), 0.0, 0.0])
+
+
+def test_days_say_how_many_outliers_and_what_made_them_odd() -> None:
+    dice = np.random.default_rng(5)
+    kept = outliers.fit(made(dice, 5000), **COLUMNS)
+    week = pa.concat_tables([made(dice, 400), made(dice, 400)])
+    a = week["a"].to_numpy().copy()
+    a[400:500] += 60
+    week = week.set_column(0, "a", pa.array(a))
+    days = np.repeat(np.array(["2013-05-01", "2013-05-02"], "datetime64[D]"), 400)
+    before, piled = outliers.by_day(kept.score(week), days)
+    assert (before.day, piled.day) == (date(2013, 5, 1), date(2013, 5, 2))
+    assert (before.rows, piled.rows) == (400, 400)
+    assert before.share < 0.04
+    assert piled.outliers > 90
+    assert piled.columns[0] == "a"
+    quiet = outliers.by_day(kept.score(week.slice(0, 0)), days[:0])
+    assert quiet == ()
+
+
+def test_a_day_without_outliers_names_no_column() -> None:
+    reference = pa.table({"a": np.arange(100.0)})
+    kept = outliers.fit(reference, numeric=("a",))
+    (day,) = outliers.by_day(kept.score(pa.table({"a": [50.0]})), np.array([date(2013, 1, 1)]))
+    assert (day.outliers, day.columns) == (0, ())
+
+
+def test_what_is_kept_is_read_back_and_equal_references_give_equal_bytes(tmp_path: Path) -> None:
+    reference = made(np.random.default_rng(6), 500)
+    shuffled = reference.take(np.random.default_rng(7).permutation(500))
+    outliers.fit(reference, **COLUMNS).save(tmp_path / "one")
+    outliers.fit(shuffled, **COLUMNS).save(tmp_path / "two")
+    files = sorted(file.name for file in (tmp_path / "one").iterdir())
+    assert files == ["outliers.json", "outliers.npz"]
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    found = outliers.Ecod.load(tmp_path / "one").score(reference)
+    wanted = outliers.fit(reference, **COLUMNS).score(reference)
+    assert np.array_equal(found.parts, wanted.parts)
+    assert found.threshold == wanted.threshold
+
+
+def test_it_is_pyod_s_score() -> None:
+    """PyOD 3.6.7 on these very columns: of its fit, and of one new row at a time."""
+    dice = np.random.Generator(np.random.PCG64(5))
+    columns = {
+        "a": dice.normal(size=40),
+        "b": dice.exponential(size=40),
+        "c": dice.integers(0, 6, size=40).astype(float) ** 2,
+    }
+    kept = outliers.fit(pa.table(columns), numeric=tuple(columns))
+    asked = pa.table({"a": [0.0, 3.0, -1.0], "b": [0.5, 9.0, 0.01], "c": [4.0, 49.0, 0.0]})
+    assert kept.score(asked).score == pytest.approx(PYOD)
