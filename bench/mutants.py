@@ -32,7 +32,7 @@ WANTED = 0.8
 """Share of the changes that must be noticed."""
 FENCING = "tests/ml_tasks/io/test_fencing.py"
 CONTROL = (f"{FENCING}::TestLease", f"{FENCING}::TestTriggers", f"{FENCING}::TestChampions",
-           "tests/ml_tasks/io/test_control.py")  # fmt: skip
+           "tests/ml_tasks/io/test_control.py", "tests/ml_tasks/io/test_champions.py")  # fmt: skip
 GATES = ("tests/ml_tasks/gates/test_edges.py", "tests/ml_tasks/test_judge.py",
          "tests/ml_tasks/gates")  # fmt: skip
 TESTS: dict[str, tuple[str, ...]] = {
@@ -50,6 +50,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "ml_tasks/gates/paired.py": GATES,
     "ml_tasks/gates/worst_segment.py": GATES,
     "ml_tasks/promote.py": ("tests/ml_tasks/test_promote.py",),
+    "ml_tasks/io/audit.py": ("tests/ml_tasks/io/test_audit.py", *CONTROL),
     "ml_tasks/io/champions.py": CONTROL,
     "ml_tasks/io/leases.py": CONTROL,
     "ml_tasks/io/triggers.py": CONTROL,

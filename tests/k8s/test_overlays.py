@@ -181,7 +181,7 @@ def decoded(secret: Manifest) -> dict[str, str]:
     return {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
 
 
-def test_the_watchers_in_the_triggerer_reach_the_ledger(rendered: dict[str, list[Manifest]]) -> None:
+def test_watchers_in_the_triggerer_reach_the_ledger(rendered: dict[str, list[Manifest]]) -> None:
     name = "PERENNIAL_CONTROL_URL"
     one, other = (told(rendered["local"], f"airflow-{w}") for w in ("scheduler", "triggerer"))
     assert one[name] == other[name]
