@@ -7,10 +7,10 @@ the command line, a process of its own, the result read back. Their work is `cla
 that the run has claimed already: reading the product's YAML, two transactions, one result.
 Processor time is that of all services together, what they do while they wait included.
 
-Where two cores are shared with much else the bound is not kept. Of what a task of ours costs more,
-about half is its process: a fork of the warm launcher, whose pages are copied as they are touched,
-then reading the YAML and control. A quarter is Airflow's server, which is told two XComs more: the
-result's address and the link to MLflow. The rest is the operator, which follows log and memory.
+The child that becomes a task of ours waits for it, forked and rehearsed: what its making costs is
+in the processor time. What the seconds have more is the task itself, which reads the YAML and
+control and writes its result (about half), and Airflow's server, which is told one XCom more, the
+result's address.
 """
 
 from __future__ import annotations

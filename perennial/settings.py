@@ -69,6 +69,8 @@ def variables(home: Path, host: str, port: int, database: str) -> dict[str, str]
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
         "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+        # Who misses the end of its task looks again only then, and takes up a place meanwhile.
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "15",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "15",
         "USAGE_DATA_COLLECTION__ENABLED": "False",

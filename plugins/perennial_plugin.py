@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow.plugins_manager import AirflowPlugin
 from ml_launch import ahead
-from ml_launch.operators import DataDocs, RecordedRun
+from ml_launch.links import DataDocs, RecordedRun
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 
 from airflow.listeners import hookimpl
 
@@ -16,13 +17,13 @@ from ml_tasks.errors import PerennialError
 log = logging.getLogger(__name__)
 _ALWAYS = ("pyarrow.fs", "ml_tasks.io.objects", "ml_launch.variables")
 AHEAD = {
-    ("SchedulerJob", "local"): ("ml_launch.on_worker", *_ALWAYS),
-    ("SchedulerJob", "kubernetes"): (
+    ("scheduler", "local"): ("ml_launch.on_worker", *_ALWAYS),
+    ("scheduler", "kubernetes"): (
         "ml_launch.cluster.launch",
         "ml_launch.cluster.trigger",
         *_ALWAYS,
     ),
-    ("TriggererJob", "kubernetes"): ("ml_launch.cluster.trigger", "ml_launch.cluster.hub"),
+    ("triggerer", "kubernetes"): ("ml_launch.cluster.trigger", "ml_launch.cluster.hub"),
 }
 """Modules by what starts and by the launcher; all others of Airflow's parts launch nothing."""
 
@@ -30,13 +31,14 @@ AHEAD = {
 @hookimpl
 def on_starting(component: object) -> None:
     """Import what a part of Airflow will need."""
-    job = getattr(component, "job_type", None)
-    if job is None:
+    # A job is told of before it knows which one it is: `airflow scheduler` has said so.
+    part = sys.argv[1] if len(sys.argv) > 1 and hasattr(component, "job_type") else None
+    if part not in {name for name, _launcher in AHEAD}:
         return
     try:
         launcher = Environment().launcher
     except PerennialError as fault:
         log.warning("nothing is imported ahead: %s", fault)
         return
-    for name in AHEAD.get((job, launcher), ()):
+    for name in AHEAD.get((part, launcher), ()):
         importlib.import_module(name)

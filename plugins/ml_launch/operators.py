@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, BaseOperatorLink, conf
+from airflow.sdk import BaseOperator, conf
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
@@ -33,32 +33,6 @@ if TYPE_CHECKING:
     from ml_tasks.flow import Dag, Step
 
 RETRY_SECONDS = 10
-
-
-class RecordedRun(BaseOperatorLink):
-    """Leads from a task's tile to its run in MLflow."""
-
-    name = "MLflow run"
-
-    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:  # noqa: ARG002
-        """Give the address of the page that looks the run up when it is opened."""
-        pipeline, run = ti_key.dag_id.partition("__")[0], slug(ti_key.run_id)
-        return f"/perennial/mlflow?pipeline={pipeline}&run={run}&task={ti_key.task_id}"
-
-
-class DataDocs(BaseOperatorLink):
-    """Leads from the tile of `validate` to what it found in the window."""
-
-    name = "Data Docs"
-
-    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:  # noqa: ARG002
-        """Give the address of the page that shows the newest attempt's report."""
-        pipeline, run = ti_key.dag_id.partition("__")[0], slug(ti_key.run_id)
-        return f"/perennial/data-docs?pipeline={pipeline}&run={run}"
-
-
-LINKS: dict[str, tuple[BaseOperatorLink, ...]] = {"validate": (DataDocs(),)}
-"""What single tasks lead to besides their run in MLflow."""
 
 
 class LaunchOperator(BaseOperator):
@@ -97,7 +71,6 @@ class LaunchOperator(BaseOperator):
             execution_timeout=timedelta(minutes=step.timeout_minutes),
             **rest,
         )
-        self.operator_extra_links = (RecordedRun(), *LINKS.get(step.task, ()))
         self.pipeline_name, self.task_name = pipeline.name, step.task
         self.needs, self.cron = step.needs, pipeline.schedule.cron
         self.key, self.trigger, self.window_from = key, trigger, window_from

@@ -12,17 +12,23 @@ import functools
 import gc
 import importlib
 import importlib.util
-import json
 import logging
 import os
 import selectors
 import signal
 import socket
 import sys
+import sysconfig
 import threading
-import traceback
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ml_launch import large_pages, rehearsal
+from ml_launch.standby import Standby, received
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 AHEAD = (
     "polars", "pandas", "pyarrow.parquet", "pyarrow.csv", "duckdb", "ibis", "ibis.backends.duckdb",
@@ -37,25 +43,25 @@ AHEAD = (
     "sklearn.metrics",
 )  # fmt: skip
 OWN = ("ml_tasks", "feature_repo")
-HEAD_BYTES = 8
 ASK_SECONDS = 5
 """How long a client may take to say what it wants: meanwhile all others wait."""
 log = logging.getLogger("ml_launch.warm")
 
 
 class Server:
-    """Forks a child a connection; tells its process id, and its exit code when it has ended."""
+    """Has a child ready for whoever asks; tells its process id, and its exit code at the end."""
 
-    def __init__(self, address: Path, own: dict[str, int]) -> None:
+    def __init__(self, address: Path, child: Callable[[Iterable[socket.socket]], Standby]) -> None:
         """Listen on a Unix socket that only this user may use.
 
         Args:
             address: The socket.
-            own: When each file of ours had changed before it was imported.
+            child: Forks one, in which the given sockets are closed.
         """
-        self._own = own
+        self._child = child
         self._selector = selectors.DefaultSelector()
         self._links: dict[int, socket.socket] = {}
+        self._lines: dict[int, socket.socket] = {}
         address.parent.mkdir(parents=True, exist_ok=True)
         address.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX)
@@ -68,21 +74,20 @@ class Server:
         signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
         self._wakes = wakes
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-        self._selector.register(self._listener, selectors.EVENT_READ)
-        self._selector.register(self._wake, selectors.EVENT_READ)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(self._wake, selectors.EVENT_READ, self._woken)
+        self._standby: Standby | None = self._forked()
 
     def serve(self) -> None:
         """Answer until the process is ended."""
         while True:
             for key, _events in self._selector.select():
-                if key.fileobj is self._listener:
-                    self._accept()
-                elif key.fileobj is self._wake:
-                    with contextlib.suppress(BlockingIOError):
-                        self._wake.recv(4096)
-                else:
-                    self._vanished(key.data)
+                key.data()
             self._reap()
+
+    def _forked(self) -> Standby:
+        held = (self._listener, self._wake, self._wakes)
+        return self._child((*held, *self._links.values(), *self._lines.values()))
 
     def _accept(self) -> None:
         link, _address = self._listener.accept()
@@ -92,43 +97,36 @@ class Server:
             log.warning("a request was lost: %s", fault)
             link.close()
             return
-        pid = os.fork()
-        if pid == 0:
-            self._child(link, out, request)
+        child = self._given(request, out)
+        # Whoever held it open would keep the task's log from ending: the next child, for one.
         os.close(out)
-        self._links[pid] = link
-        self._selector.register(link, selectors.EVENT_READ, pid)
+        self._links[child.pid], self._lines[child.pid] = link, child.line
+        self._selector.register(link, selectors.EVENT_READ, partial(self._vanished, child.pid))
+        self._selector.register(child.line, selectors.EVENT_READ, partial(self._said, child))
         with contextlib.suppress(OSError):
-            link.sendall(f"{pid}\n".encode())
+            link.sendall(f"{child.pid}\n".encode())
+        self._standby = self._forked()
 
-    def _child(self, link: socket.socket, out: int, request: dict[str, object]) -> None:
-        code = 1
+    def _given(self, request: bytes, out: int) -> Standby:
+        """Let the one that waits be the task, or another one where it was killed meanwhile."""
+        child = self._standby or self._forked()
         try:
-            os.setsid()
-            signal.set_wakeup_fd(-1)
-            for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, signal.SIG_DFL)
-            for other in (link, self._listener, self._wake, self._wakes, *self._links.values()):
-                other.close()
-            os.dup2(out, 1)
-            os.dup2(out, 2)
-            os.close(out)
-            if _own_files() != self._own:
-                _forget_own()
-            code = _run(request)
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else 1
-        except BaseException:  # noqa: BLE001 - nothing of the server may run on in the child
-            traceback.print_exc()
-        finally:
-            with contextlib.suppress(OSError):
-                sys.stdout.flush()
-                sys.stderr.flush()
-            os._exit(code)
+            child.give(request, out)
+        except OSError:
+            child.line.close()
+            child = self._forked()
+            child.give(request, out)
+        return child
+
+    def _woken(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._wake.recv(4096)
 
     def _vanished(self, pid: int) -> None:
         """End a child whose client is gone: nobody waits for its result."""
-        link = self._links[pid]
+        link = self._links.get(pid)
+        if link is None:
+            return
         with contextlib.suppress(OSError):
             if link.recv(1):
                 return
@@ -136,17 +134,30 @@ class Server:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
 
+    def _said(self, child: Standby) -> None:
+        code = child.told()
+        self._selector.unregister(child.line)
+        self._lines.pop(child.pid).close()
+        if code is not None:
+            self._tell(child.pid, code)
+
     def _reap(self) -> None:
-        while self._links:
-            with contextlib.suppress(ChildProcessError):
+        while True:
+            try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
-                if pid:
-                    self._tell(pid, os.waitstatus_to_exitcode(status))
-                    continue
-            return
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if self._standby is not None and self._standby.pid == pid:
+                self._standby.line.close()
+                self._standby = None
+            self._tell(pid, os.waitstatus_to_exitcode(status))
 
     def _tell(self, pid: int, code: int) -> None:
-        link = self._links.pop(pid)
+        link = self._links.pop(pid, None)
+        if link is None:
+            return
         with contextlib.suppress(KeyError):
             self._selector.unregister(link)
         with contextlib.suppress(OSError):
@@ -154,7 +165,7 @@ class Server:
         link.close()
 
 
-def _asked(link: socket.socket) -> tuple[dict[str, object], int]:
+def _asked(link: socket.socket) -> tuple[bytes, int]:
     """Read what a client asks for, and the file descriptor that its log goes to.
 
     Raises:
@@ -162,32 +173,16 @@ def _asked(link: socket.socket) -> tuple[dict[str, object], int]:
         ValueError: What came is no request.
     """
     link.settimeout(ASK_SECONDS)
-    head, fds, _flags, _from = socket.recv_fds(link, HEAD_BYTES, 1)
-    try:
-        data = _exactly(link, int.from_bytes(head, "big"))
-        request: dict[str, object] = json.loads(data)
-        (out,) = fds
-    except (OSError, ValueError):
-        for fd in fds:
-            os.close(fd)
-        raise
+    request, out = received(link)
     link.settimeout(None)
     return request, out
 
 
-def _exactly(link: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        piece = link.recv(65_536)
-        if not piece:
-            raise ConnectionError("the client vanished before it had asked")
-        data += piece
-    return data
-
-
 def _own_files() -> dict[str, int]:
-    """Give when each file of ours changed last, in nanoseconds."""
-    found = {}
+    """Give when each file of ours, and what is installed, changed last, in nanoseconds."""
+    # What is installed is part of what a task says of itself.
+    installed = sysconfig.get_path("purelib")
+    found = {installed: os.stat(installed).st_mtime_ns}  # noqa: PTH116
     for name in OWN:
         spec = importlib.util.find_spec(name)
         for folder in (spec and spec.submodule_search_locations) or ():
@@ -216,20 +211,34 @@ def _forget_own() -> None:
         del sys.modules[name]
 
 
+def _rehearse(*, control: bool) -> None:
+    """Do what a task does first; a fault in that is for the task to show."""
+    try:
+        rehearsal.rehearse(control=control)
+    except Exception:
+        log.exception("no task is rehearsed")
+
+
 @functools.cache
 def _threads() -> Any:
     """Give what sets the threads of loaded libraries; to look for those takes a while."""
     return importlib.import_module("threadpoolctl").ThreadpoolController()
 
 
-def _run(request: dict[str, object]) -> int:
-    """Become the task: its environment, its folder, its arguments."""
-    environ, arguments = request["environ"], request["arguments"]
-    assert isinstance(environ, dict)  # noqa: S101 - made by our own client
-    assert isinstance(arguments, list)  # noqa: S101
+def _run(own: dict[str, int], request: dict[str, Any]) -> int:
+    """Become the task: its environment, its folder, its arguments.
+
+    Args:
+        own: When each file of ours had changed before it was imported.
+        request: What the client asks for.
+    """
+    if _own_files() != own:
+        _forget_own()
+    environ: dict[str, str] = request["environ"]
+    arguments: list[str] = request["arguments"]
     os.environ.clear()
     os.environ.update(environ)
-    os.chdir(str(request["cwd"]))
+    os.chdir(request["cwd"])
     sys.argv = ["ml_tasks", *arguments]
     # The libraries that are imported already have read the number of threads from our environment.
     with _threads().limit(limits=int(environ.get("OMP_NUM_THREADS", "1"))):
@@ -240,16 +249,20 @@ def _run(request: dict[str, object]) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Import ahead, then serve."""
     (address,) = sys.argv[1:] if argv is None else argv
-    logging.basicConfig(level=logging.WARNING)
-    log.setLevel(logging.INFO)
     for name in AHEAD:
         importlib.import_module(name)
     own = _import_own()
     _threads()
+    _rehearse(control=True)
+    # A rehearsal says what it has to say to nobody.
+    logging.basicConfig(level=logging.WARNING, force=True)
+    log.setLevel(logging.INFO)
     # What was imported is never garbage: a child that looked through it would copy every page.
     gc.collect()
     gc.freeze()
-    server = Server(Path(address), own)
+    large_pages.collapse()
+    ready, run = partial(_rehearse, control=False), partial(_run, own)
+    server = Server(Path(address), partial(Standby, ready=ready, run=run))
     log.info("ready at %s with %s thread", address, threading.active_count())
     server.serve()
     return 0

@@ -5,28 +5,40 @@ from __future__ import annotations
 import subprocess
 import sys
 from textwrap import dedent
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ml_tasks.config import ROOT
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 SAY = """
     import sys
-    from types import SimpleNamespace
+
+    sys.argv = ["airflow", {part!r}]
+    from airflow.jobs.job import Job
+    from airflow.listeners.listener import get_listener_manager
 
     from ml_launch import ahead
 
-    ahead.on_starting(SimpleNamespace(job_type={job!r}))
+    get_listener_manager().add_listener(ahead)
+    Job()
     heavy = {{"kubernetes", "kubernetes_asyncio", "ml_launch.on_worker"}}
     print("imported:", *sorted(heavy & set(sys.modules)))
 """
 
 
-def imported(job: str, **variables: str) -> str:
+def imported(part: str, home: Path, **variables: str) -> str:
     """Give what a process of a service has imported after its start."""
     done = subprocess.run(
-        [sys.executable, "-c", dedent(SAY.format(job=job))],
-        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}", **variables},
+        [sys.executable, "-c", dedent(SAY.format(part=part))],
+        env={
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}",
+            "AIRFLOW_HOME": str(home),
+            **variables,
+        },
         check=True,
         capture_output=True,
         text=True,
@@ -35,24 +47,24 @@ def imported(job: str, **variables: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("job", "variables", "wanted"),
+    ("part", "variables", "wanted"),
     [
-        ("SchedulerJob", {"PERENNIAL_LAUNCHER": "local"}, "ml_launch.on_worker"),
+        ("scheduler", {"PERENNIAL_LAUNCHER": "local"}, "ml_launch.on_worker"),
         (
-            "SchedulerJob",
+            "scheduler",
             {"PERENNIAL_LAUNCHER": "kubernetes", "PERENNIAL_PROFILE": "servers"},
             "kubernetes",
         ),
         (
-            "TriggererJob",
+            "triggerer",
             {"PERENNIAL_LAUNCHER": "kubernetes", "PERENNIAL_PROFILE": "servers"},
             "kubernetes_asyncio",
         ),
-        ("SchedulerJob", {"PERENNIAL_LAUNCHER": "kubernetes"}, ""),
-        ("TriggererJob", {"PERENNIAL_LAUNCHER": "local"}, ""),
+        ("scheduler", {"PERENNIAL_LAUNCHER": "kubernetes"}, ""),
+        ("triggerer", {"PERENNIAL_LAUNCHER": "local"}, ""),
     ],
 )
 def test_each_part_imports_what_it_will_need(
-    job: str, variables: dict[str, str], wanted: str
+    tmp_path: Path, part: str, variables: dict[str, str], wanted: str
 ) -> None:
-    assert imported(job, **variables) == wanted
+    assert imported(part, tmp_path, **variables) == wanted

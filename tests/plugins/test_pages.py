@@ -141,24 +141,35 @@ def test_a_store_that_does_not_answer_is_named(
     assert "ftp://nowhere" in answer.text
 
 
-def test_only_validate_leads_to_data_docs(browser: TestClient, environment: Environment) -> None:
+def test_only_validate_leads_to_data_docs(
+    browser: TestClient, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow import plugins_manager
     from airflow.models.taskinstancekey import TaskInstanceKey
     from airflow.sdk import DAG
     from airflow.serialization.serialized_objects import DagSerialization
-    from ml_launch.operators import DataDocs, LaunchOperator
+    from ml_launch.operators import LaunchOperator
 
+    import plugins.perennial_plugin as registered
+
+    links = registered.PerennialPlugin.operator_extra_links
+    monkeypatch.setattr(plugins_manager, "get_operator_extra_links", lambda: links)
     pipeline = config.load("flight_delays", ROOT / "ml_tasks" / "pipelines")
     with DAG("p__ingestion", schedule=None) as dag:
-        tasks = {
-            task: LaunchOperator(pipeline=pipeline, step=step(task))
-            for task in ("ingest", "validate")
-        }
+        for task in ("ingest", "validate"):
+            LaunchOperator(pipeline=pipeline, step=step(task))
     seen = DagSerialization.from_dict(DagSerialization.to_dict(dag)).task_dict
-    assert set(seen["ingest"].operator_extra_link_dict) == {"MLflow run"}
-    assert set(seen["validate"].operator_extra_link_dict) == {"MLflow run", "Data Docs"}
-    key = TaskInstanceKey("p__ingestion", "validate", "manual__2013-01-01T00:00:00+00:00")
-    link = DataDocs().get_link(tasks["validate"], ti_key=key)
+    shown = {}
+    for name, task in seen.items():
+        key = TaskInstanceKey("p__ingestion", name, "manual__2013-01-01T00:00:00+00:00")
+        found = {link.name: link.get_link(task, ti_key=key) for link in task.operator_extra_links}
+        shown[name] = {label: link for label, link in found.items() if link}
+    # A task that had links of its own would push each of them when it ends.
+    assert all(not task.operator_extra_links for task in dag.tasks)
+    assert set(shown["ingest"]) == {"MLflow run"}
+    assert set(shown["validate"]) == {"MLflow run", "Data Docs"}
     written(environment, "manual__2013-01-01T00-00-00-00-00", "2013-01-01/2013-01-08")
+    link = shown["validate"]["Data Docs"]
     assert browser.get(link.removeprefix("/perennial")).status_code == 200
 
 

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 import time
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
-from ml_launch import warm_client
+from ml_launch import large_pages, warm_client
 
 from ml_tasks.config import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 BARE = (
@@ -22,22 +25,33 @@ BARE = (
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Path]:
-    """A copy of our modules, served by a warm launcher that knows no others' libraries."""
+def checkout(tmp_path: Path) -> Path:
+    """A copy of our modules."""
     folder = tmp_path / "checkout"
     for name in ("ml_tasks", "feature_repo"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    server = subprocess.Popen([sys.executable, "-c", BARE, str(tmp_path / "s")], cwd=folder)
+    return folder
+
+
+@pytest.fixture
+def server(checkout: Path) -> Iterator[psutil.Popen]:
+    """A warm launcher of them that knows no others' libraries."""
+    address = checkout.parent / "s"
+    server = psutil.Popen([sys.executable, "-c", BARE, str(address)], cwd=checkout)
     try:
-        limit = time.monotonic() + 120
-        while not (tmp_path / "s").exists():
-            assert server.poll() is None
-            assert time.monotonic() < limit
-            time.sleep(0.05)
-        yield folder
+        until(lambda: address.exists() or server.poll() is not None)
+        yield server
     finally:
-        server.kill()
-        server.wait()
+        if server.is_running():
+            server.kill()
+            server.wait()
+
+
+def until(true: Callable[[], object]) -> None:
+    limit = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
 
 
 def asked(checkout: Path) -> tuple[int, str]:
@@ -50,6 +64,7 @@ def asked(checkout: Path) -> tuple[int, str]:
     return process.wait(), said
 
 
+@pytest.mark.usefixtures("server")
 def test_a_change_of_ours_is_seen_by_the_next_task(checkout: Path) -> None:
     code, said = asked(checkout)
     assert "pipeline 'trains': no file" in said
@@ -63,3 +78,54 @@ def test_a_change_of_ours_is_seen_by_the_next_task(checkout: Path) -> None:
     assert "SyntaxError" in said
     file.write_text(text)
     assert "pipeline 'trains': no file" in asked(checkout)[1]
+
+
+def test_whoever_waits_for_a_task_and_is_killed_is_replaced(
+    checkout: Path, server: psutil.Popen
+) -> None:
+    for wait_for_its_end in (True, False):
+        (waiting,) = server.children()
+        waiting.kill()
+        if wait_for_its_end:
+            until(lambda: waiting not in server.children())  # noqa: B023 - called within the turn
+        code, said = asked(checkout)
+        # Killed just as it was asked it was the task, and its end is the task's.
+        assert code == 78 or (code == -9 and not wait_for_its_end)
+        assert ("pipeline 'trains': no file" in said) is (code == 78)
+        until(lambda: len(server.children()) == 1)
+        assert server.children() != [waiting]
+
+
+def test_whoever_waits_for_a_task_ends_with_its_launcher(server: psutil.Popen) -> None:
+    (waiting,) = server.children()
+    server.kill()
+    server.wait()
+    until(lambda: not waiting.is_running() or waiting.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_rehearsal_leaves_nothing_and_says_nothing(tmp_path: Path) -> None:
+    home, scratch = tmp_path / "home", tmp_path / "scratch"
+    scratch.mkdir()
+    program = (
+        "import os; from ml_launch.rehearsal import rehearse; before = dict(os.environ); "
+        "rehearse(control=True); rehearse(control=False); print(before == dict(os.environ))"
+    )
+    told = {
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}",
+        "PERENNIAL_HOME": str(home),
+        "PERENNIAL_CONTROL_URL": "postgresql+psycopg://nobody@127.0.0.1:1/nothing",
+        "TMPDIR": str(scratch),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=told, check=True, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
+    assert not home.exists()
+    assert not list(scratch.iterdir())
+
+
+def test_large_pages_hold_what_the_small_ones_held() -> None:
+    held = bytearray(os.urandom(2**23))
+    before = sha256(held).digest()
+    assert large_pages.collapse() >= 0
+    assert sha256(held).digest() == before
