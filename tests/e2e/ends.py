@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_tasks.io import housekeeping, runs
 from ml_tasks.io.control import Control
+from perennial import apart, layout
 from tests.e2e.conftest import NAME
 from tests.faults import states
 
@@ -64,6 +65,28 @@ def jobs(namespace: str) -> list[str]:
 
     found = BatchV1Api().list_namespaced_job(namespace).items
     return [job.metadata.name for job in found if not job.metadata.deletion_timestamp]
+
+
+def places(environment: Environment) -> dict[str, list[str]]:
+    """Name what is there beside the state itself: where else runs may have kept theirs."""
+    import redis
+    import sqlalchemy as sa
+    from kubernetes.client import CoreV1Api
+
+    found: dict[str, list[str]] = {}
+    for field in apart.DATABASES:
+        engine = sa.create_engine(getattr(environment, field), poolclass=sa.pool.NullPool)
+        with engine.connect() as connection:
+            found[field] = sorted(sa.inspect(connection).get_schema_names())
+    bucket = environment.objects_root.split("/")[2]
+    listed = layout.s3(environment).list_objects_v2(Bucket=bucket, Delimiter="/")
+    found["bucket"] = [one["Prefix"] for one in listed.get("CommonPrefixes", ())]
+    with redis.from_url(environment.redis) as client:
+        found["redis"] = sorted(client.info("keyspace"))
+    secrets = CoreV1Api().list_namespaced_secret(environment.namespace).items
+    found["secrets"] = sorted(one.metadata.name for one in secrets)
+    found["home"] = sorted(one.name for one in environment.home.iterdir())
+    return found
 
 
 def seconds(environment: Environment) -> dict[str, float]:

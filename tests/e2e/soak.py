@@ -1,11 +1,12 @@
 """Runs the loop in pods again and again while something breaks; the end must always be the same.
 
 `python -m tests.e2e.soak --runs 100 --seed 1` draws for each run what breaks, beneath which task
-and when, from the seed and the run's number: `--first 17 --runs 1` is the 17th again. A run begins
-with nothing, on servers and a bucket of its own, and takes three weeks from ingestion to a promoted
-champion, each task in a pod. One process launches the tasks and tries again what failed, as Airflow
-does and, where Airflow would give up, a person; it is killed itself at times. Each run's final
-state is held against that of one in which nothing broke. A line a run; 1 where a state differed.
+and when, from the seed and the run's number: `--first 17 --runs 1` is the 17th again, and with
+`--faults 3` each run has three, beneath as many tasks. A run begins with nothing, on servers and a
+bucket of its own, and takes three weeks from ingestion to a promoted champion, each task in a pod.
+One process launches the tasks and tries again what failed, as Airflow does and, where Airflow would
+give up, a person; it is killed itself at times. Each run's final state is held against that of one
+in which nothing broke. A line a run; 1 where a state differed.
 
 It wants what `tests/e2e/test_cluster.py` wants; what `PERENNIAL_TEST_NODE_DOWN` and the other
 commands of `tests/e2e/faults.py` are not given for is not drawn.
@@ -58,11 +59,17 @@ class Fault:
         return f"{self.flow} {self.task} at {self.share:.0%}: {self.kind}"
 
 
-def drawn(seed: int, number: int) -> Fault:
-    """Draw the fault of a run."""
+def drawn(seed: int, number: int, count: int = 1) -> list[Fault]:
+    """Draw the faults of a run, each beneath another task; of two nodes one may go."""
     dice = random.Random(f"{seed} {number}")  # noqa: S311 - no secret
     kinds = [kind for kind, of in KINDS.items() if all(map(command, of.wanted))]
-    return Fault(dice.choice(kinds), *dice.choice(TASKS), dice.random())
+    found: list[Fault] = []
+    for flow, task in dice.sample(TASKS, count):
+        kind = dice.choice(kinds)
+        if KINDS[kind].takes_node:
+            kinds = [one for one in kinds if not KINDS[one].takes_node]
+        found.append(Fault(kind, flow, task, dice.random()))
+    return sorted(found, key=lambda one: TASKS.index((one.flow, one.task)))
 
 
 @dataclass(slots=True)
@@ -74,16 +81,17 @@ class Ended:
     seconds: Mapping[str, float]
     """How long each task's pod was there."""
     tries: str
-    struck: bool
+    early: list[str]
+    """Tasks that were over before they were struck."""
 
 
 @dataclass(slots=True)
 class Run:
-    """One run, and the fault in it."""
+    """One run, and the faults in it."""
 
     variables: Mapping[str, str]
     faults: Faults
-    fault: Fault | None
+    drawn: Sequence[Fault]
     conductor: BaseProcess = field(init=False)
     settled: float = 0.0
     """Until when something may still wake up."""
@@ -92,27 +100,33 @@ class Run:
     def log(self) -> Path:
         return Path(self.variables["PERENNIAL_HOME"]).with_name("log")
 
-    def go(self, usual: Mapping[str, float]) -> bool:
-        """Run to the end; tell whether the fault came in time."""
+    def go(self, usual: Mapping[str, float]) -> list[str]:
+        """Run to the end; name the tasks that were over before they were struck."""
         self.conductor = conductor.start(self.variables, self.log)
         try:
-            struck = self._watched(usual)
+            early = self._watched(usual)
         finally:
             self.conductor.kill()
             self.conductor.join()
-        return struck
+        return early
 
-    def _watched(self, usual: Mapping[str, float]) -> bool:
-        struck, limit, fault = False, time.monotonic() + RUN_SECONDS, self.fault
+    def _watched(self, usual: Mapping[str, float]) -> list[str]:
+        waiting, early = list(self.drawn), []
+        limit = time.monotonic() + RUN_SECONDS
         while self.conductor.exitcode is None:
             assert time.monotonic() < limit, f"no end after {RUN_SECONDS} s"
-            if fault is not None and (pods := self._running(fault)):
+            for fault in waiting:
+                if not (pods := self._running(fault)):
+                    continue
+                waiting.remove(fault)
                 time.sleep(fault.share * usual[f"{fault.flow}-{fault.task}"])
-                struck, fault = self._strike(fault.kind, pods[-1]), None
+                if not self._strike(fault.kind, pods[-1]):
+                    early.append(fault.task)
+                break
             time.sleep(LOOK_SECONDS)
         assert self.conductor.exitcode == 0, f"ended with {self.conductor.exitcode}"
         time.sleep(max(0.0, self.settled - time.monotonic()))
-        return struck
+        return early + [fault.task for fault in waiting]
 
     def _running(self, fault: Fault) -> list[Any]:
         """Give the task's pods once they all run."""
@@ -154,12 +168,13 @@ class Kind:
 
     strike: Callable[[Run, Any], None]
     wanted: tuple[str, ...] = ()
+    takes_node: bool = False
 
 
 KINDS = {
     "its processes are killed": Kind(lambda run, pod: run.faults.kill(pod)),
     "its pod is deleted": Kind(lambda run, pod: run.faults.delete(pod)),
-    "its node is drained": Kind(lambda run, pod: run.faults.drain(pod)),
+    "its node is drained": Kind(lambda run, pod: run.faults.drain(pod), takes_node=True),
     "out of memory": Kind(lambda run, pod: run.faults.use_memory(pod)),
     "over its disk limit": Kind(lambda run, pod: run.faults.use_disk(pod)),
     "it stands still for 20 s": Kind(lambda run, pod: run.faults.stop_for(pod, AWAY_SECONDS)),
@@ -168,33 +183,35 @@ KINDS = {
     "the API is away for 20 s": Kind(
         lambda run, _pod: run.faults.take_api_away(), ("API_DOWN", "API_UP")
     ),
-    "its node dies": Kind(lambda run, pod: run.faults.end_node(pod), ("NODE_DOWN", "NODE_UP")),
+    "its node dies": Kind(
+        lambda run, pod: run.faults.end_node(pod), ("NODE_DOWN", "NODE_UP"), True
+    ),
     "its node falls silent, its pod runs on": Kind(
-        lambda run, pod: run.faults.end_node(pod, "NODE_SILENT"), ("NODE_SILENT", "NODE_UP")
+        lambda run, pod: run.faults.end_node(pod, "NODE_SILENT"), ("NODE_SILENT", "NODE_UP"), True
     ),
     "its node falls silent, it stands still and goes on later": Kind(
-        Run.stop_unseen, ("NODE_SILENT", "NODE_UP")
+        Run.stop_unseen, ("NODE_SILENT", "NODE_UP"), True
     ),
 }
 
 
-def once(core: CoreV1Api, fault: Fault | None, usual: Mapping[str, float]) -> Ended:
+def once(core: CoreV1Api, faults: Sequence[Fault], usual: Mapping[str, float]) -> Ended:
     """Run in a place of its own; give what it left."""
     with place(core, cron="0 0 1,22 * *", epochs=6) as variables:
         os.environ.update(variables)  # noqa: TID251 - of our own process
         services = Stores(given())
-        run = Run(variables, Faults(core, variables["PERENNIAL_NAMESPACE"]), fault)
+        run = Run(variables, Faults(core, variables["PERENNIAL_NAMESPACE"]), faults)
         try:
             services.up(lambda _name, _seconds: None)
             began = time.monotonic()
-            struck = run.go(usual)
+            early = run.go(usual)
             took = time.monotonic() - began
             run.faults.mend()
             environment = services.present
             tries = {f.stem: f.read_text() for f in sorted(services.home.glob("*.done"))}
             return Ended(
                 ends.state(environment), took, ends.seconds(environment),
-                ", ".join(f"{task}: {n} tries" for task, n in tries.items() if n != "1"), struck,
+                ", ".join(f"{task}: {n} tries" for task, n in tries.items() if n != "1"), early,
             )  # fmt: skip
         except BaseException:
             if run.log.exists():
@@ -210,11 +227,22 @@ def without_fault(core: CoreV1Api, kept: Path | None) -> Ended:
     """Give what all runs are held against: as it was kept, else by a run."""
     if kept is not None and kept.exists():
         return Ended(**json.loads(kept.read_text()))
-    made = once(core, None, {})
+    made = once(core, (), {})
     console.plain(f"without a fault: {made.took:.0f} s")
     if kept is not None:
         kept.write_text(json.dumps(asdict(made)))
     return made
+
+
+def held(core: CoreV1Api, faults: Sequence[Fault], unbroken: Ended) -> tuple[str, list[str]]:
+    """Run with faults; give a word on how it went, and in what it ended otherwise."""
+    try:
+        ended = once(core, faults, unbroken.seconds)
+    except AssertionError as fault:
+        return "not done", [str(fault)]
+    early = f", {', '.join(ended.early)} over before" if ended.early else ""
+    tries = f", {ended.tries}" if ended.tries else ""
+    return f"{ended.took:.0f} s{early}{tries}", list(differences(unbroken.state, ended.state))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -222,6 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.soak", description=__doc__)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--faults", type=int, default=1, help="how many in each run")
     parser.add_argument("--first", type=int, default=1, help="number of the first run")
     parser.add_argument("--unbroken", type=Path, help="file of the run without a fault, kept")
     asked = parser.parse_args(arguments)
@@ -231,14 +260,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unbroken = without_fault(core, asked.unbroken)
     wrong = 0
     for number in range(asked.first, asked.first + asked.runs):
-        fault = drawn(asked.seed, number)
-        ended = once(core, fault, unbroken.seconds)
-        found = list(differences(unbroken.state, ended.state))
+        faults = drawn(asked.seed, number, asked.faults)
+        word, found = held(core, faults, unbroken)
         wrong += bool(found)
-        word = "; ".join(found[:SHOWN]) or "the same end"
-        early = "" if ended.struck else " (over before it was struck)"
-        tries = f", {ended.tries}" if ended.tries else ""
-        console.plain(f"{number}: {fault}{early}: {ended.took:.0f} s{tries}: {word}")
+        said = "; ".join(found[:SHOWN]) or "the same end"
+        console.plain(f"{number}: {', '.join(map(str, faults))}: {word}: {said}")
     console.plain(f"{asked.runs - wrong} of {asked.runs} runs ended as the one without a fault")
     return int(wrong > 0)
 

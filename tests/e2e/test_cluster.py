@@ -20,7 +20,7 @@ from ml_tasks import config
 from ml_tasks.config import Environment
 from ml_tasks.io import runs
 from ml_tasks.io.control import Control
-from perennial import difference, runner
+from perennial import difference, parity, runner
 from perennial.services import Services
 from tests import whole
 from tests.e2e import ends
@@ -193,6 +193,7 @@ def environment(demo: Demo, beside: Callable[[], Future[Environment]]) -> Enviro
     said = last.communicate()[0]
     demo.mend()
     assert last.returncode == 0, said
+    assert "a pod adds" in said
     with pytest.MonkeyPatch.context() as patch:
         for name, value in demo.variables.items():
             patch.setenv(name, value)
@@ -233,6 +234,22 @@ def test_nothing_is_there_twice_and_nothing_is_left(environment: Environment, de
     assert len(control.audit(NAME)) == 1
     assert len(Registry(environment, NAME).versions()) == 1
     assert ends.jobs(demo.faults.namespace) == []
+
+
+def test_a_parity_run_is_seen_nowhere(environment: Environment, demo: Demo) -> None:
+    before, beside = ends.state(environment), ends.places(environment)
+    ran = demo.command("parity", NAME, "--window", f"{START}/{END}")
+    said = ran.communicate()[0]
+    assert ran.returncode == 0, said
+    assert "outputs are equal on local and kubernetes" in said
+    rows = [line.split("\t") for line in said.splitlines() if line.count("\t") == 4]
+    in_pods = made(environment)
+    assert {(r[0], r[1]): r[3] for r in rows}.items() <= {
+        key: content[: parity.SHORT] for key, content in in_pods.items()
+    }.items()
+    assert len(rows) > 15
+    assert ends.state(environment) == before
+    assert ends.places(environment) == beside
 
 
 def test_nodes_and_the_api_were_taken_away(environment: Environment) -> None:

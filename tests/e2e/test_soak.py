@@ -20,17 +20,24 @@ def every_command(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_seed_and_a_number_draw_the_same_fault_again(every_command: None) -> None:
-    faults = [soak.drawn(1, number) for number in range(1, 201)]
-    assert faults == [soak.drawn(1, number) for number in range(1, 201)]
-    assert faults != [soak.drawn(2, number) for number in range(1, 201)]
+    faults = [one for number in range(200) for one in soak.drawn(1, number)]
+    assert faults == [one for number in range(200) for one in soak.drawn(1, number)]
+    assert faults != [one for number in range(200) for one in soak.drawn(2, number)]
     assert {fault.kind for fault in faults} == set(soak.KINDS)
     assert {(fault.flow, fault.task) for fault in faults} == set(soak.TASKS)
+
+
+def test_of_many_faults_one_takes_a_node(every_command: None) -> None:
+    for number in range(200):
+        faults = soak.drawn(1, number, 5)
+        assert len({(one.flow, one.task) for one in faults}) == 5
+        assert sum(soak.KINDS[one.kind].takes_node for one in faults) <= 1
 
 
 def test_what_cannot_be_ended_from_here_is_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in COMMANDS:
         monkeypatch.delenv(f"PERENNIAL_TEST_{name}", raising=False)
-    drawn = {soak.drawn(1, number).kind for number in range(200)}
+    drawn = {one.kind for number in range(200) for one in soak.drawn(1, number)}
     assert drawn == {kind for kind, of in soak.KINDS.items() if not of.wanted}
 
 
