@@ -130,8 +130,10 @@ class Faults:
     def take_api_away(self) -> None:
         """Let the cluster's API be away for a while."""
         self._run("API_DOWN")
-        time.sleep(AWAY_SECONDS)
-        self._run("API_UP")
+        try:
+            time.sleep(AWAY_SECONDS)
+        finally:
+            self._run("API_UP")
 
     def mend(self) -> None:
         """Bring all nodes back, and wait until they are ready."""
