@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from ml_tasks.errors import ConfigError, ExitCode, RejectedError
-from ml_tasks.flow import step
+from ml_tasks.flow import FLOWS, step
 from ml_tasks.io.control import Control
 from perennial import apart, console, difference, runner
 from perennial.difference import Side
@@ -19,11 +20,9 @@ if TYPE_CHECKING:
     from ml_tasks.flow import Dag
     from ml_tasks.result import Result
 
-FLOW: tuple[tuple[Dag, tuple[str, ...]], ...] = (
-    ("ingestion", ("ingest", "validate", "derive", "materialise")),
-    ("training", ("claim", "assemble", "train", "evaluate", "judge")),
-)
-"""What is compared. What comes after points at these outputs, and makes none of its own."""
+COMPARED: tuple[Dag, ...] = ("ingestion", "training")
+POINTING = ("register", "record")
+"""From these on tasks point at the outputs of those before, and make none of their own."""
 PLACES = ("local", "kubernetes")
 SHORT = 12
 
@@ -90,7 +89,8 @@ def run_side(name: str, environment: Environment, pipeline: Pipeline, window: st
     run, began = "parity", time.monotonic()
     results: dict[str, Result] = {}
     Control(environment.control).migrate()
-    for flow, tasks in FLOW:
+    for flow in COMPARED:
+        tasks = takewhile(lambda task: task not in POINTING, (s.task for s in FLOWS[flow]))
         trigger = runner.ask(environment, pipeline, window, run) if flow == "training" else None
         for task in tasks:
             done = runner.run_task(
