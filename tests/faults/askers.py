@@ -7,6 +7,7 @@ write. What is emitted is a line in a file, seen whole or not at all, as a row o
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -39,14 +40,14 @@ def die(*_arguments: object) -> None:
 class Race:
     """One wish of several askers, and all who want to train for it."""
 
-    def __init__(self, url: str, name: str, chance: random.Random, folder: Path) -> None:
-        self.url, self.name, self.chance = url, name, chance
+    def __init__(self, control: Control, name: str, chance: random.Random, folder: Path) -> None:
+        self.control, self.name, self.chance = control, name, chance
         self.events, self.wins = folder / f"{name}.events", folder / f"{name}.wins"
         self.delivered, self.killed, self.swept = 0, Counter[str](), 0
 
     def ask(self, own: int, fate: str) -> None:
-        control = self.control(fate)
-        trigger, _ = control.ask(self.name, "drift", "w", who=f"asker {own}", evidence={})
+        self.meet(fate)
+        trigger, _ = self.control.ask(self.name, "drift", "w", who=f"asker {own}", evidence={})
         if fate == AFTER_COMMIT:
             die()
         if trigger.state == "asked":
@@ -54,9 +55,9 @@ class Race:
                 append(self.events, trigger.id)
 
     def claim(self, trigger: str, run: str, fate: str) -> None:
-        control = self.control(fate)
+        self.meet(fate)
         try:
-            control.claim(trigger, run)
+            self.control.claim(trigger, run)
         except NothingToDo:
             return
         if fate == AFTER_COMMIT:
@@ -64,14 +65,12 @@ class Race:
         append(self.wins, run)
 
     def sweep(self) -> None:
-        for trigger in Control(self.url).unclaimed(self.name, timedelta(0)):
+        for trigger in self.control.unclaimed(self.name, timedelta(0)):
             append(self.events, trigger.id)
 
-    def control(self, fate: str) -> Control:
-        made = Control(self.url)
+    def meet(self, fate: str) -> None:
         if fate == BEFORE_COMMIT:
-            sa.event.listen(made.engine, "commit", die)
-        return made
+            sa.event.listen(self.control.engine, "commit", die)
 
     def run(self) -> dict[str, object]:
         """Ask, then claim beside who asks late and who sweeps; whoever is told of goes on."""
@@ -86,7 +85,7 @@ class Race:
         self.together([self.sweep] * SWEEPERS)
         self.swept = len(lines(self.events)) - before
         self.together(self.claimers())
-        found = Control(self.url).triggers(self.name)
+        found = self.control.triggers(self.name)
         return {
             "asked": len(found),
             "state": [one.state for one in found],
@@ -160,10 +159,12 @@ def lines(file: Path) -> list[str]:
 def main() -> None:
     """Run the races one after another."""
     url, races, seed = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-    Control(url).migrate()
+    control = Control(url)
+    control.migrate()  # what its engine learns here every child knows; no connection stays open
+    gc.freeze()
     with tempfile.TemporaryDirectory() as folder:
         ended = [
-            Race(url, f"race{race}", random.Random(f"{seed} {race}"), Path(folder)).run()  # noqa: S311
+            Race(control, f"race{race}", random.Random(f"{seed} {race}"), Path(folder)).run()  # noqa: S311
             for race in range(races)
         ]
     print(json.dumps(ended))  # noqa: T201 - the answer

@@ -11,7 +11,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.timeout(3_000)
 def test_a_wish_is_one_trigger_with_one_training_and_none_is_lost(
     database_url: str, full: bool
 ) -> None:

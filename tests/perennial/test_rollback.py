@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +28,15 @@ if TYPE_CHECKING:
 SPEC = Spec(
     task="regression", numeric=(), categorical=(), mean=(), scale=(), vocabularies=()
 )  # fmt: skip
+
+DIES = """
+import os, signal, sys
+from ml_tasks.io.registry import Registry
+from perennial.__main__ import main
+Registry.follow = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+main(sys.argv[1:])
+"""
+"""A command that is killed before it writes the alias."""
 
 
 class Product:
@@ -156,11 +168,13 @@ def test_the_first_champion_has_nothing_behind_it(
 def test_killed_between_head_and_alias_the_same_call_goes_on(
     product: Product, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    second = next(e for e in product.control.audit(product.name) if e.detail["version"] == "2")
-    to = Head(product.name, "2", second.detail["run"], second.detail["verdict"], "")
-    product.control.rollback(to, seen=product.head, who="me", why="it errs")
+    killed = subprocess.run(
+        [sys.executable, "-c", DIES, "rollback", "-p", product.name, "--why", "it errs"],
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
     before = product.head
-    assert product.registry.aliased() == "3"
+    assert (before.version, product.registry.aliased()) == ("2", "3")
     assert product.back() == 0
     assert "was not finished; nothing else is moved" in capsys.readouterr().out
     assert (product.head, product.registry.aliased()) == (before, "2")
