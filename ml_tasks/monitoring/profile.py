@@ -7,7 +7,7 @@ how far the reference's own days lie apart in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ KNOTS = 63
 """Values that cut a column of the reference into parts of equal size."""
 BINS = 8
 """Parts whose shares of a day's rows belong to its profile."""
+CLEARLY = 1.5
+"""How much further off another column has to be to be held the cause."""
 LEAST_DAYS = 3
 """With fewer there is no spread between days, one of them left out."""
 
@@ -64,6 +66,17 @@ class Profiles:
         values, ties = own(*self.describe(columns, np.unique(days, return_inverse=True)[1]))
         return {n: (values[:, i], ties[:, i]) for i, n in enumerate(self.names)}
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Give all that `restore` needs, to be kept as npz."""
+        return {
+            "names": np.array(self.names),
+            "knots": np.stack(self.knots),
+            "mean_shares": self.mean[0],
+            "mean_ties": self.mean[1],
+            "variance_shares": self.variance[0],
+            "variance_ties": self.variance[1],
+        }
+
     def describe(
         self, columns: Mapping[str, NDArray[Any]], days: NDArray[np.int64]
     ) -> tuple[Floats, Floats, Floats]:
@@ -95,12 +108,22 @@ def fit(columns: Mapping[str, NDArray[Any]], days: NDArray[Any]) -> Profiles:
         )
     knots = tuple(_knots(column) for column in columns.values())
     empty = (np.empty((0, 0)), np.empty((0, 0)))
-    shares, ties, _rows = Profiles(tuple(columns), knots, empty, empty).describe(columns, codes)
-    return Profiles(
-        names=tuple(columns),
-        knots=knots,
+    scales = Profiles(tuple(columns), knots, empty, empty)
+    shares, ties, _rows = scales.describe(columns, codes)
+    return replace(
+        scales,
         mean=(shares.mean(axis=0), ties.mean(axis=0)),
         variance=(shares.var(axis=0, ddof=1), ties.var(axis=0, ddof=1)),
+    )
+
+
+def restore(arrays: Mapping[str, NDArray[Any]]) -> Profiles:
+    """Make them again of what `Profiles.arrays` gave."""
+    return Profiles(
+        names=tuple(arrays["names"].tolist()),
+        knots=tuple(arrays["knots"]),
+        mean=(arrays["mean_shares"], arrays["mean_ties"]),
+        variance=(arrays["variance_shares"], arrays["variance_ties"]),
     )
 
 
@@ -110,6 +133,23 @@ def as_numbers(
     """Give for each text what it is worth, such as the mean prediction of its reference rows."""
     words, places = np.unique(texts, return_inverse=True)
     return np.array([worth.get(word, otherwise) for word in words.tolist()], np.float64)[places]
+
+
+def culprits(ties: Mapping[str, float], usual: Mapping[str, float]) -> dict[str, str]:
+    """Give, by column, the one that its ties are most likely off by: often itself.
+
+    A column that is out of joint breaks all of its own ties, and one of each other column's.
+
+    Args:
+        ties: By column, how far the day's ties lie off.
+        usual: The same on an average day of the reference.
+    """
+    ratio = {name: value / usual[name] for name, value in ties.items()}
+    worst = max(sorted(ratio), key=ratio.__getitem__)
+    return {
+        name: worst if ratio[worst] > CLEARLY * own_ratio else name
+        for name, own_ratio in ratio.items()
+    }
 
 
 def own(shares: Floats, ties: Floats, rows: Floats) -> tuple[Floats, Floats]:
