@@ -83,22 +83,30 @@ class Airflow:
         body = {"dry_run": False, "only_failed": False}
         self._ask("POST", f"/api/v2/dags/{dag}/dagRuns/{run}/clear", json=body)
 
-    def has_event(self, asset: str, key: str) -> bool:
-        """Tell whether an asset has an event with this key among its newest 100."""
-        wanted = {"asset_id": self._asset(asset), "order_by": "-timestamp", "limit": 100}
-        if wanted["asset_id"] is None:
-            return False
+    def has_event(self, asset: str, key: str) -> bool | None:
+        """Tell whether an asset has an event with this key among its newest 100.
+
+        Returns:
+            `None` where Airflow knows no such asset.
+        """
+        identity = self._asset(asset)
+        if identity is None:
+            return None
+        wanted = {"asset_id": identity, "order_by": "-timestamp", "limit": 100}
         found = self._ask("GET", "/api/v2/assets/events", params=wanted)["asset_events"]
         return any(event["partition_key"] == key for event in found)
 
-    def emit(self, asset: str, key: str, extra: dict[str, Any]) -> bool:
-        """Let an asset have an event with a key; tell whether Airflow knows such an asset."""
+    def emit(self, asset: str, key: str, extra: dict[str, Any]) -> None:
+        """Let an asset have an event with a key.
+
+        Raises:
+            BackendError: Airflow knows no such asset.
+        """
         identity = self._asset(asset)
         if identity is None:
-            return False
+            raise BackendError(f"Airflow knows no asset {asset}: see perennial logs dag-processor")
         body = {"asset_id": identity, "partition_key": key, "extra": extra}
         self._ask("POST", "/api/v2/assets/events", json=body)
-        return True
 
     def _asset(self, name: str) -> int | None:
         wanted = {"name_pattern": name, "limit": 100}

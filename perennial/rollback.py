@@ -12,6 +12,7 @@ import typer
 
 from ml_tasks.config import Environment
 from ml_tasks.errors import ConfigError, ExitCode
+from ml_tasks.io.audit import MOVES
 from ml_tasks.io.control import Control
 from ml_tasks.io.registry import ALIAS, Registry
 from perennial import console
@@ -100,12 +101,13 @@ class _Others:
 
     def finish(self, to: str, seen: Head) -> int | None:
         """Do what the newest rollback left undone; `None` where there is nothing of that."""
-        last = self.control.audit(self.pipeline)[-1]
+        moves = [entry for entry in self.control.audit(self.pipeline) if entry.action in MOVES]
+        last = moves[-1]
         if last.action != "rollback" or to not in ("", seen.version):
             return None
         registry, airflow = self.registry, self.airflow
         behind = registry is not None and registry.aliased() != seen.version
-        untold = airflow is not None and not airflow.has_event(self._asset, _key(last))
+        untold = airflow is not None and airflow.has_event(self._asset, _key(last)) is False
         if not behind and not untold:
             return None
         console.plain(
@@ -131,13 +133,19 @@ class _Others:
                 f"Airflow does not run: nobody was told by {self._asset}; once it does "
                 f"(perennial up), this emits the event:\n  {again}"
             )
-        elif airflow.has_event(self._asset, _key(entry)):
-            console.plain(f"Airflow: {self._asset} was emitted before")
-        elif airflow.emit(self._asset, _key(entry), {"audit": entry.number, **entry.detail}):
-            console.plain(f"Airflow: {self._asset} emitted")
         else:
-            console.fail(f"Airflow knows no asset {self._asset}: has it read the pipeline's YAML?")
+            self._tell(airflow, entry)
         return ExitCode.OK if registry is not None else ExitCode.RETRY
+
+    def _tell(self, airflow: Airflow, entry: AuditEntry) -> None:
+        emitted = airflow.has_event(self._asset, _key(entry))
+        if emitted is None:
+            console.fail(f"Airflow knows no asset {self._asset}: nobody waits for its event")
+        elif emitted:
+            console.plain(f"Airflow: {self._asset} was emitted before")
+        else:
+            airflow.emit(self._asset, _key(entry), {"audit": entry.number, **entry.detail})
+            console.plain(f"Airflow: {self._asset} emitted")
 
     @property
     def _asset(self) -> str:
