@@ -57,6 +57,8 @@ class Cbpe:
     """Chance of a 1 at each of them; linear between, constant beyond."""
     reference: dict[str, float]
     """The reference's realised metrics."""
+    own: dict[str, dict[str, float]]
+    """By metric and day of the reference: its estimate by what was fitted on other days."""
     spread: dict[str, Spread]
 
     def calibrate(self, predictions: Numbers) -> Numbers:
@@ -95,6 +97,7 @@ class Cbpe:
             "calibrated": self.calibrated,
             "errors": self.errors,
             "reference": self.reference,
+            "own": self.own,
             "spread": {name: asdict(one) for name, one in self.spread.items()},
         }
         (folder / "cbpe.json").write_text(f"{json.dumps(about, indent=2)}\n")
@@ -110,6 +113,7 @@ class Cbpe:
                 arrays["scores"],
                 arrays["chances"],
                 about["reference"],
+                about["own"],
                 {name: Spread(**one) for name, one in about["spread"].items()},
             )
 
@@ -139,14 +143,8 @@ def fit(
     errors = _left_out(labels, predictions, folds), _left_out(labels, left_out, folds)
     calibrated = {"always": True, "never": False, "auto": errors[1] < errors[0]}[told.calibration]
     scores, chances = _isotonic(predictions, labels)
-    return Cbpe(
-        calibrated,
-        errors,
-        scores,
-        chances,
-        _realised(predictions, labels),
-        _spread(predictions, labels, left_out if calibrated else predictions, days),
-    )
+    looked = _looked(predictions, labels, left_out if calibrated else predictions, days)
+    return Cbpe(calibrated, errors, scores, chances, _realised(predictions, labels), *looked)
 
 
 def expected(p: Numbers, chances: Numbers) -> tuple[dict[str, float], dict[str, float]]:
@@ -230,20 +228,24 @@ def _realised(p: Numbers, y: Numbers) -> dict[str, float]:
     return {name: found[name] for name in METRICS}
 
 
-def _spread(
+def _looked(
     p: Numbers, y: Numbers, chances: Numbers, days: NDArray[np.generic]
-) -> dict[str, Spread]:
+) -> tuple[dict[str, dict[str, float]], dict[str, Spread]]:
+    """Give the estimates of each day of the reference, and how far off they were."""
+    own: dict[str, dict[str, float]] = {name: {} for name in METRICS}
     away: dict[str, list[float]] = {name: [] for name in METRICS}
     noise: dict[str, list[float]] = {name: [] for name in METRICS}
-    for day in np.unique(days):
-        rows = days == day
+    names, index = np.unique(days, return_inverse=True)
+    for place, day in enumerate(names.tolist()):
+        rows = index == place
         values, noises = expected(p[rows], chances[rows])
         realised = _realised(p[rows], y[rows])
         for name in METRICS:
+            own[name][str(day)] = values[name]
             away[name].append(realised[name] - values[name])
             noise[name].append(noises[name])
     # The labels' own noise is the least there can be.
-    return {
+    return own, {
         name: Spread.of(np.array(away[name]), np.array(noise[name]), len(p), least=1.0)
         for name in METRICS
     }

@@ -57,6 +57,8 @@ class Dle:
     """LightGBM's text of the model of each loss."""
     reference: dict[str, float]
     """The reference's realised metrics."""
+    own: dict[str, dict[str, float]]
+    """By metric and day of the reference: its estimate by what was fitted on other days."""
     spread: dict[str, Spread]
 
     def losses(self, rows: pa.Table, predictions: Numbers) -> tuple[Numbers, Numbers]:
@@ -110,6 +112,7 @@ class Dle:
             tuple(Vocabulary(tuple(one["words"])) for one in about["vocabularies"]),
             (absolute, squared),
             about["reference"],
+            about["own"],
             {name: Spread(**one) for name, one in about["spread"].items()},
         )
 
@@ -165,7 +168,7 @@ def fit(
         inputs.vocabularies,
         (absolute, squared),
         {name: measured[name] for name in METRICS},
-        _spread(labels, predictions, left_out, days),
+        *_looked(labels, predictions, left_out, days),
     )
 
 
@@ -207,18 +210,23 @@ def _metrics(absolute: Numbers, squared: Numbers) -> tuple[dict[str, float], dic
     return {"mae": float(absolute.mean()), "rmse": rmse}, {"mae": noise, "rmse": half}
 
 
-def _spread(
+def _looked(
     labels: Numbers, predictions: Numbers, left_out: Numbers, days: NDArray[np.generic]
-) -> dict[str, Spread]:
-    names, away, noise = np.unique(days), [], []
-    for day in names:
-        rows = days == day
+) -> tuple[dict[str, dict[str, float]], dict[str, Spread]]:
+    """Give the estimates of each day of the reference, and how far off they were."""
+    own: dict[str, dict[str, float]] = {name: {} for name in METRICS}
+    away, noise = [], []
+    names, index = np.unique(days, return_inverse=True)
+    for place, day in enumerate(names.tolist()):
+        rows = index == place
         values, noises = _metrics(left_out[rows, 0], left_out[rows, 1])
         realised = regression(labels[rows], predictions[rows])
+        for name in METRICS:
+            own[name][str(day)] = values[name]
         away.append([realised[name] - values[name] for name in METRICS])
         noise.append([noises[name] for name in METRICS])
     far, wide = np.array(away), np.array(noise)
-    return {
+    return own, {
         name: Spread.of(far[:, number], wide[:, number], len(labels))
         for number, name in enumerate(METRICS)
     }

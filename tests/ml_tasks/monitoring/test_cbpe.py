@@ -201,6 +201,20 @@ def test_days_of_one_class_tell_nothing_of_auc() -> None:
     assert np.isnan([found.low, found.high, found.error]).all()
 
 
+def test_own_days_are_estimated_by_what_was_fitted_on_others() -> None:
+    """With as many folds as days each one is by itself; its labels then change nothing."""
+    p, y, days = made(np.random.default_rng(11), 5, sharpness=2)
+    turned = np.where(days == 3, 1 - y, y)
+    told = cbpe.Params(calibration="always", folds=5)
+    kept, other = (cbpe.fit(p, labels, days, told) for labels in (y, turned))
+    assert list(kept.own["log_loss"]) == ["0", "1", "2", "3", "4"]
+    for name in cbpe.METRICS:
+        assert kept.own[name]["3"] == other.own[name]["3"]
+    rest = cbpe.fit(p[days != 3], y[days != 3], days[days != 3], told)
+    found = rest.estimate(p[days == 3]).metrics
+    assert kept.own["log_loss"]["3"] == pytest.approx(found["log_loss"].value)
+
+
 def test_one_day_is_no_reference() -> None:
     p, y, days = made(np.random.default_rng(10), 1)
     with pytest.raises(RejectedError, match="came 1 days, wanted 2 or more"):

@@ -121,6 +121,16 @@ def test_gaps_unseen_texts_and_other_types_are_taken(tmp_path: Path) -> None:
     assert kept.estimate(asked, np.full(3, np.nan)).metrics == {}
 
 
+def test_own_days_are_estimated_by_what_was_fitted_on_others() -> None:
+    rows, p, y, days = made(np.random.default_rng(8), 5)
+    turned = np.where(days == 3, p + 100, y)
+    kept, other = (dle.fit(rows, p, labels, days, **COLUMNS) for labels in (y, turned))
+    assert list(kept.own["rmse"]) == ["0", "1", "2", "3", "4"]
+    assert [kept.own[name]["3"] for name in dle.METRICS] == [
+        other.own[name]["3"] for name in dle.METRICS
+    ]
+
+
 def test_one_day_is_no_reference() -> None:
     with pytest.raises(RejectedError, match="came 1 days, wanted 2 or more"):
         dle.fit(*made(np.random.default_rng(6), 1), **COLUMNS)

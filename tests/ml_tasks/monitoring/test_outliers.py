@@ -130,6 +130,19 @@ def test_days_say_how_many_outliers_and_what_made_them_odd() -> None:
     assert quiet == ()
 
 
+def test_own_days_are_scored_beside_all_others() -> None:
+    reference = made(np.random.default_rng(8), 400)
+    days = np.random.default_rng(9).integers(0, 4, size=400)
+    kept = outliers.fit(reference, **COLUMNS)
+    found = dict(outliers.own_days(kept, reference, days))
+    assert list(found) == [0, 1, 2, 3]
+    for day, scores in found.items():
+        rest = outliers.fit(reference.filter(days != day), **COLUMNS)
+        own = reference.filter(days == day)
+        assert scores.parts == pytest.approx(rest.score(own).parts)
+        assert scores.threshold == kept.threshold
+
+
 def test_a_day_without_outliers_names_no_column() -> None:
     reference = pa.table({"a": np.arange(100.0)})
     kept = outliers.fit(reference, numeric=("a",))
