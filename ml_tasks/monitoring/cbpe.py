@@ -35,7 +35,7 @@ rows whose label is 1."""
 class Params(BaseModel):
     """How it is fitted."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     calibration: Literal["auto", "always", "never"] = "auto"
     """`auto`: where it lowers the calibration error of days that it was not fitted on."""

@@ -35,7 +35,7 @@ LOSSES = ("absolute", "squared")
 class Params(BaseModel):
     """How it is fitted; where nothing is said, as LightGBM does and NannyML with it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     trees: int = Field(gt=0, default=100)
     leaves: int = Field(gt=1, default=31)

@@ -36,7 +36,7 @@ NAMED = 3
 class Params(BaseModel):
     """How it is fitted."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     quantile: float = Field(gt=0, lt=1, default=0.99)
     """Share of the reference's rows that are no outliers."""
