@@ -98,9 +98,9 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         "trigger": None,
     }
     if made.train:
-        wanted = f"{pipeline.schedule.start}/{evidence.window.end:%Y-%m-%d}"
+        wanted = Window.parse(f"{pipeline.schedule.start}/{window.end.isoformat()}")
         trigger, _new = control.ask(
-            pipeline.name, made.cause, wanted, who=MONITOR, evidence=_shown(evidence, made)
+            pipeline.name, made.cause, str(wanted), who=MONITOR, evidence=_shown(evidence, made)
         )
         values["trigger"] = trigger.id
     log.info("%s: %s: %s", evidence.window, "train" if made.train else "do not train", made.why)

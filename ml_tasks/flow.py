@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Dag = Literal["ingestion", "training"]
+Dag = Literal["ingestion", "training", "monitoring"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +60,11 @@ FLOWS: dict[Dag, tuple[Step, ...]] = {
             doc="Train the model under torchrun; resume from the last checkpoint.",
         ),
         Step(
+            task="reference",
+            needs=("assemble", "train"),
+            doc="Fit what the model will be watched with, on rows that it was not fitted on.",
+        ),
+        Step(
             task="evaluate",
             needs=("assemble", "train"),
             doc="Measure candidate, champion and baselines on the test range.",
@@ -71,13 +76,27 @@ FLOWS: dict[Dag, tuple[Step, ...]] = {
         ),
         Step(
             task="register",
-            needs=("assemble", "train", "evaluate", "judge"),
+            needs=("assemble", "train", "reference", "evaluate", "judge"),
             doc="Register the model version; refuses without a passed verdict.",
         ),
         Step(
             task="promote",
             needs=("judge", "register"),
             doc="Make the version champion if the champion is still the one it was judged against.",
+        ),
+        Step(task="record", teardown=True, doc="Write the run and its tasks to MLflow."),
+    ),
+    "monitoring": (
+        Step(task="score", doc="Predict the window's rows with the champion."),
+        Step(
+            task="monitor",
+            needs=("score",),
+            doc="Measure what is known of the truth, and how far each day lies from the reference.",
+        ),
+        Step(
+            task="decide",
+            needs=("monitor",),
+            doc="Hold the policies against what was found, and write the trigger if one is due.",
         ),
         Step(task="record", teardown=True, doc="Write the run and its tasks to MLflow."),
     ),

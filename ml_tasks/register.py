@@ -150,6 +150,7 @@ def _log_model(registry: Registry, context: Context) -> str:
         ("train", "description", "torch/model.json"),
         ("assemble", "description", "set.json"),
         ("judge", "verdict", "verdict.json"),
+        ("reference", "reference", "reference.zip"),
     ):
         uri = context.output(task, name).uri
         if uri is not None:

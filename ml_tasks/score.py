@@ -17,6 +17,8 @@ from ml_tasks.sources.schema import raw_schema
 from ml_tasks.training import champion
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import polars as pl
 
     from ml_tasks.config import Pipeline
@@ -34,7 +36,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     What was predicted once stays: it was said, by the version that was champion then.
 
     Raises:
-        NothingToDo: There is no champion, or it learned from this window.
+        NothingToDo: There is no champion, it learned from this window, or nothing was asked in it.
         ConfigError: The champion takes in what no view and no source has any more.
     """
     window, lake = context.required_window(), Lake(context.environment)
@@ -46,15 +48,17 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     with control.lease(table, holder=context.holder, attempt=context.attempt, wait=120) as lease:
         before = predictions.read(lake, pipeline.name, window)
         rows = _new(_asked(lake, pipeline, context), before, pipeline)
-        made = _predicted(rows, model, head, pipeline, context)
-        whole = predictions.together(before, made, pipeline)
+        if not before and not rows.height:
+            raise NothingToDo(f"{window}: it has no row to predict")
+        made = [_predicted(rows, model, head, pipeline, context)] if rows.height else []
+        whole = predictions.together([*before, *made], pipeline)
         output = lake.publish(
             table, whole.to_arrow(), window, lease, properties={"run": context.run}
         )
-    log.info("%s: %d rows predicted by version %s", window, made.height, head.version)
+    log.info("%s: %d rows predicted by version %s", window, rows.height, head.version)
     return context.result(
         outputs={"predictions": output},
-        values={"version": head.version, "rows": made.height},
+        values={"version": head.version, "rows": rows.height},
     )
 
 
@@ -84,9 +88,11 @@ def _asked(lake: Lake, pipeline: Pipeline, context: Context) -> pl.DataFrame:
     return asked(raw, pipeline, window.end)
 
 
-def _new(rows: pl.DataFrame, before: pl.DataFrame | None, pipeline: Pipeline) -> pl.DataFrame:
+def _new(rows: pl.DataFrame, before: Sequence[pl.DataFrame], pipeline: Pipeline) -> pl.DataFrame:
     key = list(pipeline.sources[pipeline.label.source].key)
-    return rows if before is None else rows.join(before, on=key, how="anti", nulls_equal=True)
+    for known in before:
+        rows = rows.join(known, on=key, how="anti", nulls_equal=True)
+    return rows
 
 
 def _predicted(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import polars as pl
 
     from ml_tasks.config import Pipeline
@@ -17,7 +19,7 @@ def table(pipeline: str) -> str:
     return f"predictions.{pipeline}"
 
 
-def read(lake: Lake, pipeline: str, window: Window | None = None) -> pl.DataFrame | None:
+def read(lake: Lake, pipeline: str, window: Window | None = None) -> list[pl.DataFrame]:
     """Give what was predicted: key, times, version, prediction, what the model took in, segments.
 
     Args:
@@ -26,23 +28,23 @@ def read(lake: Lake, pipeline: str, window: Window | None = None) -> pl.DataFram
         window: Only rows of this window.
 
     Returns:
-        The rows; `None` where nothing was predicted yet.
+        The rows in one frame; none where nothing was predicted.
     """
     import polars as pl
 
     name = table(pipeline)
     if not lake.exists(name):
-        return None
-    return pl.DataFrame(pl.from_arrow(lake.read(name, window=window)))
+        return []
+    found = pl.DataFrame(pl.from_arrow(lake.read(name, window=window)))
+    return [found] if found.height else []
 
 
-def together(before: pl.DataFrame | None, new: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
-    """Give a window's predictions with new ones among them, in the order of time and key.
+def together(parts: Sequence[pl.DataFrame], pipeline: Pipeline) -> pl.DataFrame:
+    """Give predictions of one window in the order of time and key.
 
     What another version took in, and this one does not, is null in its rows.
     """
     import polars as pl
 
     key = pipeline.sources[pipeline.label.source].key
-    parts = [new] if before is None else [before, new]
     return pl.concat(parts, how="diagonal_relaxed").sort("event_time", *key)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ml_tasks.io.leases import Lease
 
 Kind = Literal["realised", "estimated"]
+Of = Literal["inputs", "truth"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,9 +33,10 @@ class Measure:
     segment: str
     """Such as `carrier=UA`; empty for all rows."""
     value: float
-    low: float
-    high: float
-    error: float
+    low: float | None
+    """Bounds of its 95 % interval and its standard error; `None` where a day was too few."""
+    high: float | None
+    error: float | None
     rows: int
     """On how many it was measured; of `predicted` those whose label is known."""
     predicted: int
@@ -53,19 +55,23 @@ class Look:
     """Larger is further from the reference."""
     p_value: float | None
     """What a test of single rows says; for people, it decides nothing."""
+    cost: float | None
+    """What it costs in the metric, by estimate; `None` where that cannot be said."""
     rows: int
     run: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Alarm:
-    """A day on which all signals together went beyond the budget's limit."""
+    """A day on which a signal went beyond its part of the budget."""
 
     pipeline: str
     version: str
     day: str
+    of: Of
+    """What came in and was predicted, or what came true, which is known later."""
     level: float
-    limit: float
+    """How far beyond: at 1 and more it is an alarm."""
     paged: bool
     """Whether it costs enough to wake somebody."""
     loss: float | None
@@ -140,7 +146,7 @@ class Watched(Database):
         if version:
             wanted = wanted.where(alarms.c.version == version)
         with self.transaction() as tx:
-            rows = tx.execute(wanted.order_by(alarms.c.day, alarms.c.version))
+            rows = tx.execute(wanted.order_by(alarms.c.day, alarms.c.version, alarms.c.of))
             return [Alarm(**row._mapping) for row in rows]
 
 

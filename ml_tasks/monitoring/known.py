@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,12 @@ def evidence(
 
 def _series(found: list[Measure], kind: str) -> tuple[Measured, ...]:
     return tuple(
-        Measured(Window.parse(f"{m.start}/{m.end}"), m.value, m.error, m.rows)
+        Measured(
+            Window.parse(f"{m.start}/{m.end}"),
+            m.value,
+            math.inf if m.error is None else m.error,
+            m.rows,
+        )
         for m in found
         if m.kind == kind
     )

@@ -89,6 +89,18 @@ def judged(environment: Environment, head: Head) -> Measured:
     return Measured.model_validate_json(objects.read_bytes(output.uri))
 
 
+def reference(environment: Environment, head: Head) -> str:
+    """Give the address of what the champion is watched with.
+
+    Raises:
+        ConfigError: Its run has left none.
+    """
+    output = _of_run(environment, head, "reference").outputs.get("reference")
+    if output is None or output.uri is None:
+        raise _gone(head, "what it is watched with")
+    return output.uri
+
+
 def _of_run(environment: Environment, head: Head, task: str) -> Result:
     results = runs.results(environment, head.pipeline, head.run)
     if task not in results:

@@ -88,7 +88,7 @@ def test_all_are_read_and_nothing_heavy_with_them(told: dict[str, Any]) -> None:
     assert sorted(told["dags"]) == [
         f"{pipeline}__{purpose}"
         for pipeline in PIPELINES
-        for purpose in ("ingestion", "intake", "training")
+        for purpose in ("ingestion", "intake", "monitoring", "training")
     ]
 
 
@@ -104,7 +104,9 @@ def test_each_says_what_it_is_and_whose(told: dict[str, Any]) -> None:
 @pytest.mark.parametrize("flow", FLOWS)
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_the_order_is_the_flows(told: dict[str, Any], flow: str, pipeline: str) -> None:
-    tasks = told["dags"][f"{pipeline}__{flow}"]["tasks"]
+    tasks = dict(told["dags"][f"{pipeline}__{flow}"]["tasks"])
+    if flow == "monitoring":
+        assert tasks.pop("ask")["needs"] == ["decide"]
     steps = FLOWS[flow]  # type: ignore[index]
     assert list(tasks) == [step.task for step in steps]
     for step in steps:
@@ -127,6 +129,7 @@ def test_events_are_emitted_where_the_work_is_done(told: dict[str, Any]) -> None
         for where, asset in (
             ("ingestion.materialise", "features"),
             ("intake.ask", "training_request"),
+            ("monitoring.ask", "training_request"),
             ("intake.sweep", "training_request"),
             ("training.promote", "champion"),
         )

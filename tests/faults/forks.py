@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 ALSO = ("torch", "torch.distributed", "torch.nn.parallel", "torch._dynamo", "mlflow.onnx", "onnx")
 TASKS = (
-    *("ingest", "validate", "derive", "materialise", "claim", "assemble", "train", "evaluate"),
-    *("judge", "register", "promote", "record"),
+    *("ingest", "validate", "derive", "materialise", "claim", "assemble", "train", "reference"),
+    *("evaluate", "judge", "register", "promote", "record"),
 )
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from ml_tasks.config import ROOT
+from ml_tasks.flow import FLOWS
 from ml_tasks.io.control import Control
 from perennial.airflow_api import Airflow
 from perennial.settings import Login
@@ -193,8 +194,7 @@ def test_a_run_that_is_started_in_airflow_ends_in_a_champion(installed: Installe
     run = ask_for_a_champion(airflow)
     tasks = airflow.tasks(f"{NAME}__training", run)
     assert {task["task_id"]: task["state"] for task in tasks} == dict.fromkeys(
-        ("claim", "assemble", "train", "evaluate", "judge", "register", "promote", "record"),
-        "success",
+        (step.task for step in FLOWS["training"]), "success"
     )
     # The triggerer handed the words of the pod on, and the object store kept them.
     (attempt,) = (task["try_number"] for task in tasks if task["task_id"] == "train")

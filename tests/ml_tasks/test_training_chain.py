@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ml_tasks import assemble, claim, evaluate, judge, promote, record, register, train
+from ml_tasks import assemble, claim, evaluate, judge, promote, record, reference, register, train
 from ml_tasks.config import Environment, Gate, Pipeline
 from ml_tasks.context import Context
 from ml_tasks.errors import (
@@ -36,6 +36,7 @@ TASKS: dict[str, Callable[[Pipeline, Context], Result]] = {
     "claim": claim.run,
     "assemble": assemble.run,
     "train": train.run,
+    "reference": reference.run,
     "evaluate": evaluate.run,
     "judge": judge.run,
     "register": register.run,
@@ -208,7 +209,7 @@ def test_a_challenger_is_judged_against_the_champion(
     runner = Runner(
         pipeline.model_copy(update={"evaluation": evaluation}), environment, "challenger"
     )
-    runner.go("assemble", "train", "evaluate", "judge")
+    runner.go("assemble", "train", "reference", "evaluate", "judge")
     one, two = (r.done["train"].values["weights_hash"] for r in (runner, champion))
     assert one == two
     judged = runner.done["judge"].values

@@ -28,7 +28,7 @@ PIPELINE = "flight_delays"
 ALL, NEW = "2013-01-01/2013-01-08", "2013-01-06/2013-01-08"
 BASE = "2013-01-01/2013-01-06" if FULL else ALL
 INGESTION = ("ingest", "validate", "derive", "materialise")
-READERS = ("evaluate", "judge")
+READERS = ("reference", "evaluate", "judge")
 """Tasks that write only objects of their own attempt."""
 TRAINING = tuple(step.task for step in FLOWS["training"])
 

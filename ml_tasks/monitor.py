@@ -1,0 +1,182 @@
+"""Measures what is known of the truth, and how far each day lies from what the champion knows."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ml_tasks import config
+from ml_tasks.errors import NothingToDo
+from ml_tasks.io import folders, predictions
+from ml_tasks.io.control import Control
+from ml_tasks.io.evolution import read_as
+from ml_tasks.io.labels import labelled
+from ml_tasks.io.lake import Lake
+from ml_tasks.monitoring.budget import Budget
+from ml_tasks.monitoring.days import Days
+from ml_tasks.monitoring.measured import Measuring
+from ml_tasks.monitoring.reference import LABEL, Reference
+from ml_tasks.result import Window
+from ml_tasks.sources.schema import raw_schema
+from ml_tasks.training import champion
+from ml_tasks.training.bootstrap import LOWER_IS_BETTER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import polars as pl
+
+    from ml_tasks.config import Environment, Pipeline
+    from ml_tasks.context import Context
+    from ml_tasks.io.control import Head
+    from ml_tasks.io.watched import Alarm, Look, Measure
+    from ml_tasks.result import Result
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the champion predicted of late, and what came true."""
+
+    rows: pl.DataFrame
+    """All predictions in reach, with what was taken in; `label` is null where it is not known."""
+    labels: pl.DataFrame
+    windows: tuple[Window, ...]
+    """Those in reach, oldest first; the last one is the run's own."""
+
+    @property
+    def end(self) -> Window:
+        """The window that is watched now."""
+        return self.windows[-1]
+
+    def own(self, version: str, window: Window | None = None) -> pl.DataFrame:
+        """Give a version's predictions, in all windows or in one."""
+        import polars as pl
+
+        own = self.rows.filter(pl.col("version") == version)
+        if window is None:
+            return own
+        return own.filter(pl.col("event_time").is_between(window.start, window.end, closed="left"))
+
+
+def run(pipeline: Pipeline, context: Context) -> Result:
+    """Write metrics of the windows whose labels may have come, and looks and alarms of the days.
+
+    Nothing that became known after the window's end counts, so that the same window again, at any
+    later time, finds the same.
+
+    Raises:
+        NothingToDo: There is no champion, or it predicted nothing in the window.
+        ConfigError: The champion was registered without what it is watched with.
+    """
+    control = Control(context.environment.control)
+    control.migrate()
+    head = control.champion(pipeline.name)
+    if head is None:
+        raise NothingToDo(f"{pipeline.name} has no champion yet; train one")
+    seen = _seen(pipeline, context, control, head)
+    with folders.unpacked(champion.reference(context.environment, head)) as folder:
+        reference = Reference.load(folder)
+    with control.lease(
+        f"watched {pipeline.name}", holder=context.holder, attempt=context.attempt, wait=120
+    ) as lease:
+        measures = _measures(seen, head, reference, pipeline, context)
+        looks, alarms = _looks(seen, head, reference, pipeline, context)
+        control.watch(pipeline.name, [*measures, *looks, *alarms], lease)
+    return context.result(values=_said(pipeline, head, measures, looks, alarms))
+
+
+def _seen(pipeline: Pipeline, context: Context, control: Control, head: Head) -> _Seen:
+    """Read what was predicted in the windows whose labels may still come, up to this one."""
+    window, lake = context.required_window(), Lake(context.environment)
+    patience = timedelta(days=pipeline.monitoring.label_days)
+    learned = champion.learned(context.environment, head).end
+    reach = Window(start=max(learned, window.start - patience), end=window.end)
+    made = predictions.read(lake, pipeline.name, reach) if learned <= window.start else []
+    source = pipeline.sources[pipeline.label.source]
+    form = raw_schema(source), source.renamed_from
+    raw = read_as(lake, f"raw.{pipeline.label.source}", *form, window=reach)
+    labels = labelled(raw, pipeline, window.end).select(*source.key, LABEL, "label_known_at")
+    known = (Window.parse(f"{w.start}/{w.end}") for w in control.windows(pipeline.name))
+    windows = tuple(w for w in known if reach.start <= w.start and w.end < reach.end)
+    for predicted in made:
+        key = list(source.key)
+        rows = predicted.join(labels, on=key, how="left", nulls_equal=True, maintain_order="left")
+        seen = _Seen(rows, labels, (*windows, window))
+        if seen.own(head.version, window).height:
+            return seen
+    raise NothingToDo(f"{window}: champion {head.version} predicted nothing in it")
+
+
+def _measures(
+    seen: _Seen, head: Head, reference: Reference, pipeline: Pipeline, context: Context
+) -> list[Measure]:
+    how, now = Measuring(pipeline, context.run), seen.end
+    realised = [
+        measure
+        for window in seen.windows
+        for measure in how.realised(window, seen.rows, seen.labels, now.end)
+    ]
+    own = seen.own(head.version, now)
+    return [*realised, *how.estimated(now, head.version, own, reference)]
+
+
+def _looks(
+    seen: _Seen, head: Head, reference: Reference, pipeline: Pipeline, context: Context
+) -> tuple[list[Look], list[Alarm]]:
+    told, metric = pipeline.monitoring, pipeline.evaluation.metric
+    days = Days(
+        pipeline.name,
+        head.version,
+        context.run,
+        reference,
+        metric,
+        -1 if metric in LOWER_IS_BETTER else 1,
+    )
+    before = Control(context.environment.control).looks(pipeline.name, version=head.version)
+    inputs = days.inputs(seen.own(head.version, seen.end), before)
+    truth = days.truth(seen.own(head.version), before, seen.end.end)
+    limits = _part(pipeline, context.environment), told.alarms.least_loss
+    alarms = [
+        *days.alarms("inputs", before, inputs, *limits),
+        *days.alarms("truth", before, truth, *limits),
+    ]
+    return [*inputs, *truth], alarms
+
+
+def _part(pipeline: Pipeline, environment: Environment) -> Budget:
+    """Give the product's part of its owner's budget: all products of one owner share it evenly."""
+    known, _faults = config.load_good(environment.pipelines)
+    others = [p.name for p in known if p.owner == pipeline.owner and p.name != pipeline.name]
+    told = pipeline.monitoring.alarms
+    return Budget(told.false_pages / (1 + len(others)), told.days)
+
+
+def _said(
+    pipeline: Pipeline,
+    head: Head,
+    measures: Sequence[Measure],
+    looks: Sequence[Look],
+    alarms: Sequence[Alarm],
+) -> dict[str, Any]:
+    metric = pipeline.evaluation.metric
+    now = max(m.start for m in measures) if measures else ""
+    found: dict[str, Any] = {
+        m.kind: round(m.value, 6)
+        for m in measures
+        if (m.version, m.start, m.metric, m.segment) == (head.version, now, metric, "")
+    }
+    for alarm in alarms:
+        names = ", ".join(str(signal["name"]) for signal in alarm.signals[:3])
+        log.warning("%s: %s moved, level %.2f", alarm.day, names, alarm.level)
+    log.info("version %s: %s %s", head.version, metric, found)
+    return {
+        "version": head.version,
+        "metric": metric,
+        **found,
+        "looks": len({look.day for look in looks}),
+        "alarms": [alarm.day for alarm in alarms if alarm.paged],
+    }

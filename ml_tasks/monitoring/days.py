@@ -1,0 +1,155 @@
+"""Looks at days: each day once, when it is over and when its labels are in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+from ml_tasks.io.watched import Alarm, Look
+from ml_tasks.monitoring import watching, worth
+from ml_tasks.monitoring.reference import LABEL, OUTLIERS, PREDICTION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import date
+
+    import polars as pl
+
+    from ml_tasks.io.watched import Of
+    from ml_tasks.monitoring.alarms import Update
+    from ml_tasks.monitoring.budget import Budget
+    from ml_tasks.monitoring.reference import Found, Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """The days of one version."""
+
+    pipeline: str
+    version: str
+    run: str
+    reference: Reference
+    metric: str
+    sign: int
+    """1 where a larger metric is better, -1 where a smaller one is."""
+
+    def inputs(self, rows: pl.DataFrame, before: Sequence[Look]) -> list[Look]:
+        """Look at what came in and was predicted, of days that were not looked at.
+
+        Args:
+            rows: The version's predictions, with what it took in.
+            before: Looks that were taken.
+        """
+        signals = watching.Signals.of(self.reference).inputs
+        seen = {look.day for look in before if look.signal in signals}
+        found: list[Look] = []
+        for day, own in _by_day(rows):
+            if str(day) not in seen:
+                costs = self._costs(own)
+                found += self._looks(day, self.reference.inputs(own), costs)
+        return found
+
+    def truth(self, rows: pl.DataFrame, before: Sequence[Look], end: datetime) -> list[Look]:
+        """Look at what came true, of days whose labels are in and that were not looked at.
+
+        A day is waited for as long as labels of the reference took to come. A share of labels is
+        not waited for: where nothing came true, as for a flight that was cancelled, none comes.
+
+        Args:
+            rows: The version's predictions with `label`, null where it is not known.
+            before: Looks that were taken.
+            end: Moment up to which labels are known.
+        """
+        signals = watching.Signals.of(self.reference).truth
+        seen = {look.day for look in before if look.signal in signals}
+        patience = timedelta(seconds=self.reference.about.label_seconds)
+        found: list[Look] = []
+        for day, own in _by_day(rows.drop_nulls(LABEL)):
+            over = datetime.combine(day, time(), UTC) + timedelta(days=1)
+            if str(day) not in seen and over + patience <= end:
+                found += self._looks(day, self.reference.truth(own), {})
+        return found
+
+    def alarms(
+        self, of: Of, looks: Sequence[Look], new: Sequence[Look], part: Budget, floor: float
+    ) -> list[Alarm]:
+        """Give the alarms of days that were looked at now.
+
+        Args:
+            of: Which signals.
+            looks: Looks that were taken before, of any signals.
+            new: Those that were taken now.
+            part: The version's part of the budget.
+            floor: Estimated cost below which an alarm wakes nobody.
+        """
+        signals = watching.Signals.of(self.reference)
+        names = signals.inputs if of == "inputs" else signals.truth
+        by_day: dict[str, list[Look]] = {}
+        for look in (*looks, *new):
+            if look.signal in names:
+                by_day.setdefault(look.day, []).append(look)
+        days, fresh = sorted(by_day), {look.day for look in new}
+        taken = [
+            ({k.signal: k.value for k in by_day[day]}, {k.signal: k.cost for k in by_day[day]})
+            for day in days
+        ]
+        updates = watching.follow(self.reference, names, signals.weights, part, taken, floor=floor)
+        return [
+            self._alarm(day, of, update)
+            for day, update in zip(days, updates, strict=True)
+            if day in fresh and (update.pages or update.listed)
+        ]
+
+    def _alarm(self, day: str, of: Of, update: Update) -> Alarm:
+        moved = [*update.pages, *update.listed]
+        known = [s.cost for s in moved if math.isfinite(s.cost)]
+        return Alarm(
+            pipeline=self.pipeline,
+            version=self.version,
+            day=day,
+            of=of,
+            level=max(signal.share for signal in moved),
+            paged=update.alarm,
+            loss=max(known) if known else None,
+            signals=[
+                {"name": s.name, "share": s.share, "cost": s.cost if s.cost in known else None}
+                for s in moved
+            ],
+            run=self.run,
+        )
+
+    def _costs(self, rows: pl.DataFrame) -> dict[str, float]:
+        """Give by input what its drift costs, and what the metric is estimated to lose in all."""
+        shares = worth.moved(self.reference.outliers, rows)
+        importance = self.reference.about.importance
+        costs = {name: importance[name] * share for name, share in shares.items()}
+        estimated = self.reference.estimated(rows).metrics.get(self.metric)
+        usual = self.reference.estimate.reference.get(self.metric)
+        if estimated is not None and usual is not None:
+            lost = max(self.sign * (usual - estimated.value), 0.0)
+            costs |= dict.fromkeys(("estimated", PREDICTION, OUTLIERS), lost)
+        return costs
+
+    def _looks(self, day: date, found: dict[str, Found], costs: dict[str, float]) -> list[Look]:
+        return [
+            Look(
+                pipeline=self.pipeline,
+                version=self.version,
+                day=str(day),
+                signal=name,
+                value=one.value,
+                p_value=one.p_value,
+                cost=costs.get(watching.column_of(name, self.reference)),
+                rows=one.rows,
+                run=self.run,
+            )
+            for name, one in found.items()
+        ]
+
+
+def _by_day(rows: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:
+    days = rows["event_time"].dt.date()
+    for day in days.unique().sort():
+        yield day, rows.filter(days == day)

@@ -1,0 +1,65 @@
+"""Fits what the candidate will be watched with, on rows that it was not fitted on."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from ml_tasks.errors import ConfigError
+from ml_tasks.io import folders, objects
+from ml_tasks.io.content import bytes_hash
+from ml_tasks.models.predict import OnnxModel
+from ml_tasks.monitoring import reference, worth
+from ml_tasks.result import Output
+from ml_tasks.training import champion
+from ml_tasks.training.bootstrap import LOWER_IS_BETTER
+
+if TYPE_CHECKING:
+    from ml_tasks.config import Pipeline
+    from ml_tasks.context import Context
+    from ml_tasks.result import Result
+
+log = logging.getLogger(__name__)
+PARTS = ("validation", "test")
+"""Parts of the set that no weight was fitted on."""
+
+
+def run(pipeline: Pipeline, context: Context) -> Result:
+    """Write what is kept of the reference, as one object."""
+    import polars as pl
+
+    made, about = context.output("assemble", "set"), context.output("assemble", "description")
+    graph, described = context.output("train", "onnx"), context.output("train", "description")
+    if None in (made.uri, about.uri, graph.uri, described.uri):
+        raise ConfigError("assemble's or train's outputs are no objects; run them again")
+    stored = champion.stored(str(graph.uri), str(described.uri))
+    model = OnnxModel(objects.read_bytes(stored.graph), stored.spec)
+    rows = pl.DataFrame(pl.from_arrow(objects.read_parquet(str(made.uri))))
+    label = json.loads(objects.read_text(str(about.uri)))["label"]
+    rows = rows.filter(pl.col("split").is_in(PARTS)).with_columns(pl.col(label).alias("label"))
+    rows = rows.with_columns(pl.Series("prediction", model.predict(rows)))
+    metric = pipeline.evaluation.metric
+    importance = worth.importance(
+        model.predict,
+        rows,
+        stored.inputs,
+        task=stored.spec.task,
+        metric=metric,
+        sign=-1 if metric in LOWER_IS_BETTER else 1,
+        seed=pipeline.training.seed,
+    )
+    kept = reference.fit(rows, stored.spec, pipeline.monitoring, importance)
+    with TemporaryDirectory(prefix="perennial-") as folder:
+        kept.save(Path(folder))
+        content = folders.packed(Path(folder))
+    uri = f"{context.folder}/reference.zip"
+    objects.write_bytes(uri, content)
+    days = rows["event_time"].dt.date().n_unique()
+    log.info("%d rows of %d days, %d signals", rows.height, days, len(kept.about.own))
+    return context.result(
+        outputs={"reference": Output(uri=uri, content_hash=bytes_hash(content), rows=rows.height)},
+        values={"days": days, "signals": len(kept.about.own)},
+    )
