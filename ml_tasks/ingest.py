@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +17,10 @@ from ml_tasks.io.content import content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.evolution import read_as
 from ml_tasks.io.lake import Lake
+from ml_tasks.io.order import order, sorted_by
 from ml_tasks.io.versions import newest_versions
 from ml_tasks.result import Output, Result, Window
-from ml_tasks.sources.schema import Rejected, enforce, raw_schema
+from ml_tasks.sources.schema import Rejected, enforce, fitting, raw_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +73,10 @@ def stage(
     """
     import polars as pl
 
+    if not ranges and (published is None or not published.num_rows):
+        whole = _whole(source, deliveries, window)
+        if whole is not None:
+            return Staged(whole, read=whole.num_rows)
     schema, key = raw_schema(source), list(source.key)
     had = published if published is not None else schema.empty_table()
     known = pl.DataFrame(pl.from_arrow(had))
@@ -119,7 +126,8 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             published = read_as(lake, table, *form, window=window)
         ranges = _published(control, table, window)
         staged = stage(source, deliveries, window, published, ranges)
-        outputs[f"staged_{name}"] = _write(context, f"staged_{name}", staged.rows)
+        rows = staged.rows.cast(lake.numbered(table, staged.rows.schema))
+        outputs[f"staged_{name}"] = _write(context, f"staged_{name}", rows)
         outputs[f"rejected_{name}"] = _write(context, f"rejected_{name}", _table(staged.rejected))
         values[name] = _summary(staged, len(deliveries))
         values["unchanged"] &= staged.rows.num_rows == 0 and not staged.rejected
@@ -128,6 +136,29 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         outputs=outputs,
         values=values,
     )
+
+
+def _whole(source: Source, deliveries: Sequence[Delivery], window: Window) -> pa.Table | None:
+    """Give what is delivered where all of it is new and in order, each key once; else `None`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    parts = [fitting(source, delivery, window) for delivery in deliveries]
+    if not parts or any(part is None for part in parts):
+        return None
+    came = pa.concat_tables(parts)
+    time, key = source.event_time, list(source.key)
+    by, tied = order(came, [time, *(name for name in key if name != time)])
+    if tied or (time not in key and order(came, key).tied):
+        return None
+    with ThreadPoolExecutor(2) as pool:
+        taken = pool.map(partial(sorted_by, rows=by), came.columns)
+        columns = dict(zip(came.column_names, taken, strict=True))
+    moments = [columns[name].view(pa.int64()) for name in source.known_at]
+    known = pc.max_element_wise(*moments).view(columns[time].type)
+    new = pa.nulls(len(by), columns[time].type)
+    columns |= {"event_time": columns[time], "known_at": known, "corrected_at": new}
+    return pa.table(columns, schema=raw_schema(source))
 
 
 def _published(control: Control, table: str, window: Window) -> list[Window]:
@@ -174,8 +205,10 @@ def _table(rejected: list[Rejected]) -> pa.Table:
 
 def _write(context: Context, name: str, table: pa.Table) -> Output:
     uri = f"{context.folder}/{name}.parquet"
-    objects.write_parquet(uri, table)
-    return Output(uri=uri, content_hash=content_hash(table), rows=table.num_rows)
+    with ThreadPoolExecutor(1) as beside:
+        digest = beside.submit(content_hash, table)
+        objects.write_parquet(uri, table)
+        return Output(uri=uri, content_hash=digest.result(), rows=table.num_rows)
 
 
 def _summary(staged: Staged, deliveries: int) -> dict[str, Any]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ml_tasks.config import Pipeline, Validation
     from ml_tasks.context import Context
-    from ml_tasks.result import Output, Result, Window
+    from ml_tasks.result import Output, Result
 
 log = logging.getLogger(__name__)
 REASONS = ("source", "reason", "column", "value", "row", "uri", "window", "run")
@@ -79,6 +79,8 @@ def split(
                 **origin,
             }
         )
+    if not bad:
+        return rows, entries
     keep = pa.array([number not in bad for number in range(rows.num_rows)], pa.bool_())
     return rows.filter(keep), entries
 
@@ -163,7 +165,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     control.migrate()
     outputs: dict[str, Output] = {}
     values: dict[str, Any] = {"unchanged": True}
-    accepted: dict[str, pa.Table] = {}
+    accepted: dict[str, tuple[pa.Table, Output | None]] = {}
     sections: list[Section] = []
     for name in pipeline.sources:
         origin = {"source": name, "window": str(window), "run": context.run}
@@ -172,7 +174,11 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         if entries:
             outputs[f"quarantine_{name}"] = _quarantine(lake, control, context, name, entries)
         values[name] = {"published": good.num_rows, "quarantined": len(entries)}
-        accepted[name] = good
+        # What is good as a whole is published as it was staged.
+        accepted[name] = (
+            good,
+            context.output("ingest", f"staged_{name}") if good is came.rows else None,
+        )
         sections.append(section)
     tolerated = pipeline.validation.tolerated_bad_share
     report = Report(context.pipeline, str(window), tolerated, tuple(sections))
@@ -182,12 +188,14 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             + "; nothing was published, the bad rows are in quarantine; "
             f"see {data_docs.write(report, context).uri}"
         )
-    for name, good in accepted.items():
+    for name, (good, staged) in accepted.items():
         if lake.exists(f"raw.{name}"):
             lake.evolve(f"raw.{name}", good.schema, pipeline.sources[name].renamed_from)
         # Also without rows there is a table then, for whoever reads it.
         if good.num_rows or not lake.exists(f"raw.{name}"):
-            outputs[f"raw_{name}"] = _publish(lake, control, context, f"raw.{name}", good)
+            outputs[f"raw_{name}"] = _publish(
+                lake, control, context, f"raw.{name}", good, staged=staged
+            )
             values["unchanged"] &= good.num_rows == 0
         control.published(
             f"raw.{name}", window.start.isoformat(), window.end.isoformat(), context.run
@@ -241,6 +249,7 @@ def _publish(
     added: pa.Table,
     *,
     without: Collection[str] = (),
+    staged: Output | None = None,
 ) -> Output:
     """Publish the window with what it had and what is added, each row once.
 
@@ -251,6 +260,7 @@ def _publish(
         table: `namespace.name`.
         added: What is new.
         without: Columns that do not count where two rows are the same.
+        staged: Where what is new lies, each row once.
     """
     window = context.required_window()
     with control.lease(
@@ -258,19 +268,19 @@ def _publish(
     ) as lease:
         if lake.exists(table):
             lake.evolve(table, added.schema)
-        rows = _united(lake, table, window, added, without)
-        return lake.publish(table, rows, window, lease, properties={"run": context.run})
+        had = lake.read(table, window=window) if lake.exists(table) else None
+        if had is None or (staged is not None and not had.num_rows):
+            rows = added
+        else:
+            rows, staged = _united(had, added, without), None
+        properties = {"run": context.run}
+        return lake.publish(table, rows, window, lease, properties=properties, staged=staged)
 
 
-def _united(
-    lake: Lake, table: str, window: Window, added: pa.Table, without: Collection[str]
-) -> pa.Table:
+def _united(had: pa.Table, added: pa.Table, without: Collection[str]) -> pa.Table:
     import polars as pl
     import pyarrow as pa
 
-    if not lake.exists(table):
-        return added
-    had = lake.read(table, window=window)
     both = pl.DataFrame(pl.from_arrow(pa.concat_tables([had, conform(added, had.schema)])))
     same = [name for name in both.columns if name not in without]
     return both.unique(same, keep="first", maintain_order=True).to_arrow().cast(had.schema)

@@ -15,6 +15,7 @@ from ml_tasks.io import evolution
 from ml_tasks.io.backend import answering
 from ml_tasks.io.content import content_hash, plain
 from ml_tasks.io.database import Database
+from ml_tasks.io.window_commit import EVENT_TIME, NUMBER, New, brought, within
 from ml_tasks.result import Output, Window
 
 if TYPE_CHECKING:
@@ -24,14 +25,12 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     from pyiceberg.catalog import Catalog
-    from pyiceberg.expressions import BooleanExpression
     from pyiceberg.table import Table
 
     from ml_tasks.config import Environment
     from ml_tasks.io.control import Lease
 
 log = logging.getLogger(__name__)
-EVENT_TIME = "event_time"
 COMMIT_TRIES = 20
 PROPERTIES = {
     # The library's own retries would rebase a commit without asking for the lease.
@@ -48,6 +47,7 @@ class Lake:
     def __init__(self, environment: Environment) -> None:
         """Remember where the catalog and the warehouse are; nothing is opened yet."""
         self._environment = environment
+        self._there: set[str] = set()
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -78,8 +78,10 @@ class Lake:
 
     @answering("lake")
     def exists(self, table: str) -> bool:
-        """Tell whether the lake has the table."""
-        return bool(self.catalog.table_exists(table))
+        """Tell whether the lake has the table; one that was there stays."""
+        if table not in self._there and self.catalog.table_exists(table):
+            self._there.add(table)
+        return table in self._there
 
     @answering("lake")
     def read(
@@ -104,7 +106,7 @@ class Lake:
         from pyiceberg.expressions import AlwaysTrue
 
         scan = self.load(table).scan(
-            row_filter=AlwaysTrue() if window is None else _within(window),
+            row_filter=AlwaysTrue() if window is None else within(window),
             selected_fields=tuple(columns or ("*",)),
             snapshot_id=snapshot,
         )
@@ -174,6 +176,7 @@ class Lake:
         lease: Lease,
         *,
         properties: dict[str, str] | None = None,
+        staged: Output | None = None,
     ) -> Output:
         """Replace one window of a table, whole or not at all; no commit where nothing changes.
 
@@ -188,42 +191,57 @@ class Lake:
             window: The half-open range of `event_time` that is replaced.
             lease: The caller's right to publish it.
             properties: Written to the snapshot's summary (run, task).
+            staged: A Parquet object of just these rows. Its hash is theirs, and where its columns
+                are numbered as the table's a copy of it is what is published.
 
         Raises:
             LeaseLostError: Another attempt has the lease; nothing was changed.
             ConfigError: The rows have columns that the table cannot take on.
             BackendError: Every commit was refused because others published meanwhile.
         """
-        from pyiceberg.exceptions import CommitFailedException, ValidationException
-
         rows = plain(rows)  # as they will be read: else equal rows differ by type
         self._ensure(table, rows.schema)
-        moved, digest = not lease.took_over, content_hash(rows)
+        digest = staged.content_hash if staged else content_hash(rows)
+        new = New(rows, digest, window, properties or {}, staged.uri if staged else None)
+        return Output(
+            table=table,
+            snapshot=self._commit(table, new, lease),
+            content_hash=digest,
+            rows=rows.num_rows,
+            window=window,
+        )
+
+    def _commit(self, table: str, new: New, lease: Lease) -> int | None:
+        """Commit under the lease, again wherever that is refused; give the snapshot."""
+        from pyiceberg.exceptions import CommitFailedException, ValidationException
+
+        rows, moved = new.rows, not lease.took_over
         for _ in range(COMMIT_TRIES):
             loaded = self.load(table)
             lease.check()
             try:
-                if not moved:
-                    loaded.append(rows.slice(0, 0).cast(loaded.schema().as_arrow()))
-                    moved = True
-                    continue
-                before = plain(loaded.scan(row_filter=_within(window)).to_arrow())
-                # What the rows come without stays as it is where nothing else is new.
-                same = content_hash(before.select(rows.column_names)) == digest
-                if loaded.current_snapshot() is None or not same:
-                    _replace(loaded, before.num_rows, rows, window, properties or {})
+                if moved:
+                    return brought(loaded, new)
+                loaded.append(rows.slice(0, 0).cast(loaded.schema().as_arrow()))
+                moved = True
             except (CommitFailedException, ValidationException) as refused:
                 log.info("%s: commit refused, trying again: %s", table, refused)
-                continue
-            current = self.load(table).current_snapshot()
-            return Output(
-                table=table,
-                snapshot=current.snapshot_id if current else None,
-                content_hash=digest,
-                rows=rows.num_rows,
-                window=window,
-            )
         raise BackendError(f"lake table {table}: {COMMIT_TRIES} commits were refused; try later")
+
+    def numbered(self, table: str, schema: pa.Schema) -> pa.Schema:
+        """Give columns the numbers that they have in a table, or will have once it is made.
+
+        Where it lacks one of them they stay without.
+        """
+        if self.exists(table):
+            numbers = {one.name: one.field_id for one in self.load(table).schema().fields}
+        else:
+            numbers = {name: number for number, name in enumerate(schema.names, 1)}
+        if not numbers.keys() >= set(schema.names):
+            return schema
+        for place, one in enumerate(schema):
+            schema = schema.set(place, one.with_metadata({NUMBER: str(numbers[one.name])}))
+        return schema
 
     @answering("lake")
     def load(self, table: str) -> Table:
@@ -260,22 +278,3 @@ def _first_alone(address: str) -> AbstractContextManager[object]:
     if address.startswith("sqlite"):
         return nullcontext()
     return Database(address, "lake's catalog").alone("open")
-
-
-def _replace(
-    table: Table, had: int, rows: pa.Table, window: Window, properties: dict[str, str]
-) -> None:
-    """Replace the window in one transaction on the loaded snapshot."""
-    fitting = evolution.conform(rows, table.schema().as_arrow())
-    if not had:
-        # Looking for rows to delete would read every manifest.
-        table.append(fitting, snapshot_properties=properties)
-        return
-    table.overwrite(fitting, overwrite_filter=_within(window), snapshot_properties=properties)
-
-
-def _within(window: Window) -> BooleanExpression:
-    from pyiceberg.expressions import And, GreaterThanOrEqual, LessThan
-
-    start, end = window.start.isoformat(), window.end.isoformat()
-    return And(GreaterThanOrEqual(EVENT_TIME, start), LessThan(EVENT_TIME, end))

@@ -150,6 +150,14 @@ def read_parquet(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
     return pq.read_table(io.BytesIO(read_bytes(uri)), columns=list(columns) if columns else None)
 
 
+def parquet_schema(uri: str) -> pa.Schema:
+    """Give a Parquet object's columns without reading its rows."""
+    import pyarrow.parquet as pq
+
+    store, path = filesystem(uri)
+    return pq.read_schema(path, filesystem=store)
+
+
 def write_parquet(uri: str, table: pa.Table) -> None:
     """Write a table as a Parquet object, zstd-compressed; equal tables give equal bytes."""
     import pyarrow.parquet as pq

@@ -1,4 +1,4 @@
-"""CSV files under a dated glob; values stay text until the schema is enforced."""
+"""CSV files under a dated glob: values as they were declared, or text where one is not."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pydantic import Field
 
 from ml_tasks.sources import files
 from ml_tasks.sources.delivery import BrokenRow, Delivery
+from ml_tasks.sources.schema import arrow_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import pyarrow as pa
     from pyarrow import csv as pacsv
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 
 GZIP = b"\x1f\x8b"
+BLOCK = 4 * 2**20
+"""Bytes that a core parses at once."""
 
 
 class Params(files.FileParams):
@@ -35,18 +38,57 @@ class Params(files.FileParams):
 
 
 def read(
-    source: Source,  # noqa: ARG001 - all readers share one signature
+    source: Source,
     params: Params,
     window: Window,
     environment: Environment,
 ) -> Iterator[Delivery]:
     """Give the files that may hold rows of the window."""
-    return files.read(params.path, window, environment, partial(decode, params=params))
+    types = {name: arrow_type(kind) for name, kind in source.columns.items()}
+    types |= {old: types[new] for new, old in source.renamed_from.items()}
+    return files.read(
+        params.path,
+        window,
+        environment,
+        partial(decode, params=params),
+        as_declared=partial(decode_as, params=params, types=types),
+    )
 
 
 def place(params: Params, environment: Environment) -> str:
     """Say where the files are looked for."""
     return files.glob_of(params.path, environment)
+
+
+def decode_as(
+    data: bytes, params: Params, types: Mapping[str, pa.DataType]
+) -> tuple[tuple[pa.RecordBatch, ...], tuple[BrokenRow, ...]]:
+    """Read one CSV file on all cores with the types of its columns; what is not named is text.
+
+    Raises:
+        ArrowInvalid: A value does not fit, a line is no row, or a value holds a line's end.
+        OSError: It is packed and broken.
+    """
+    import pyarrow as pa
+    from pyarrow import csv as pacsv
+
+    data = unpacked(data)
+    parse = pacsv.ParseOptions(delimiter=params.delimiter)
+    head = pa.BufferReader(data[: data.find(b"\n") + 1])
+    names = pacsv.read_csv(head, parse_options=parse).column_names
+    table = pacsv.read_csv(
+        pa.BufferReader(data),
+        read_options=pacsv.ReadOptions(block_size=BLOCK),
+        parse_options=parse,
+        convert_options=pacsv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()) | dict(types),
+            null_values=list(params.null_values),
+            strings_can_be_null=True,
+            true_values=["true", "True", "TRUE"],
+            false_values=["false", "False", "FALSE"],
+        ),
+    )
+    return tuple(table.to_batches()), ()
 
 
 def decode(data: bytes, params: Params) -> tuple[tuple[pa.RecordBatch, ...], tuple[BrokenRow, ...]]:
@@ -92,10 +134,20 @@ def plain(data: bytes) -> bytes:
         OSError: It is packed and broken.
         UnicodeDecodeError: It is no UTF-8 text; the parser says so of whole lines alone.
     """
+    data = unpacked(data)
+    data.decode()
+    return data
+
+
+def unpacked(data: bytes) -> bytes:
+    """Unpack what is packed by gzip.
+
+    Raises:
+        OSError: It is packed and broken.
+    """
     if data.startswith(GZIP):
         try:
             data = gzip.decompress(data)
         except (EOFError, zlib.error) as fault:
             raise OSError(f"packed by gzip, and broken: {fault}") from fault
-    data.decode()
     return data

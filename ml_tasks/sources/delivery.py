@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     import pyarrow as pa
@@ -34,3 +35,5 @@ class Delivery:
     broken: tuple[BrokenRow, ...] = ()
     fault: str | None = None
     """Why the delivery as a whole cannot be read."""
+    as_text: Callable[[], Delivery] | None = None
+    """Gives it again with its values as they came, where they were read as what was declared."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -49,8 +50,23 @@ class FileParams(BaseModel):
         return path
 
 
-def read(path: str, window: Window, environment: Environment, decode: Decode) -> Iterator[Delivery]:
-    """Give the files of a dated glob that may hold the window, by landing time."""
+def read(
+    path: str,
+    window: Window,
+    environment: Environment,
+    decode: Decode,
+    *,
+    as_declared: Decode | None = None,
+) -> Iterator[Delivery]:
+    """Give the files of a dated glob that may hold the window, by landing time.
+
+    Args:
+        path: The glob.
+        window: Fills its date fields.
+        environment: Where the landing zone is.
+        decode: Reads any file.
+        as_declared: Reads a file in which all is as it should be, and is tried first.
+    """
     glob = glob_of(path, environment)
     # Globs and landing times are written plainly, addresses of local files are quoted.
     local = glob.startswith("file:")
@@ -64,7 +80,7 @@ def read(path: str, window: Window, environment: Environment, decode: Decode) ->
             if matches.fullmatch(plain):
                 found[item.uri] = (landed_at(plain) or item.modified, covers)
     for uri, (landed, covers) in sorted(found.items(), key=lambda f: (f[1][0], f[0])):
-        yield _open(uri, landed, covers, decode)
+        yield _as_declared(uri, landed, covers, decode, as_declared)
 
 
 def glob_of(path: str, environment: Environment) -> str:
@@ -129,6 +145,20 @@ def _translate(pattern: str) -> re.Pattern[str]:
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
     wild = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     return re.compile("".join(wild.get(p) or re.escape(p) for p in parts))
+
+
+def _as_declared(
+    uri: str,
+    landed: datetime,
+    covers: Window | None,
+    decode: Decode,
+    as_declared: Decode | None,
+) -> Delivery:
+    as_text = partial(_open, uri, landed, covers, decode)
+    if as_declared is None:
+        return as_text()
+    found = _open(uri, landed, covers, as_declared)
+    return as_text() if found.fault else replace(found, as_text=as_text)
 
 
 def _open(uri: str, landed: datetime, covers: Window | None, decode: Decode) -> Delivery:

@@ -6,6 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ml_tasks.io.content import plain
+from ml_tasks.io.order import order
+
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from ml_tasks.sources.delivery import Delivery
 
 _REASON = "_reason"
+BLANKS = " \t"
+"""Around a number they do not count."""
 TIMES = ("event_time", "known_at", "corrected_at")
 """Columns that a raw table has whatever its source declares."""
 
@@ -66,6 +71,11 @@ def enforce(
     """
     import polars as pl
 
+    whole = fitting(source, delivery, window)
+    if whole is not None and not order(whole, source.key).tied:
+        return pl.DataFrame(pl.from_arrow(whole)), []
+    if delivery.as_text is not None:
+        delivery = delivery.as_text()
     rejected = [Rejected(delivery.uri, b.reason, b.text) for b in delivery.broken]
     if delivery.fault is not None:
         rejected.append(Rejected(delivery.uri, f"file cannot be read: {delivery.fault}", ""))
@@ -103,6 +113,48 @@ def enforce(
     return good, rejected
 
 
+def fitting(source: Source, delivery: Delivery, window: Window) -> pa.Table | None:
+    """Give a delivery's rows of the window where nothing is amiss with any of it, else `None`.
+
+    Whether a key comes twice is not looked at.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    alike = len({batch.schema.to_string() for batch in delivery.batches}) == 1
+    if delivery.fault or delivery.broken or not alike:
+        return None
+    raw = pa.Table.from_batches(delivery.batches)
+    wanted = pa.schema({name: arrow_type(kind) for name, kind in source.columns.items()})
+    former = {old: new for new, old in source.renamed_from.items() if new not in raw.column_names}
+    raw = raw.rename_columns([former.get(name, name) for name in raw.column_names])
+    if sorted(raw.column_names) != sorted(wanted.names) or not raw.num_rows:
+        return None
+    rows = plain(raw.select(wanted.names))
+    time = rows[source.event_time]
+    if rows.schema.types != wanted.types or time.null_count:
+        return None
+    ends = pc.min_max(time).as_py()
+    covers = delivery.covers
+    if covers is not None and not (covers.start <= ends["min"] and ends["max"] < covers.end):
+        return None
+    if not (window.start <= ends["min"] and ends["max"] < window.end):
+        if source.event_time not in source.key:
+            return None  # of a key that comes twice one row may be another window's
+        inside = pc.and_(pc.greater_equal(time, window.start), pc.less(time, window.end))
+        rows = rows.filter(inside)
+    fits = all(_fits(rows[name], kind) for name, kind in source.columns.items())
+    return rows if fits else None
+
+
+def _fits(column: pa.ChunkedArray, kind: str) -> bool:
+    import pyarrow.compute as pc
+
+    if column.null_count and not kind.endswith("?"):
+        return False
+    return not kind.startswith("float") or pc.all(pc.is_finite(column)).as_py() is not False
+
+
 def _empty(source: Source) -> pl.DataFrame:
     import polars as pl
     import pyarrow as pa
@@ -120,9 +172,11 @@ def typed(raw: pl.DataFrame, name: str, kind: str) -> pl.Expr:
     if wanted == "string":
         return column.cast(pl.String, strict=False)
     if wanted.startswith("float"):
+        column = column.str.strip_chars(BLANKS) if came == pl.String else column
         number = column.cast(pl.Float32 if wanted == "float32" else pl.Float64, strict=False)
         return pl.when(number.is_finite()).then(number).alias(name)
     if wanted.startswith("int"):
+        column = column.str.strip_chars(BLANKS) if came == pl.String else column
         number = column.cast(pl.Int32 if wanted == "int32" else pl.Int64, strict=False)
         if came.is_float():
             return pl.when(number.cast(pl.Float64) == column).then(number).alias(name)

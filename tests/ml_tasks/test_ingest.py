@@ -209,6 +209,23 @@ def test_what_does_not_fit_is_kept_with_its_reason(
     assert result.values["unchanged"] is False
 
 
+def test_a_file_is_read_the_same_whether_or_not_all_of_it_fits(
+    pipeline: Pipeline, environment: Environment, tmp_path: Path
+) -> None:
+    """One that fits is read as it is declared, one that does not as text."""
+    lines = (
+        "3,2013-01-02T10:00:00Z, 2.5 ,\n007,2013-01-02T09:00:00Z,1e3,é\n 5,2013-01-02T10:00Z,,-\n"
+    )
+    deliver(tmp_path, lines)
+    fits = run(pipeline, environment)
+    deliver(tmp_path, lines + "x,2013-01-02T10:00:00Z,1,\n")
+    does_not = run(pipeline, environment, 2)
+    assert [r["id"] for r in staged(fits)] == [7, 3, 5]
+    assert staged(fits) == staged(does_not)
+    assert fits.outputs["staged_s"].content_hash == does_not.outputs["staged_s"].content_hash
+    assert len(staged(does_not, "rejected")) == 1
+
+
 def test_bad_rows_of_other_windows_are_theirs(
     pipeline: Pipeline, environment: Environment, tmp_path: Path
 ) -> None:

@@ -52,6 +52,11 @@ def test_content_counts(other: pa.Table) -> None:
     assert content_hash(other) != content_hash(TABLE)
 
 
+def test_the_hash_stays_what_it_is() -> None:
+    """Sets and windows are known by it."""
+    assert content_hash(TABLE) == "41cb96adf1271756785298bfae4e809d50961aafc59a592139deca5742dafed0"
+
+
 def test_neighbouring_texts_do_not_run_together() -> None:
     one, two = pa.table({"a": ["ab", "c"]}), pa.table({"a": ["a", "bc"]})
     assert content_hash(one) != content_hash(two)

@@ -9,6 +9,8 @@ import pytest
 
 from ml_tasks.config import Environment
 from ml_tasks.errors import ConfigError, LeaseLostError
+from ml_tasks.io import objects
+from ml_tasks.io.content import content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.result import Output, Window
@@ -79,6 +81,26 @@ def test_texts_are_the_same_however_they_are_held(
     other = table.set_column(2, "name", table["name"].cast(kind))
     again = publish(lake, control, other, FIRST)
     assert (again.content_hash, again.snapshot) == (first.content_hash, first.snapshot)
+
+
+def test_what_was_staged_is_what_is_published(lake: Lake, control: Control, tmp_path: Path) -> None:
+    """Its columns have the table's numbers; without them its rows are written anew."""
+    for number, (table, window) in enumerate(((rows(1, 2), FIRST), (rows(3, day=9), SECOND))):
+        uri = (tmp_path / f"{number}.parquet").as_uri()
+        objects.write_parquet(uri, table.cast(lake.numbered("raw.t", table.schema)))
+        digest = content_hash(table)
+        staged = Output(uri=uri, content_hash=digest, rows=table.num_rows)
+        with control.lease("raw.t", holder="r/t", attempt=1) as lease:
+            done = lake.publish("raw.t", table, window, lease, staged=staged)
+        files = [task.file.file_path for task in lake.load("raw.t").scan().plan_files()]
+        assert objects.read_bytes(uri) in [objects.read_bytes(file) for file in files]
+        assert done.content_hash == content_hash(lake.read("raw.t", window=window)) == digest
+    assert values(lake) == [1, 2, 3]
+    objects.write_parquet(uri, rows(9, day=16))
+    third = Window.parse("2013-01-15/2013-01-22")
+    with control.lease("raw.t", holder="r/t", attempt=1) as lease:
+        lake.publish("raw.t", rows(4, day=16), third, lease, staged=staged)
+    assert values(lake) == [1, 2, 3, 4]
 
 
 def test_an_old_attempt_changes_nothing(lake: Lake, control: Control) -> None:

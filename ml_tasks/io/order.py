@@ -1,0 +1,155 @@
+"""The order of a table's rows by several columns, found by sorting whole numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    Words = NDArray[np.uint64]
+
+WORD = 64
+
+
+class Order(NamedTuple):
+    """How rows are sorted."""
+
+    rows: NDArray[np.int64]
+    """Their numbers, the first one first."""
+    tied: bool
+    """Two of them are the same in all columns."""
+
+
+def order(table: pa.Table, names: Sequence[str]) -> Order:
+    """Sort rows by columns, the first column first; nulls come before all, NaN after all.
+
+    A column's values are turned into whole numbers of the same order. Numbers of as many columns
+    as fit stand in one word, behind that of the group of rows that were the same so far; words are
+    sorted, and rows that stand alone are done.
+
+    Args:
+        table: Columns of truth values, numbers, times and texts.
+        names: Those that count.
+    """
+    import numpy as np
+
+    rows, left = np.arange(table.num_rows), list(names)
+    tied, groups = np.arange(table.num_rows), np.zeros(table.num_rows, np.uint64)
+    while left and len(tied) > 1:
+        words, used = _words(table, left, rows[tied], groups)
+        left = left[used:]
+        by = np.argsort(words)
+        words, rows[tied] = words[by], rows[tied][by]
+        differ = np.concatenate([[True], words[1:] != words[:-1], [True]])
+        together = ~(differ[1:] & differ[:-1])
+        groups = np.cumsum(differ[:-1][together], dtype=np.uint64)
+        tied = tied[together]
+    return Order(rows, tied=len(tied) > 1)
+
+
+def sorted_by(column: pa.ChunkedArray, rows: NDArray[np.int64]) -> pa.Array:
+    """Give a column's values in an order, in one piece."""
+    import numpy as np
+    import pyarrow as pa
+
+    if pa.types.is_string(column.type):
+        codes, texts = encoded(column)
+        places = np.take(codes, rows)
+        return texts.take(pa.array(places, mask=places < 0 if column.null_count else None))
+    values = np.take(filled(column), rows)
+    mask = np.take(column.is_null().to_numpy(), rows) if column.null_count else None
+    return pa.array(values, mask=mask).cast(column.type)
+
+
+def numbers(column: pa.ChunkedArray) -> tuple[Words, int]:
+    """Give whole numbers in the order of a column's values, 0 for null, and their largest.
+
+    Args:
+        column: Truth values, numbers, times or texts.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if column.null_count == len(column):
+        return np.zeros(len(column), np.uint64), 0
+    if pa.types.is_string(column.type):
+        codes, texts = encoded(column)
+        ranks = np.empty(len(texts) + 1, np.uint64)
+        ranks[pc.sort_indices(texts).to_numpy()] = np.arange(1, len(texts) + 1, dtype=np.uint64)
+        ranks[-1] = 0
+        return ranks[codes], len(texts)
+    values = filled(column.fill_null(pc.min(column)) if column.null_count else column)
+    found = _ascending(values) if values.dtype.kind == "f" else _from_least(values)
+    if int(found.max()) >= 2 ** (WORD // 2):
+        found = np.unique(found, return_inverse=True)[1].astype(np.uint64)
+    if column.null_count:
+        found = np.where(column.is_null().to_numpy(), np.uint64(0), found + np.uint64(1))
+    return found, int(found.max())
+
+
+def encoded(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], pa.Array]:
+    """Give the places of a column's texts among the different ones, -1 for null, and those."""
+    import numpy as np
+
+    parts = column.dictionary_encode().unify_dictionaries().chunks
+    places = [part.indices.fill_null(-1).to_numpy(zero_copy_only=False) for part in parts]
+    return np.concatenate(places), parts[0].dictionary
+
+
+def filled(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Give a column's values in one piece: truth values as 0 and 1, times as numbers, null as 0."""
+    import pyarrow as pa
+
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    if pa.types.is_temporal(column.type):
+        column = column.cast(pa.int64())
+    found: NDArray[Any] = (column.fill_null(0) if column.null_count else column).to_numpy()
+    return found
+
+
+def _words(
+    table: pa.Table, names: Sequence[str], rows: NDArray[np.int64], groups: Words
+) -> tuple[Words, int]:
+    """Put the numbers of as many columns as fit behind those of the groups; say how many."""
+    import numpy as np
+
+    words, room = groups, WORD - int(groups[-1]).bit_length()
+    few = len(rows) < table.num_rows // 2
+    for used, name in enumerate(names):
+        found, most = numbers(table[name].take(rows) if few else table[name])
+        bits = most.bit_length()
+        if used and bits > room:
+            return words, used
+        # One column always fits behind the group: neither has more than half a word.
+        # At first there is one group, of all rows as they came.
+        words = (words << np.uint64(bits)) | (found if few or not groups[-1] else found[rows])
+        room -= bits
+    return words, len(names)
+
+
+def _from_least(values: NDArray[Any]) -> Words:
+    """Count from the least value, in the unit that all are multiples of, such as a minute."""
+    import numpy as np
+
+    found: Words = values.astype(np.uint64) - values.min().astype(np.uint64)
+    unit = np.gcd.reduce(found[:1000])
+    counted: Words = found // unit if unit > 1 else found
+    return counted if unit > 1 and np.array_equal(counted * unit, found) else found
+
+
+def _ascending(values: NDArray[Any]) -> Words:
+    """Give the bits of floating numbers so that they ascend; NaN is one, and so is zero."""
+    import numpy as np
+
+    kind, sign = (np.uint32, 31) if values.dtype.itemsize == 4 else (np.uint64, 63)
+    plain = np.where(np.isnan(values), np.array(np.nan, values.dtype), values + 0)
+    bits: NDArray[Any] = plain.view(kind)
+    top = kind(1 << sign)
+    return np.where(bits & top, ~bits, bits | top).astype(np.uint64)

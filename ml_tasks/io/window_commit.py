@@ -1,0 +1,94 @@
+"""One window of an Iceberg table: what it is to hold, in one commit on the loaded snapshot."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ml_tasks.io import evolution, objects
+from ml_tasks.io.content import content_hash, plain
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyiceberg.expressions import BooleanExpression
+    from pyiceberg.table import Table
+
+    from ml_tasks.result import Window
+
+EVENT_TIME = "event_time"
+NUMBER = b"PARQUET:field_id"
+"""What Arrow calls a column's number in a Parquet file."""
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """What a window is to hold."""
+
+    rows: pa.Table
+    digest: str
+    window: Window
+    properties: dict[str, str]
+    staged: str | None
+    """Address of an object of just these rows."""
+
+
+def brought(table: Table, new: New) -> int | None:
+    """Let the loaded table have the window, and give the snapshot that has it."""
+    before = plain(table.scan(row_filter=within(new.window)).to_arrow())
+    # What the rows come without stays as it is where nothing else is new.
+    same = before.num_rows == new.rows.num_rows and (
+        content_hash(before.select(new.rows.column_names)) == new.digest
+    )
+    if table.current_snapshot() is None or not same:
+        _replace(table, before.num_rows, new)
+    current = table.current_snapshot()
+    return current.snapshot_id if current else None
+
+
+def _replace(table: Table, had: int, new: New) -> None:
+    """Replace the window in one transaction on the loaded snapshot."""
+    if had:
+        table.overwrite(
+            evolution.conform(new.rows, table.schema().as_arrow()),
+            overwrite_filter=within(new.window),
+            snapshot_properties=new.properties,
+        )
+        return
+    # Looking for rows to delete would read every manifest.
+    if new.staged and new.rows.num_rows and _fits(table, new.staged):
+        _add(table, new.staged, new.properties)
+        return
+    fitting = evolution.conform(new.rows, table.schema().as_arrow())
+    table.append(fitting, snapshot_properties=new.properties)
+
+
+def _fits(table: Table, uri: str) -> bool:
+    """Tell whether an object's columns are the table's, by name, number and type."""
+    schema = objects.parquet_schema(uri)
+    numbers = {one.name: str(one.field_id).encode() for one in table.schema().fields}
+    known = all((one.metadata or {}).get(NUMBER) == numbers.get(one.name) for one in schema)
+    return known and not evolution.changes(table, schema, {})
+
+
+def _add(table: Table, uri: str, properties: dict[str, str]) -> None:
+    """Append a copy of an object: it is written as the library would write its rows."""
+    from pyiceberg.io.pyarrow import parquet_file_to_data_file
+
+    copy = table.location_provider().new_data_location(f"{uuid.uuid4()}.parquet")
+    with table.io.new_output(copy).create() as stream:
+        stream.write(objects.read_bytes(uri))
+    file = parquet_file_to_data_file(table.io, table.metadata, copy)
+    with (
+        table.transaction() as tx,
+        tx.update_snapshot(snapshot_properties=properties).merge_append() as append,
+    ):
+        append.append_data_file(file)
+
+
+def within(window: Window) -> BooleanExpression:
+    """Give the condition that rows of a window meet."""
+    from pyiceberg.expressions import And, GreaterThanOrEqual, LessThan
+
+    start, end = window.start.isoformat(), window.end.isoformat()
+    return And(GreaterThanOrEqual(EVENT_TIME, start), LessThan(EVENT_TIME, end))

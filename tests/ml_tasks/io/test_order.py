@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from ml_tasks.io.order import order, sorted_by
+
+ROWS = 3_000
+RANDOM = np.random.default_rng(7)
+
+
+def some(values: list[object], kind: pa.DataType) -> pa.Array:
+    return pa.array([values[n] for n in RANDOM.integers(0, len(values), ROWS)], kind)
+
+
+START = datetime(2013, 1, 1, tzinfo=UTC)
+COLUMNS = {
+    "flag": some([True, False, None], pa.bool_()),
+    "small": some([-128, 0, 1, None, 127], pa.int8()),
+    "wide": some([-(2**63), 2**63 - 1, 0, None, 7], pa.int64()),
+    "many": pa.array(RANDOM.integers(-(2**62), 2**62, ROWS)),
+    "unsigned": some([0, 2**64 - 1, None], pa.uint64()),
+    "single": some([0.5, -0.5, 0.0, float("inf"), float("nan"), None], pa.float32()),
+    "double": some([1e300, -1e300, float("-inf"), float("nan"), None, 0.0], pa.float64()),
+    "text": some(["", "a", "aa", "B", "é", None, "z" * 99], pa.string()),
+    "at": some([START + timedelta(minutes=n) for n in range(50)], pa.timestamp("us", "UTC")),
+    "none": pa.nulls(ROWS, pa.string()),
+}
+TABLE = pa.concat_tables([(whole := pa.table(COLUMNS)).slice(0, 999), whole.slice(999)])
+
+
+@pytest.mark.parametrize(
+    "names", [[name] for name in COLUMNS] + [list(COLUMNS), list(COLUMNS)[::-1]], ids=str
+)
+def test_rows_are_sorted_as_polars_sorts_them(names: list[str]) -> None:
+    found = order(TABLE, names)
+    assert sorted(found.rows) == list(range(ROWS))
+    values = pa.table({name: sorted_by(TABLE[name], found.rows) for name in names})
+    wanted = pl.DataFrame(pl.from_arrow(TABLE)).select(names).sort(names, nulls_last=False)
+    assert values.schema.types == [TABLE[name].type for name in names]
+    assert pl.DataFrame(pl.from_arrow(values)).equals(wanted)
+    assert found.tied == wanted.is_duplicated().any()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_few_rows(rows: int) -> None:
+    found = order(TABLE.slice(0, rows), ["many"])
+    assert len(found.rows) == rows
+    assert not found.tied
