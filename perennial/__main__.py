@@ -15,6 +15,7 @@ from ml_tasks import config
 from ml_tasks.errors import ExitCode, PerennialError
 from ml_tasks.flow import FLOWS
 from perennial import (
+    alarms,
     audit,
     backup,
     clean,
@@ -52,6 +53,7 @@ app.command("clean")(clean.command)
 app.command("cost")(cost.command)
 app.command("env")(env.command)
 app.command("rollback")(rollback.command)
+app.add_typer(alarms.app, name="alarms")
 app.add_typer(audit.app, name="audit")
 app.add_typer(triggers.app, name="triggers")
 

@@ -49,17 +49,6 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True)
-class Quarters:
-    """What happened in years without drift."""
-
-    looks: int
-    pages: int
-    listed: int
-    first_within: int
-    """Quarters that began fresh, and had a page."""
-
-
-@dataclass(frozen=True, slots=True)
 class Found:
     """What became of one planted shift."""
 
@@ -84,9 +73,9 @@ class Found:
         return self.paged / self.trials
 
 
-def prepare(seed: int, reference: int, budget: Budget) -> Ground:
+def prepare(seed: int, reference: int, budget: Budget, rows: int = alarm_days.ROWS) -> Ground:
     """Load the days and describe them."""
-    flights = alarm_days.load(seed)
+    flights = alarm_days.load(seed, rows)
     scales = alarm_looks.measure(flights)
     return Ground(flights, scales, alarm_looks.describe(flights.rows, scales), budget, reference)
 

@@ -28,7 +28,8 @@ def e_values(rank: NDArray[np.int64], number: NDArray[np.int64]) -> NDArray[np.f
     Each falls with the rank, so that a rank that ties made larger wins no more than it should.
     """
     prizes = np.array([_prizes(int(one)) for one in number]).reshape(-1, len(EXPONENTS))
-    return prizes * rank[:, None] ** -np.array(EXPONENTS)
+    won: NDArray[np.float64] = prizes * rank[:, None] ** -np.array(EXPONENTS)
+    return won
 
 
 @lru_cache(maxsize=4096)
