@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from ml_tasks.config import Environment
 
-LEFT_OUT = ("logs", "services.json", "warm.sock", "postgres", "redis", "s3")
+LEFT_OUT = (
+    "logs", "services.json", "warm.sock", "warm.rehearsal", "postgres", "redis", "s3",
+)  # fmt: skip
 """Of a home: what its services make anew, and the folders of servers that have their own means."""
 REPLACED = "replaced-"
 """What a restore set aside."""

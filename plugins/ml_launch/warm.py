@@ -211,10 +211,10 @@ def _forget_own() -> None:
         del sys.modules[name]
 
 
-def _rehearse(*, control: bool) -> None:
+def _rehearse(home: Path) -> None:
     """Do what a task does first; a fault in that is for the task to show."""
     try:
-        rehearsal.rehearse(control=control)
+        rehearsal.rehearse(home)
     except Exception:
         log.exception("no task is rehearsed")
 
@@ -248,12 +248,14 @@ def _run(own: dict[str, int], request: dict[str, Any]) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Import ahead, then serve."""
-    (address,) = sys.argv[1:] if argv is None else argv
+    (given,) = sys.argv[1:] if argv is None else argv
+    address = Path(given).absolute()
+    ready = partial(_rehearse, address.with_suffix(".rehearsal"))
     for name in AHEAD:
         importlib.import_module(name)
     own = _import_own()
     _threads()
-    _rehearse(control=True)
+    ready()
     # A rehearsal says what it has to say to nobody.
     logging.basicConfig(level=logging.WARNING, force=True)
     log.setLevel(logging.INFO)
@@ -261,8 +263,7 @@ def main(argv: list[str] | None = None) -> int:
     gc.collect()
     gc.freeze()
     large_pages.collapse()
-    ready, run = partial(_rehearse, control=False), partial(_run, own)
-    server = Server(Path(address), partial(Standby, ready=ready, run=run))
+    server = Server(address, partial(Standby, ready=ready, run=partial(_run, own)))
     log.info("ready at %s with %s thread", address, threading.active_count())
     server.serve()
     return 0

@@ -13,6 +13,7 @@ import pytest
 from ml_launch import large_pages, warm_client
 
 from ml_tasks.config import ROOT
+from ml_tasks.result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,25 +104,25 @@ def test_whoever_waits_for_a_task_ends_with_its_launcher(server: psutil.Popen) -
     until(lambda: not waiting.is_running() or waiting.status() == psutil.STATUS_ZOMBIE)
 
 
-def test_a_rehearsal_leaves_nothing_and_says_nothing(tmp_path: Path) -> None:
-    home, scratch = tmp_path / "home", tmp_path / "scratch"
-    scratch.mkdir()
+def test_a_rehearsal_keeps_to_its_folder_and_says_nothing(tmp_path: Path) -> None:
+    home, folder = tmp_path / "home", tmp_path / "rehearsal"
     program = (
-        "import os; from ml_launch.rehearsal import rehearse; before = dict(os.environ); "
-        "rehearse(control=True); rehearse(control=False); print(before == dict(os.environ))"
+        "import os, sys; from pathlib import Path; from ml_launch.rehearsal import rehearse; "
+        "before = dict(os.environ); folder = Path(sys.argv[1]); rehearse(folder); "
+        "rehearse(folder); print(before == dict(os.environ))"
     )
     told = {
         "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}",
         "PERENNIAL_HOME": str(home),
         "PERENNIAL_CONTROL_URL": "postgresql+psycopg://nobody@127.0.0.1:1/nothing",
-        "TMPDIR": str(scratch),
     }
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=told, check=True, capture_output=True, text=True
-    )
+    argv = [sys.executable, "-c", program, str(folder)]
+    done = subprocess.run(argv, env=told, check=True, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("True\n", "")
     assert not home.exists()
-    assert not list(scratch.iterdir())
+    left = Result.model_validate_json((folder / "result.json").read_bytes())
+    assert left.error is not None
+    assert left.error.kind == "NothingToDo"
 
 
 def test_large_pages_hold_what_the_small_ones_held() -> None:
