@@ -19,6 +19,8 @@ class Step:
     """Start it under torchrun, one process or many."""
     teardown: bool = False
     """Run it at the end in any case; it never turns a failed run into a successful one."""
+    unless_skipped: bool = False
+    """Not even at the end where what came before was skipped: there is nothing to say of it."""
     retries: int = 2
     timeout_minutes: int = 30
     doc: str = ""
@@ -98,7 +100,12 @@ FLOWS: dict[Dag, tuple[Step, ...]] = {
             needs=("monitor",),
             doc="Hold the policies against what was found, and write the trigger if one is due.",
         ),
-        Step(task="record", teardown=True, doc="Write the run and its tasks to MLflow."),
+        Step(
+            task="record",
+            teardown=True,
+            unless_skipped=True,
+            doc="Write the run and its tasks to MLflow.",
+        ),
     ),
 }
 

@@ -135,7 +135,8 @@ def run_flow(
     done: list[Done] = []
     failed = False
     for place in FLOWS[flow]:
-        if failed and not place.teardown:
+        skipped = any(one.outcome.code == ExitCode.SKIP for one in done)
+        if (failed and not place.teardown) or (skipped and place.unless_skipped):
             continue
         own = trigger if place.task == "claim" else None
         one = run_task(

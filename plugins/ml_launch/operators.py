@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, conf
+from airflow.sdk import BaseOperator, TriggerRule, conf
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
@@ -211,9 +211,16 @@ class LaunchOperator(BaseOperator):
 
 
 def wire(dag: Dag, tasks: Mapping[str, BaseOperator]) -> None:
-    """Put a DAG's tasks into the order of its flow; the last one runs in any case."""
+    """Put a DAG's tasks into the order of its flow; the last one runs in any case.
+
+    One that does not run after what was skipped is no teardown for Airflow: another task that
+    nobody waits for has to tell whether the run failed.
+    """
     for task, before in flow.after(dag).items():
-        if flow.step(task, dag).teardown:
+        step = flow.step(task, dag)
+        if step.unless_skipped:
+            tasks[task].trigger_rule = TriggerRule.NONE_SKIPPED
+        elif step.teardown:
             tasks[task].as_teardown()
         for one in before:
             tasks[one].set_downstream(tasks[task])

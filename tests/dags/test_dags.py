@@ -112,7 +112,7 @@ def test_the_order_is_the_flows(told: dict[str, Any], flow: str, pipeline: str) 
     for step in steps:
         task = tasks[step.task]
         assert task["needs"] == sorted(after(flow)[step.task])  # type: ignore[arg-type]
-        assert task["teardown"] is step.teardown
+        assert task["teardown"] is (step.teardown and not step.unless_skipped)
         assert (task["retries"], task["timeout"]) == (step.retries, 60 * step.timeout_minutes)
 
 
