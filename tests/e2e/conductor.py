@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
     from ml_tasks.config import Environment, Pipeline
-    from ml_tasks.flow import Step
+    from ml_tasks.flow import Dag, Step
 
+LOOP: tuple[Dag, ...] = ("ingestion", "training")
 WINDOW = "2013-01-01/2013-01-22"
 TRIES = 4
+STEPS = tuple((flow, step) for flow in LOOP for step in FLOWS[flow])
 
 
 def start(variables: Mapping[str, str], log: Path) -> BaseProcess:
@@ -42,11 +44,10 @@ def conduct(variables: Mapping[str, str], log: str) -> None:
         sys.stdout = sys.stderr = stream
         environment = Stores(given()).present
         pipeline = config.load(NAME, environment.pipelines)
-        for flow, steps in FLOWS.items():
-            for step in steps:
-                note = environment.home / f"{flow}-{step.task}.done"
-                if not note.exists():
-                    note.write_text(str(_tries(environment, pipeline, flow, step)))
+        for flow, step in STEPS:
+            note = environment.home / f"{flow}-{step.task}.done"
+            if not note.exists():
+                note.write_text(str(_tries(environment, pipeline, flow, step)))
 
 
 def _tries(environment: Environment, pipeline: Pipeline, flow: str, step: Step) -> int:

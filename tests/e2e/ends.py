@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ml_tasks.io import housekeeping, runs
 from ml_tasks.io.control import Control
 from perennial import apart, layout
+from tests.e2e.conductor import LOOP
 from tests.e2e.conftest import NAME
 from tests.faults import states
 
@@ -93,7 +94,7 @@ def seconds(environment: Environment) -> dict[str, float]:
     """Give how long each task's pod was there, by flow and task."""
     return {
         f"{flow}-{one.task}": max(pod.seconds for pod in one.usage.pods.values())
-        for flow in ("ingestion", "training")
+        for flow in LOOP
         for one in runs.tries(environment, NAME, flow)
         if one.usage is not None
     }

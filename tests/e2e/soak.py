@@ -25,7 +25,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_tasks.flow import FLOWS
 from perennial import console
 from perennial.given import environment as given
 from tests.e2e import conductor, ends
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 
     from kubernetes.client import CoreV1Api
 
-TASKS = tuple((flow, step.task) for flow, steps in FLOWS.items() for step in steps)
+TASKS = tuple((flow, step.task) for flow, step in conductor.STEPS)
 RUN_SECONDS, LOOK_SECONDS = 1800, 0.2
 AWAKE_SECONDS = 150
 """Longer than it takes until a silent node's pods are given up."""
