@@ -37,6 +37,9 @@ def write_product(
     # Two pods of a training and the cluster's own share two small nodes.
     product["resources"] = {"default": {"cpus": 0.5, "memory_gb": 3, "disk_gb": 1}}
     product["training"] |= {"epochs": epochs, "patience": epochs, "processes": processes}
+    product["monitoring"] = {
+        "retraining": {"policies": [{"name": "schedule", "params": {"days": 7}}]}
+    }
     product["evaluation"] |= {
         "baselines": ["majority"],
         "bootstrap_samples": 100,

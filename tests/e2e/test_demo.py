@@ -282,3 +282,34 @@ def test_interrupted_it_leaves_nothing_running(
     assert started.returncode == 130, said
     assert "make demo goes on from here" in said
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
+
+
+def test_windows_that_the_champion_learned_from_are_not_watched(in_world: Services) -> None:
+    assert demo() == 0
+    airflow = Airflow(in_world)
+    runs = wait_for(lambda: [r for r in airflow.runs(f"{NAME}__monitoring") if r["end_date"]])
+    assert {run["state"] for run in runs} == {"success"}
+    tasks = airflow.tasks(f"{NAME}__monitoring", runs[0]["dag_run_id"])
+    assert {task["state"] for task in tasks} == {"skipped"}
+
+
+def test_a_window_that_follows_is_watched_and_asks_for_a_training(in_world: Services) -> None:
+    assert demo() == 0
+    airflow, control = Airflow(in_world), Control(in_world.environment.control)
+    head, before = control.champion(NAME), len(airflow.runs(f"{NAME}__training"))
+    assert head is not None
+    airflow.backfill(f"{NAME}__ingestion", "2013-01-22", "2013-01-22")
+    trigger = wait_for(
+        lambda: next((t for t in control.triggers(NAME) if t.cause == "schedule"), None)
+    )
+    assert (trigger.who, trigger.window) == ("monitor", "2013-01-01/2013-01-29")
+    measured = {m.kind for m in control.measures(NAME) if m.start.startswith("2013-01-22")}
+    assert measured == {"realised", "estimated"}
+    assert len({look.day for look in control.looks(NAME, version=head.version)}) == 7
+    wait_for(lambda: control.trigger(trigger.id).state == "done")
+    assert len(airflow.runs(f"{NAME}__training")) == before + 1
+    (watched,) = airflow.runs(f"{NAME}__monitoring", key="2013-01-22")
+    tasks = {
+        t["task_id"]: t["state"] for t in airflow.tasks(watched["dag_id"], watched["dag_run_id"])
+    }
+    assert tasks == dict.fromkeys(("score", "monitor", "decide", "record", "ask"), "success")
