@@ -74,8 +74,15 @@ def enforce(
     whole = fitting(source, delivery, window)
     if whole is not None and not order(whole, source.key).tied:
         return pl.DataFrame(pl.from_arrow(whole)), []
-    if delivery.as_text is not None:
-        delivery = delivery.as_text()
+    return _parted(source, delivery.as_text() if delivery.as_text else delivery, window)
+
+
+def _parted(
+    source: Source, delivery: Delivery, window: Window
+) -> tuple[pl.DataFrame, list[Rejected]]:
+    """Look at each value of a delivery."""
+    import polars as pl
+
     rejected = [Rejected(delivery.uri, b.reason, b.text) for b in delivery.broken]
     if delivery.fault is not None:
         rejected.append(Rejected(delivery.uri, f"file cannot be read: {delivery.fault}", ""))
