@@ -26,6 +26,7 @@ BENCHES = {
     "ingestion": "ingestion.py",
     "as_of": "as_of.py",
     "training": "training.py",
+    "drift": "drift.py",
 }
 """Name and file of each bench; the page has them in this order."""
 LONG = frozenset({"scheduler_defaults"})

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PACKAGES = (
-    "apache-airflow", "duckdb", "feast", "great-expectations", "polars", "pyarrow", "pyiceberg",
-    "torch",
+    "alibi-detect", "apache-airflow", "duckdb", "feast", "great-expectations", "numpy", "polars",
+    "pyarrow", "pyiceberg", "scipy", "torch",
 )  # fmt: skip
 
 

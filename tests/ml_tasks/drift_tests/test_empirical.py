@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 from scipy import stats
 
 from ml_tasks import drift_tests
-from ml_tasks.drift_tests import empirical
+from ml_tasks.drift_tests import empirical, ks
 from ml_tasks.drift_tests.empirical import Empirical, Grid
 
 NUMBERS = st.one_of(
@@ -86,6 +86,14 @@ def test_bins_are_sorted_as_numbers_are(reference: np.ndarray, numbers: np.ndarr
     assert (np.diff(found) >= 0).all()
     assert found.min() >= 0
     assert found.max() < empirical.BINS
+
+
+@pytest.mark.parametrize("rows", [3, 140, 4_999, 5_000, 20_000, 50_000, 100_000])
+@pytest.mark.parametrize("squared", [0.01, 0.5, 1, 2.19, 2.21, 3, 6, 15, 40, 400])
+def test_p_values_are_scipys(rows: int, squared: float) -> None:
+    distance = min(1.0, (squared / rows) ** 0.5)
+    wanted = stats.kstwo.sf(distance, rows)
+    assert ks.p_value(distance, rows) == pytest.approx(wanted, abs=1e-9)
 
 
 def test_expanded_is_what_was_sorted() -> None:
