@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from ml_tasks.errors import RejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -27,7 +27,8 @@ def is_text(kind: pa.DataType) -> bool:
     types = pa.types
     if types.is_dictionary(kind):
         kind = kind.value_type
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_boolean(kind))
+    kinds = (types.is_string, types.is_large_string, types.is_string_view, types.is_boolean)
+    return any(one(kind) for one in kinds)
 
 
 def numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
@@ -36,9 +37,7 @@ def numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
     Raises:
         RejectedError: There is no such column, or it has no numbers.
     """
-    column = _column(table, name)
-    if not is_number(column.type):
-        raise RejectedError(f"column {name}: came {column.type}, the reference has numbers")
+    column = _column(table, name, is_number, "numbers")
     if column.null_count:
         column = column.drop_null()
     found: NDArray[Any] = column.cast(pa.float64(), safe=False).to_numpy()
@@ -48,9 +47,7 @@ def numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
 
 def places(table: pa.Table, name: str) -> NDArray[np.float64]:
     """Give a column's numbers row by row; what is missing is NaN."""
-    column = _column(table, name)
-    if not is_number(column.type):
-        raise RejectedError(f"column {name}: came {column.type}, the reference has numbers")
+    column = _column(table, name, is_number, "numbers")
     found: NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy()
     return found
 
@@ -61,13 +58,10 @@ def texts(table: pa.Table, name: str) -> pa.Array:
     Raises:
         RejectedError: There is no such column, or it has no texts.
     """
-    column = _column(table, name)
-    if not is_text(column.type):
-        raise RejectedError(f"column {name}: came {column.type}, the reference has texts")
-    joined = column.combine_chunks()
+    joined = _column(table, name, is_text, "texts").cast(pa.string()).combine_chunks()
     if isinstance(joined, pa.ChunkedArray):
-        joined = pa.concat_arrays(joined.chunks) if joined.num_chunks else pa.array([], column.type)
-    return joined.cast(pa.string())
+        joined = pa.concat_arrays(joined.chunks) if joined.num_chunks else pa.array([], pa.string())
+    return joined
 
 
 def codes(words: pa.Array, vocabulary: Sequence[str]) -> NDArray[np.int64]:
@@ -85,19 +79,16 @@ def codes(words: pa.Array, vocabulary: Sequence[str]) -> NDArray[np.int64]:
     return coded
 
 
-def missing(table: pa.Table, name: str) -> int:
-    """Count a column's nulls and NaNs."""
-    column = _column(table, name)
-    count: int = column.null_count
-    if pa.types.is_floating(column.type):
-        count += pc.sum(pc.is_nan(column)).as_py() or 0
-    return count
-
-
-def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
+def _column(
+    table: pa.Table, name: str, fits: Callable[[pa.DataType], bool], wanted: str
+) -> pa.ChunkedArray:
     if name not in table.column_names:
         raise RejectedError(
             f"column {name}: not among {table.column_names}; the reference has it: give the window "
             "the features of the version that is watched"
         )
-    return table[name]
+    column = table[name]
+    # A column that has nothing but nulls may have lost its type on the way.
+    if not fits(column.type) and not pa.types.is_null(column.type):
+        raise RejectedError(f"column {name}: came {column.type}, the reference has {wanted}")
+    return column

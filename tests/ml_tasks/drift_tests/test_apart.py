@@ -115,6 +115,23 @@ def test_dictionaries_and_flags_are_texts_and_decimals_are_numbers() -> None:
     assert all(drift.p_value > 0.9 for drift in kept.test(table))
 
 
+def test_a_window_whose_columns_lost_their_type_is_missing() -> None:
+    reference = pa.table({"x": [1.0, 2.0], "y": ["a", "b"]})
+    window = pa.table({"x": pa.nulls(3), "y": pa.nulls(3)})
+    drifts = drift_tests.fit("tabular", reference, {}, "scipy").test(window)
+    assert [(drift.of, drift.statistic) for drift in drifts] == [("missing", 1.0)] * 2
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary("u4", pa.string())]
+)
+def test_texts_of_any_layout(kind: pa.DataType) -> None:
+    reference = pa.table({"x": ["a", "b", None]})
+    window = pa.table({"x": pa.chunked_array([["b", None], ["a"]], pa.string()).cast(kind)})
+    values, missing = drift_tests.fit("chi_square", reference, {}, "scipy").test(window)
+    assert (values.statistic, values.rows, missing.statistic) == (0.0, 2, 0.0)
+
+
 @pytest.mark.parametrize("name", ["ks", "tabular"])
 def test_an_empty_window_says_nothing(name: str, made: Make) -> None:
     assert drift_tests.fit(name, made(50, 1), {}, "scipy").test(made(0, 1)) == ()
