@@ -87,6 +87,21 @@ def test_p_values_are_as_often_small_as_they_say(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_change_that_no_column_shows_by_itself(name: str) -> None:
+    dice = np.random.default_rng(6)
+
+    def rows(together: float) -> pa.Table:
+        x, own = dice.normal(size=(2, 800))
+        return pa.table({"x": x, "y": together * x + (1 - together**2) ** 0.5 * own})
+
+    reference, window = rows(0.9), rows(-0.9)
+    apart = drift_tests.fit("ks", reference, {}, "scipy").test(window)
+    assert min(drift.p_value for drift in apart) > 0.01
+    (drift,) = drift_tests.fit(name, reference, {}, "scipy").test(window)
+    assert drift.p_value < 0.01
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_constant_rows(name: str) -> None:
     same = pa.table({"x": [1.0] * 50, "y": ["a"] * 50})
     (drift,) = drift_tests.fit(name, same, {}, "scipy").test(same)
