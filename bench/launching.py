@@ -16,10 +16,12 @@ result's address.
 from __future__ import annotations
 
 import statistics
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from ml_launch import tree
 
 from bench import ROOT
@@ -77,7 +79,12 @@ def read(airflow: Airflow, dag: str) -> bool | None:
 def spent(services: Services) -> float:
     """Give the processor time of all services and of what they started."""
     family = [m for one in services.processes.known().values() for m in tree.members(one.pid)]
-    return sum(sum(process.cpu_times()[:4]) for process in family)
+    total = 0.0
+    for process in family:
+        # What has ended meanwhile is in its parent's time.
+        with suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:4])
+    return total
 
 
 def took(airflow: Airflow, dag: str, run: str) -> float | None:
