@@ -66,10 +66,12 @@ def _told(show: Show, found: Iterator[Found]) -> Iterator[Found]:
 
 def _quiet(ground: Ground, years: int, rng: np.random.Generator) -> Iterator[Quiet]:
     """Count alarms without drift: ours, ours on days that hang together, and common practice."""
-    any_order, streaks = (
-        draw(ground.number) for draw in (alarm_trials.any_order, alarm_trials.in_streaks)
-    )
-    for name, draw in ((OURS, any_order), (f"{OURS}, days in weeks", streaks)):
+    any_order = alarm_trials.any_order(ground.number)
+    for name, draw in (
+        (OURS, any_order),
+        (f"{OURS}, days in threes", alarm_trials.in_streaks(ground.number, 3)),
+        (f"{OURS}, days in weeks", alarm_trials.in_streaks(ground.number, 7)),
+    ):
         counted = alarm_trials.quiet(ground, years, rng, draw)
         yield Quiet(name, tuple(sum(year) for year in counted))
     drifted = _of_a_hundredth(ground, rng)

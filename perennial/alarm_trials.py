@@ -85,7 +85,7 @@ def any_order(number: int) -> Days:
     return lambda rng, length: rng.integers(0, number, length)
 
 
-def in_streaks(number: int, streak: int = 7) -> Days:
+def in_streaks(number: int, streak: int) -> Days:
     """Draw runs of days that followed each other: no drift in the long run, but weather lasts."""
 
     def draw(rng: np.random.Generator, length: int) -> NDArray[np.int64]:

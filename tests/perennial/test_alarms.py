@@ -119,7 +119,7 @@ def test_what_costs_is_paged_and_what_does_not_is_listed(ground: Ground) -> None
 
 
 def test_streaks_follow_each_other() -> None:
-    drawn = alarm_trials.in_streaks(243)(np.random.default_rng(6), 30)
+    drawn = alarm_trials.in_streaks(243, 7)(np.random.default_rng(6), 30)
     assert len(drawn) == 30
     steps = np.diff(drawn.reshape(-1)[:28].reshape(4, 7), axis=1) % 243
     assert (steps == 1).all()
