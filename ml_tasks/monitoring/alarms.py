@@ -97,7 +97,7 @@ class Watch:
 
         Args:
             statistics: By signal; what is left out or NaN was not measured and changes nothing.
-            costs: By signal, what its drift costs the metric as estimated; what is left out pages.
+            costs: By signal, what its drift costs the metric as estimated; left out or NaN, it pages.
 
         Raises:
             ConfigError: A signal is unknown, or its statistic infinite.
@@ -116,7 +116,7 @@ class Watch:
             looks=self.looks + 1,
         )
         p_values = np.where(seen, rank / number, np.nan)
-        told = {} if costs is None else costs
+        told = {name: cost for name, cost in (costs or {}).items() if not math.isnan(cost)}
         signals = [
             Signal(name, value, p, level, threshold, told.get(name, math.inf), alarm)
             for name, value, p, level, threshold, alarm in zip(

@@ -162,6 +162,13 @@ def test_what_costs_little_is_listed_and_ranked_below() -> None:
     assert len(cheap.listed) == 3
 
 
+@pytest.mark.parametrize("costs", [None, {}, {"wind": 0.0}, {"hour": math.nan, "loss": math.nan}])
+def test_whose_cost_nobody_knows_pages(costs: dict[str, float] | None) -> None:
+    watch = begin({n: [0.0] * 50 for n in NAMES}, EVEN, Budget(5, 1), floor=0.1)
+    _watch, update = watch.look(dict.fromkeys(NAMES, 1.0), costs)
+    assert {"hour", "loss"} <= {signal.name for signal in update.pages}
+
+
 def test_what_was_not_measured_changes_nothing() -> None:
     watch = begin({n: list(range(20)) for n in NAMES}, EVEN, Budget())
     watch, before = watch.look(dict.fromkeys(NAMES, 30.0))
