@@ -97,7 +97,7 @@ class Watch:
 
         Args:
             statistics: By signal; what is left out or NaN was not measured and changes nothing.
-            costs: By signal, what its drift costs the metric as estimated; left out or NaN, it pages.
+            costs: By signal, what its drift costs the metric as estimated; if unknown, it pages.
 
         Raises:
             ConfigError: A signal is unknown, or its statistic infinite.
