@@ -1,7 +1,7 @@
 """KS as a peer does it, in the peer's own environment: `drift_peers.py evidently|nannyml FILE`.
 
-The file holds `reference` and `window`, rows by features. Prints the median processor seconds of a window,
-and what was found by feature; of p-values also what scipy says.
+The file holds `reference` and `window`, rows by features. Prints the median processor seconds of
+a window, and what was found by feature; of p-values also what scipy says.
 """
 
 from __future__ import annotations
