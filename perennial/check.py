@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_tasks import baselines, config, gates, models, sources
+from ml_tasks import baselines, config, drift_tests, gates, models, policies, sources
 from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.flow import task_names
 
@@ -63,10 +63,15 @@ def _checks(
     for name in pipeline.evaluation.baselines:
         yield partial(baselines.baseline, name)
     yield partial(_metric, pipeline)
+    for drift in pipeline.monitoring.drift:
+        yield partial(drift_tests.params_of, drift.test, drift.params, pipeline.monitoring.engine)
+    for policy in pipeline.monitoring.retraining.policies:
+        yield partial(policies.params_of, policy)
     yield partial(models.params_of, pipeline.training)
     yield partial(_expectations, pipeline)
     yield partial(_resources, pipeline)
     yield partial(_service, pipeline)
+    yield partial(_columns, pipeline)
     yield partial(_expressions, pipeline)
     yield partial(_shared, pipeline, folder)
     yield partial(_lake, pipeline, environment)
@@ -171,6 +176,22 @@ def _resources(pipeline: Pipeline) -> None:
     known = {"default", *task_names()}
     if unknown := sorted(set(pipeline.resources) - known):
         raise ConfigError(f"resources: came {unknown}, wanted some of {sorted(known)}")
+
+
+def _columns(pipeline: Pipeline) -> None:
+    """Hold what drift tests are to look at against what the model takes in."""
+    from ml_tasks.io import features
+
+    known = {
+        *pipeline.features.columns,
+        *features.columns(features.refs(pipeline.features.service)),
+    }
+    for drift in pipeline.monitoring.drift:
+        if unknown := sorted(set(drift.columns) - known):
+            raise ConfigError(
+                f"monitoring.drift {drift.test}: came columns {unknown}, wanted some of "
+                f"{sorted(known)}"
+            )
 
 
 def _service(pipeline: Pipeline) -> None:

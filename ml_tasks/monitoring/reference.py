@@ -237,16 +237,16 @@ def _own(
     found |= _named(
         LABEL_TEST, made.labels.own_looks(rows.select(LABEL).to_arrow(), days.to_arrow())
     )
-    realised, estimated = f"realised {made.loss}", f"estimated {made.loss}"
-    for day, one in _days(rows, days):
-        if one.height < LEAST_ROWS:
-            continue
-        found.setdefault(realised, {})[day] = _loss(made.about.task, one)
-        found.setdefault(estimated, {})[day] = made.estimated(one).metrics[made.loss].value
-    for when, scores in outliers.own_days(made.outliers, rows.to_arrow(), days.to_numpy()):
-        if len(scores.outliers) >= LEAST_ROWS:
-            found.setdefault(OUTLIERS, {})[str(when)] = float(scores.outliers.mean())
-    return found
+    enough = {day: one for day, one in _days(rows, days) if one.height >= LEAST_ROWS}
+    expected = made.estimate.own[made.loss]
+    odd = outliers.own_days(made.outliers, rows.to_arrow(), days.to_numpy())
+    return found | {
+        f"realised {made.loss}": {day: _loss(made.about.task, one) for day, one in enough.items()},
+        f"estimated {made.loss}": {day: expected[day] for day in enough if day in expected},
+        OUTLIERS: {
+            str(day): float(scores.outliers.mean()) for day, scores in odd if str(day) in enough
+        },
+    }
 
 
 def _named(

@@ -63,6 +63,12 @@ def test_the_examples_are_good(capsys: pytest.CaptureFixture[str]) -> None:
          "came baseline 'logistic_regression', wanted one of evaluation.baselines"),
         ("ece, maximum: 0.08", "ece, minimum: 0.08", "came no maximum for ece, wanted one: larger"),
         ("roc_auc, minimum: 0.55", "roc_auc, maximum: 0.9", "came no minimum for roc_auc, wanted"),
+        ("resources:", "monitoring: {drift: [{test: moon}]}\nresources:",
+         "drift test 'moon': wanted one of"),
+        ("resources:", "monitoring: {drift: [{test: ks, columns: [moon]}]}\nresources:",
+         "monitoring.drift ks: came columns ['moon'], wanted some of"),
+        ("resources:", "monitoring: {retraining: {policies: [{name: whim}]}}\nresources:",
+         "policy 'whim': wanted one of"),
     ],
 )  # fmt: skip
 def test_a_fault_is_one_line_that_names_file_and_key(
