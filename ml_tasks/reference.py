@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from ml_tasks.errors import ConfigError
 from ml_tasks.io import folders, objects
-from ml_tasks.io.content import bytes_hash
 from ml_tasks.models.predict import OnnxModel
 from ml_tasks.monitoring import reference, worth
 from ml_tasks.result import Output
@@ -54,12 +53,12 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     kept = reference.fit(rows, stored.spec, pipeline.monitoring, importance)
     with TemporaryDirectory(prefix="perennial-") as folder:
         kept.save(Path(folder))
-        content = folders.packed(Path(folder))
+        content, digest = folders.packed(Path(folder)), folders.content_hash(Path(folder))
     uri = f"{context.folder}/reference.zip"
     objects.write_bytes(uri, content)
     days = rows["event_time"].dt.date().n_unique()
     log.info("%d rows of %d days, %d signals", rows.height, days, len(kept.about.own))
     return context.result(
-        outputs={"reference": Output(uri=uri, content_hash=bytes_hash(content), rows=rows.height)},
+        outputs={"reference": Output(uri=uri, content_hash=digest, rows=rows.height)},
         values={"days": days, "signals": len(kept.about.own)},
     )
