@@ -158,7 +158,7 @@ def expected(p: Numbers, chances: Numbers) -> tuple[dict[str, float], dict[str, 
         chances: How likely the label is 1 `[n]`.
     """
     n, said = len(p), (p >= 0.5).astype(float)
-    claimed, ones, hits = said.sum(), chances.sum(), said @ chances
+    claimed, ones, hits = said.sum(), chances.sum(), _dot(said, chances)
     sides = 2 * said - 1
     inside = np.clip(p, EDGE, 1 - EDGE)
     odds = np.log(inside) - np.log(1 - inside)
@@ -171,7 +171,7 @@ def expected(p: Numbers, chances: Numbers) -> tuple[dict[str, float], dict[str, 
         "recall": recall,
         "f1": f1,
         "roc_auc": auc,
-        "log_loss": -(chances @ odds + np.log(1 - inside).sum()) / n,
+        "log_loss": -(_dot(chances, odds) + np.log(1 - inside).sum()) / n,
         "brier": np.mean(chances * (1 - p) ** 2 + (1 - chances) * p**2),
         "positives": ones / n,
     }
@@ -189,8 +189,13 @@ def expected(p: Numbers, chances: Numbers) -> tuple[dict[str, float], dict[str, 
     unsure = chances * (1 - chances)
     return (
         {name: float(value) for name, value in values.items()},
-        {name: float(np.sqrt(unsure @ slope**2)) for name, slope in slopes.items()},
+        {name: float(np.sqrt(_dot(unsure, slope**2))) for name, slope in slopes.items()},
     )
+
+
+def _dot(one: Numbers, other: Numbers) -> float:
+    """Give the sum of products, to the same bit wherever it is added up: BLAS picks its kernel."""
+    return float(np.sum(one * other))
 
 
 def _auc(p: Numbers, chances: Numbers) -> tuple[float, Numbers]:
@@ -201,7 +206,7 @@ def _auc(p: Numbers, chances: Numbers) -> tuple[float, Numbers]:
     above = (one.sum() - np.cumsum(one) + one / 2)[index]
     ones, zeros = one.sum(), zero.sum()
     with np.errstate(divide="ignore", invalid="ignore"):
-        auc = chances @ below / (ones * zeros)
+        auc = _dot(chances, below) / (ones * zeros)
         slopes = (below - above - auc * (zeros - ones)) / (ones * zeros)
     return float(auc), slopes
 
