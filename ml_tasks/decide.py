@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MONTH = timedelta(days=30)
-MONITOR = "monitor"
-"""Who writes the triggers that are decided here."""
+CAUSE = "monitor"
+"""Of all triggers that are decided here: one window is one trigger, whichever policy wants it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,6 @@ class Decision:
     train: bool
     why: str
     wishes: tuple[Wish, ...]
-
-    @property
-    def cause(self) -> str:
-        """The policy that counts in the ledger: the first that wanted it."""
-        return self.wishes[0].policy
 
 
 def decide(evidence: Evidence, retraining: Retraining, asked: Sequence[datetime]) -> Decision:
@@ -88,7 +83,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     asked = [
         Window.parse(one.window).end
         for one in control.triggers(pipeline.name)
-        if one.who == MONITOR
+        if one.cause == CAUSE
     ]
     made = decide(evidence, pipeline.monitoring.retraining, asked)
     values: dict[str, Any] = {
@@ -100,7 +95,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     if made.train:
         wanted = Window.parse(f"{pipeline.schedule.start}/{window.end.isoformat()}")
         trigger, _new = control.ask(
-            pipeline.name, made.cause, str(wanted), who=MONITOR, evidence=_shown(evidence, made)
+            pipeline.name, CAUSE, str(wanted), who=context.run, evidence=_shown(evidence, made)
         )
         values["trigger"] = trigger.id
     log.info("%s: %s: %s", evidence.window, "train" if made.train else "do not train", made.why)
@@ -112,6 +107,7 @@ def _shown(evidence: Evidence, made: Decision) -> dict[str, Any]:
     gains = [one.gain for one in made.wishes if one.gain is not None]
     return {
         "why": made.why,
+        "policies": [one.policy for one in made.wishes],
         "window": str(evidence.window),
         "metric": evidence.metric,
         "reference": evidence.reference.value,

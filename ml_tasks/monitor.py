@@ -7,28 +7,26 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_tasks import config
 from ml_tasks.errors import NothingToDo
 from ml_tasks.io import folders, predictions
 from ml_tasks.io.control import Control
 from ml_tasks.io.evolution import read_as
 from ml_tasks.io.labels import labelled
 from ml_tasks.io.lake import Lake
-from ml_tasks.monitoring.budget import Budget
 from ml_tasks.monitoring.days import Days
 from ml_tasks.monitoring.measured import Measuring
 from ml_tasks.monitoring.reference import LABEL, Reference
 from ml_tasks.result import Window
 from ml_tasks.sources.schema import raw_schema
 from ml_tasks.training import champion
-from ml_tasks.training.bootstrap import LOWER_IS_BETTER
+from ml_tasks.training.bootstrap import sign
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import polars as pl
 
-    from ml_tasks.config import Environment, Pipeline
+    from ml_tasks.config import Pipeline
     from ml_tasks.context import Context
     from ml_tasks.io.control import Head
     from ml_tasks.io.watched import Alarm, Look, Measure
@@ -69,17 +67,20 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     later time, finds the same.
 
     Raises:
-        NothingToDo: There is no champion, or it predicted nothing in the window.
+        NothingToDo: There is no champion, it learned from the window or predicted nothing in it.
         ConfigError: The champion was registered without what it is watched with.
     """
     control = Control(context.environment.control)
     control.migrate()
-    head = control.champion(pipeline.name)
-    if head is None:
-        raise NothingToDo(f"{pipeline.name} has no champion yet; train one")
-    seen = _seen(pipeline, context, control, head)
+    window = context.required_window()
+    head = champion.unlearned(context.environment, control.champion(pipeline.name), window)
     with folders.unpacked(champion.reference(context.environment, head)) as folder:
         reference = Reference.load(folder)
+    patience = max(
+        timedelta(days=pipeline.monitoring.label_days),
+        timedelta(days=1, seconds=reference.about.label_seconds),
+    )
+    seen = _seen(pipeline, context, control, head, patience)
     with control.lease(
         f"watched {pipeline.name}", holder=context.holder, attempt=context.attempt, wait=120
     ) as lease:
@@ -89,13 +90,14 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     return context.result(values=_said(pipeline, head, measures, looks, alarms))
 
 
-def _seen(pipeline: Pipeline, context: Context, control: Control, head: Head) -> _Seen:
+def _seen(
+    pipeline: Pipeline, context: Context, control: Control, head: Head, patience: timedelta
+) -> _Seen:
     """Read what was predicted in the windows whose labels may still come, up to this one."""
     window, lake = context.required_window(), Lake(context.environment)
-    patience = timedelta(days=pipeline.monitoring.label_days)
     learned = champion.learned(context.environment, head).end
     reach = Window(start=max(learned, window.start - patience), end=window.end)
-    made = predictions.read(lake, pipeline.name, reach) if learned <= window.start else []
+    made = predictions.read(lake, pipeline.name, reach)
     source = pipeline.sources[pipeline.label.source]
     form = raw_schema(source), source.renamed_from
     raw = read_as(lake, f"raw.{pipeline.label.source}", *form, window=reach)
@@ -127,32 +129,14 @@ def _measures(
 def _looks(
     seen: _Seen, head: Head, reference: Reference, pipeline: Pipeline, context: Context
 ) -> tuple[list[Look], list[Alarm]]:
-    told, metric = pipeline.monitoring, pipeline.evaluation.metric
-    days = Days(
-        pipeline.name,
-        head.version,
-        context.run,
-        reference,
-        metric,
-        -1 if metric in LOWER_IS_BETTER else 1,
-    )
+    metric = pipeline.evaluation.metric
+    days = Days(pipeline.name, head.version, context.run, reference, metric, sign(metric))
     before = Control(context.environment.control).looks(pipeline.name, version=head.version)
     inputs = days.inputs(seen.own(head.version, seen.end), before)
     truth = days.truth(seen.own(head.version), before, seen.end.end)
-    limits = _part(pipeline, context.environment), told.alarms.least_loss
-    alarms = [
-        *days.alarms("inputs", before, inputs, *limits),
-        *days.alarms("truth", before, truth, *limits),
-    ]
-    return [*inputs, *truth], alarms
-
-
-def _part(pipeline: Pipeline, environment: Environment) -> Budget:
-    """Give the product's part of its owner's budget: all products of one owner share it evenly."""
-    known, _faults = config.load_good(environment.pipelines)
-    others = [p.name for p in known if p.owner == pipeline.owner and p.name != pipeline.name]
-    told = pipeline.monitoring.alarms
-    return Budget(told.false_pages / (1 + len(others)), told.days)
+    looks, floor = [*before, *inputs, *truth], pipeline.monitoring.alarms.least_loss
+    own = [look for look in looks if look.run == context.run]
+    return own, [*days.alarms("inputs", looks, floor), *days.alarms("truth", looks, floor)]
 
 
 def _said(

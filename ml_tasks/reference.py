@@ -8,16 +8,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from ml_tasks import config
 from ml_tasks.errors import ConfigError
 from ml_tasks.io import folders, objects
 from ml_tasks.models.predict import OnnxModel
 from ml_tasks.monitoring import reference, worth
+from ml_tasks.monitoring.budget import Budget
 from ml_tasks.result import Output
 from ml_tasks.training import champion
-from ml_tasks.training.bootstrap import LOWER_IS_BETTER
+from ml_tasks.training.bootstrap import sign
 
 if TYPE_CHECKING:
-    from ml_tasks.config import Pipeline
+    from ml_tasks.config import Environment, Pipeline
     from ml_tasks.context import Context
     from ml_tasks.result import Result
 
@@ -47,10 +49,11 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         stored.inputs,
         task=stored.spec.task,
         metric=metric,
-        sign=-1 if metric in LOWER_IS_BETTER else 1,
+        sign=sign(metric),
         seed=pipeline.training.seed,
     )
-    kept = reference.fit(rows, stored.spec, pipeline.monitoring, importance)
+    part = _part(pipeline, context.environment)
+    kept = reference.fit(rows, stored.spec, pipeline.monitoring, importance, part)
     with TemporaryDirectory(prefix="perennial-") as folder:
         kept.save(Path(folder))
         content, digest = folders.packed(Path(folder)), folders.content_hash(Path(folder))
@@ -62,3 +65,11 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         outputs={"reference": Output(uri=uri, content_hash=digest, rows=rows.height)},
         values={"days": days, "signals": len(kept.about.own)},
     )
+
+
+def _part(pipeline: Pipeline, environment: Environment) -> Budget:
+    """Give the product's part of its owner's budget: all products of one owner share it evenly."""
+    known, _faults = config.load_good(environment.pipelines)
+    others = [p.name for p in known if p.owner == pipeline.owner and p.name != pipeline.name]
+    told = pipeline.monitoring.alarms
+    return Budget(told.false_pages / (1 + len(others)), told.days)

@@ -42,7 +42,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     window, lake = context.required_window(), Lake(context.environment)
     control = Control(context.environment.control)
     control.migrate()
-    head = _unlearned(control.champion(pipeline.name), context)
+    head = champion.unlearned(context.environment, control.champion(pipeline.name), window)
     model = champion.of_head(context.environment, head)
     table = predictions.table(pipeline.name)
     with control.lease(table, holder=context.holder, attempt=context.attempt, wait=120) as lease:
@@ -60,25 +60,6 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         outputs={"predictions": output},
         values={"version": head.version, "rows": rows.height},
     )
-
-
-def _unlearned(head: Head | None, context: Context) -> Head:
-    """Give the champion if it did not learn from this window.
-
-    Raises:
-        NothingToDo: It did, or there is none.
-        ConfigError: Its run does not say any more what it learned from.
-    """
-    window = context.required_window()
-    if head is None:
-        raise NothingToDo(f"{context.pipeline} has no champion yet; train one")
-    learned = champion.learned(context.environment, head)
-    if window.start < learned.end:
-        raise NothingToDo(
-            f"{window}: champion {head.version} learned from {learned}, which it cannot be "
-            "watched on; wanted a later window"
-        )
-    return head
 
 
 def _asked(lake: Lake, pipeline: Pipeline, context: Context) -> pl.DataFrame:

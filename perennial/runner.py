@@ -33,7 +33,9 @@ class Done:
     capsule: str | None = None
 
 
-WINDOWED = ("ingest", "validate", "derive", "materialise", "assemble")
+WINDOWED = (
+    *("ingest", "validate", "derive", "materialise", "assemble"), *("score", "monitor", "decide"),
+)  # fmt: skip
 """Tasks that work on a window."""
 
 

@@ -1,4 +1,4 @@
-"""Features of labelled rows, each as it was known when its question was asked."""
+"""Features of rows, each as it was known when its question was asked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def of_service(
     """Give the features of the pipeline's service, of each row, in the rows' order.
 
     Args:
-        rows: Labelled rows with `asked_at`.
+        rows: Rows with `asked_at`.
         pipeline: Says which service, and how its keys are made.
         context: Who asks.
         snapshots: As of which each lake table is read.
@@ -47,7 +47,7 @@ def beside(
     A feature that is derived no longer is not among them, also where old rows have it still.
 
     Args:
-        rows: Labelled rows with `asked_at`.
+        rows: Rows with `asked_at`.
         pipeline: Says which columns its source has, and how keys are made.
         context: Who asks.
         snapshots: As of which each lake table is read; others are read as they are now.

@@ -124,6 +124,7 @@ measures = sa.Table(
     sa.Column("error", sa.Float),
     sa.Column("rows", sa.Integer, nullable=False),
     sa.Column("predicted", sa.Integer, nullable=False),
+    sa.Column("known", sa.String(32), nullable=False),
     sa.Column("run", sa.String(255), nullable=False),
 )
 

@@ -40,6 +40,8 @@ class Measure:
     rows: int
     """On how many it was measured; of `predicted` those whose label is known."""
     predicted: int
+    known: str
+    """Up to which moment labels were known, ISO 8601 in UTC."""
     run: str
 
 
@@ -92,6 +94,8 @@ class Watched(Database):
     ) -> None:
         """Write what a run found, in the place of what was found of the same before.
 
+        A metric that another run measured by labels of a later moment stays.
+
         Args:
             pipeline: The product.
             found: Metrics, signals and alarms.
@@ -102,6 +106,7 @@ class Watched(Database):
         """
         with self.transaction() as tx:
             lease.check_within(tx)
+            found = [one for one in found if not (isinstance(one, Measure) and _older(tx, one))]
             for kind, table in _TABLES.items():
                 rows = [asdict(one) for one in found if isinstance(one, kind)]
                 if not rows:
@@ -155,6 +160,13 @@ _TABLES: dict[type[Measure | Look | Alarm], sa.Table] = {
     Look: looks,
     Alarm: alarms,
 }
+
+
+def _older(tx: sa.Connection, one: Measure) -> bool:
+    """Tell whether the same was measured by labels of a later moment."""
+    same = sa.and_(*(c == getattr(one, c.name) for c in measures.primary_key.columns))
+    newer = sa.select(measures.c.known).where(same & (measures.c.known > one.known))
+    return tx.execute(newer).first() is not None
 
 
 def _of(kind: type[Measure | Look | Alarm], table: sa.Table, pipeline: str) -> sa.Select[Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ml_tasks.io.watched import Alarm, Look
 from ml_tasks.monitoring import watching, worth
-from ml_tasks.monitoring.reference import LABEL, OUTLIERS, PREDICTION
+from ml_tasks.monitoring.reference import ESTIMATED, LABEL, OUTLIERS, PREDICTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from ml_tasks.io.watched import Of
     from ml_tasks.monitoring.alarms import Update
-    from ml_tasks.monitoring.budget import Budget
     from ml_tasks.monitoring.reference import Found, Reference
 
 
@@ -72,34 +71,30 @@ class Days:
                 found += self._looks(day, self.reference.truth(own), {})
         return found
 
-    def alarms(
-        self, of: Of, looks: Sequence[Look], new: Sequence[Look], part: Budget, floor: float
-    ) -> list[Alarm]:
-        """Give the alarms of days that were looked at now.
+    def alarms(self, of: Of, looks: Sequence[Look], floor: float) -> list[Alarm]:
+        """Give the alarms of days that this run has looked at, in whichever attempt.
 
         Args:
             of: Which signals.
-            looks: Looks that were taken before, of any signals.
-            new: Those that were taken now.
-            part: The version's part of the budget.
+            looks: All of the version, of any signals.
             floor: Estimated cost below which an alarm wakes nobody.
         """
         signals = watching.Signals.of(self.reference)
         names = signals.inputs if of == "inputs" else signals.truth
         by_day: dict[str, list[Look]] = {}
-        for look in (*looks, *new):
+        for look in looks:
             if look.signal in names:
                 by_day.setdefault(look.day, []).append(look)
-        days, fresh = sorted(by_day), {look.day for look in new}
+        days = sorted(by_day)
         taken = [
             ({k.signal: k.value for k in by_day[day]}, {k.signal: k.cost for k in by_day[day]})
             for day in days
         ]
-        updates = watching.follow(self.reference, names, signals.weights, part, taken, floor=floor)
+        updates = watching.follow(self.reference, names, signals.weights, taken, floor=floor)
         return [
             self._alarm(day, of, update)
             for day, update in zip(days, updates, strict=True)
-            if day in fresh and (update.pages or update.listed)
+            if by_day[day][0].run == self.run and (update.pages or update.listed)
         ]
 
     def _alarm(self, day: str, of: Of, update: Update) -> Alarm:
@@ -129,7 +124,7 @@ class Days:
         usual = self.reference.estimate.reference.get(self.metric)
         if estimated is not None and usual is not None:
             lost = max(self.sign * (usual - estimated.value), 0.0)
-            costs |= dict.fromkeys(("estimated", PREDICTION, OUTLIERS), lost)
+            costs |= dict.fromkeys((ESTIMATED, PREDICTION, OUTLIERS), lost)
         return costs
 
     def _looks(self, day: date, found: dict[str, Found], costs: dict[str, float]) -> list[Look]:
@@ -141,7 +136,7 @@ class Days:
                 signal=name,
                 value=one.value,
                 p_value=one.p_value,
-                cost=costs.get(watching.column_of(name, self.reference)),
+                cost=costs.get(self.reference.about.about.get(name, "")),
                 rows=one.rows,
                 run=self.run,
             )

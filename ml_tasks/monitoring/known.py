@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ml_tasks.policies.evidence import Evidence, Measured, Page
 from ml_tasks.result import Window
 from ml_tasks.training import champion
-from ml_tasks.training.bootstrap import LOWER_IS_BETTER
+from ml_tasks.training.bootstrap import sign
 
 if TYPE_CHECKING:
     from ml_tasks.config import Environment, Pipeline
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def evidence(
     control: Control, environment: Environment, pipeline: Pipeline, head: Head, window: Window
 ) -> Evidence:
-    """Gather what is known of a champion at the end of a window; nothing later counts.
+    """Gather what was found of a champion in windows up to this one.
 
     Raises:
         ConfigError: The champion's run does not say any more what it learned from.
@@ -43,7 +43,7 @@ def evidence(
         window=window,
         learned_until=learned.end,
         metric=metric,
-        sign=-1 if metric in LOWER_IS_BETTER else 1,
+        sign=sign(metric),
         reference=Measured(learned, judged.value, judged.error, rows=0),
         realised=_series(found, "realised"),
         estimated=_series(found, "estimated"),

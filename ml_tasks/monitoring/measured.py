@@ -57,7 +57,7 @@ class Measuring:
         return [
             self._measure(
                 window, part.version, "realised", metric, value, part.segment,
-                (part.rows, part.predicted),
+                (part.rows, part.predicted), moment,
             )
             for part in found.parts
             for metric, value in part.metrics.items()
@@ -78,7 +78,14 @@ class Measuring:
         found = reference.estimated(rows)
         return [
             self._measure(
-                window, version, "estimated", metric, value, "", (found.rows, rows.height)
+                window,
+                version,
+                "estimated",
+                metric,
+                value,
+                "",
+                (found.rows, rows.height),
+                window.end,
             )
             for metric, value in found.metrics.items()
             if math.isfinite(value.value)
@@ -93,6 +100,7 @@ class Measuring:
         value: Interval,
         segment: str,
         rows: tuple[int, int],
+        moment: datetime,
     ) -> Measure:
         return Measure(
             pipeline=self.pipeline.name,
@@ -108,6 +116,7 @@ class Measuring:
             error=_finite(value.error),
             rows=rows[0],
             predicted=rows[1],
+            known=moment.isoformat(),
             run=self.run,
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml_tasks import drift_tests
+from ml_tasks.drift_tests.kept import ALL
 from ml_tasks.monitoring import cbpe, dle, outliers
 from ml_tasks.monitoring.cbpe import Cbpe
 from ml_tasks.monitoring.dle import Dle
@@ -26,13 +27,16 @@ if TYPE_CHECKING:
     from ml_tasks.drift_tests import kept
     from ml_tasks.drift_tests.kept import Kept, Signal
     from ml_tasks.models.spec import Spec
+    from ml_tasks.monitoring.budget import Budget
 
     Numbers = NDArray[np.float64]
 
 PREDICTION, LABEL = "prediction", "label"
 LOSS = {"classification": "log_loss", "regression": "rmse"}
 """What a day's rows are measured by: it needs no more than one of them."""
-OUTLIERS = "outliers"
+OUTLIERS, REALISED, ESTIMATED = "outliers", "realised", "estimated"
+TRUTH = (LABEL, REALISED)
+"""What is known when labels are."""
 LABEL_TEST = "ks"
 PROMPT = 0.99
 """Share of labels that are waited for."""
@@ -63,6 +67,10 @@ class About:
     """By input: what the metric loses where it tells nothing."""
     label_seconds: float
     """How long labels took to come, but for one in a hundred."""
+    about: dict[str, str]
+    """By signal: the input that it looks at, or `prediction`, `label`, `realised`, …"""
+    budget: tuple[float, float]
+    """False pages in so many days: this version's part of its owner's."""
     own: dict[str, dict[str, float]]
     """By signal and day: what the reference's own days say, each held against the others."""
 
@@ -139,7 +147,7 @@ class Reference:
     def load(cls, folder: Path) -> Reference:
         """Read what `save` wrote."""
         told = json.loads((folder / "about.json").read_text())
-        lists = ("numeric", "categorical", "tests")
+        lists = ("numeric", "categorical", "tests", "budget")
         about = About(**{**told, **{name: tuple(told[name]) for name in lists}})
         estimate = Cbpe if about.task == "classification" else Dle
         return cls(
@@ -152,7 +160,11 @@ class Reference:
 
 
 def fit(
-    rows: pl.DataFrame, spec: Spec, monitoring: Monitoring, importance: Mapping[str, float]
+    rows: pl.DataFrame,
+    spec: Spec,
+    monitoring: Monitoring,
+    importance: Mapping[str, float],
+    part: Budget,
 ) -> Reference:
     """Fit all that later days are held against.
 
@@ -162,6 +174,7 @@ def fit(
         spec: Names the inputs.
         monitoring: Which tests, and of whom.
         importance: By input, what the metric loses where it tells nothing.
+        part: The version's part of its owner's budget of false pages.
 
     Raises:
         ConfigError: A test is not known, or cannot be had of that engine.
@@ -187,17 +200,21 @@ def fit(
             spec.task,
             spec.numeric,
             spec.categorical,
-            tuple(named),
-            dict(importance),
-            _lag(rows),
-            {},
+            tests=tuple(named),
+            importance=dict(importance),
+            label_seconds=_lag(rows),
+            about={},
+            budget=(part.false_pages, part.days),
+            own={},
         ),
         tests,
         labels,
         _estimate(rows, spec, days.to_numpy()),
         outliers.fit(rows.to_arrow(), params=quantile, **names),
     )
-    made.about.own.update(_own(made, rows, days, looks))
+    for signal, (about, own) in _own(made, rows, days, looks).items():
+        made.about.about[signal] = about
+        made.about.own[signal] = own
     return made
 
 
@@ -227,9 +244,13 @@ def _estimate(rows: pl.DataFrame, spec: Spec, days: NDArray[np.generic]) -> Cbpe
 
 def _own(
     made: Reference, rows: pl.DataFrame, days: pl.Series, looks: Sequence[Drift]
-) -> dict[str, dict[str, float]]:
-    """Look at the reference's own days, each held against the others."""
-    found: dict[str, dict[str, float]] = {}
+) -> dict[str, tuple[str, dict[str, float]]]:
+    """Look at the reference's own days, each held against the others.
+
+    Returns:
+        By signal: what it is about, and its value by day.
+    """
+    found: dict[str, tuple[str, dict[str, float]]] = {}
     for kept, told in zip(made.tests, looks, strict=True):
         columns = told.columns or (*made.about.numeric, *made.about.categorical)
         table = rows.select(*columns, PREDICTION).to_arrow()
@@ -240,20 +261,25 @@ def _own(
     enough = {day: one for day, one in _days(rows, days) if one.height >= LEAST_ROWS}
     expected = made.estimate.own[made.loss]
     odd = outliers.own_days(made.outliers, rows.to_arrow(), days.to_numpy())
+    realised = {day: _loss(made.about.task, one) for day, one in enough.items()}
+    estimated = {day: expected[day] for day in enough if day in expected}
+    shares = {str(day): float(one.outliers.mean()) for day, one in odd if str(day) in enough}
     return found | {
-        f"realised {made.loss}": {day: _loss(made.about.task, one) for day, one in enough.items()},
-        f"estimated {made.loss}": {day: expected[day] for day in enough if day in expected},
-        OUTLIERS: {
-            str(day): float(scores.outliers.mean()) for day, scores in odd if str(day) in enough
-        },
+        f"realised {made.loss}": (REALISED, realised),
+        f"estimated {made.loss}": (ESTIMATED, estimated),
+        OUTLIERS: (OUTLIERS, shares),
     }
 
 
 def _named(
     test: str, looks: Mapping[Signal, Mapping[Hashable, float]]
-) -> dict[str, dict[str, float]]:
+) -> dict[str, tuple[str, dict[str, float]]]:
     return {
-        _name(test, column, of): {str(day): value for day, value in by_day.items()}
+        # All columns together are what the prediction is made of.
+        _name(test, column, of): (
+            PREDICTION if column == ALL else column,
+            {str(day): value for day, value in by_day.items()},
+        )
         for (column, of), by_day in looks.items()
     }
 

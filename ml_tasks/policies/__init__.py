@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from ml_tasks.config import explain
 from ml_tasks.errors import ConfigError
-from ml_tasks.policies import drift, outside, performance, schedule
+from ml_tasks.policies import drift, performance, schedule
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -28,7 +28,6 @@ POLICIES: dict[str, _PolicyModule] = {
     "drift": drift,
     "performance": performance,
     "schedule": schedule,
-    "outside": outside,
 }
 
 

@@ -52,10 +52,6 @@ class Evidence:
     """By window, oldest first; before labels are known."""
     pages: tuple[Page, ...] = ()
     """Since the champion is watched."""
-    outside: tuple[str, ...] = ()
-    """Who else has asked for a training since then, and why."""
-    gains: tuple[float, ...] = ()
-    """What each earlier retraining won, once its labels were in."""
 
     def loss(self, value: float) -> float:
         """Give how much worse a value is than the reference; negative where it is better."""

@@ -88,10 +88,14 @@ def interval(draws: Numbers) -> Interval:
     )
 
 
+def sign(metric: str) -> int:
+    """Give 1 where a larger metric is better, -1 where a smaller one is."""
+    return -1 if metric in LOWER_IS_BETTER else 1
+
+
 def better(metric: str, ours: Numbers, theirs: Numbers) -> Interval:
     """Give by how much ours is better, paired by draw; positive is better."""
-    sign = -1 if metric in LOWER_IS_BETTER else 1
-    return interval(sign * (ours - theirs))
+    return interval(sign(metric) * (ours - theirs))
 
 
 def _by_day(resamples: Resamples, *columns: Numbers) -> list[Numbers]:

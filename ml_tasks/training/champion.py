@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ml_tasks.errors import ConfigError
+from ml_tasks.errors import ConfigError, NothingToDo
 from ml_tasks.gates.verdict import Measured, Verdict
 from ml_tasks.io import objects, runs
 from ml_tasks.models.spec import Spec
@@ -75,6 +75,24 @@ def learned(environment: Environment, head: Head) -> Window:
     if window is None:
         raise _gone(head, "what it learned from")
     return window
+
+
+def unlearned(environment: Environment, head: Head | None, window: Window) -> Head:
+    """Give the champion if it did not learn from a window, so that it can be watched in it.
+
+    Raises:
+        NothingToDo: It did, or there is none.
+        ConfigError: Its run does not say any more what it learned from.
+    """
+    if head is None:
+        raise NothingToDo("there is no champion yet; train one")
+    known = learned(environment, head)
+    if window.start < known.end:
+        raise NothingToDo(
+            f"{window}: champion {head.version} learned from {known}, which it cannot be "
+            "watched on; wanted a later window"
+        )
+    return head
 
 
 def judged(environment: Environment, head: Head) -> Measured:

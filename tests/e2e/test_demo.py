@@ -300,9 +300,11 @@ def test_a_window_that_follows_is_watched_and_asks_for_a_training(in_world: Serv
     assert head is not None
     airflow.backfill(f"{NAME}__ingestion", "2013-01-22", "2013-01-22")
     trigger = wait_for(
-        lambda: next((t for t in control.triggers(NAME) if t.cause == "schedule"), None)
+        lambda: next((t for t in control.triggers(NAME) if t.cause == "monitor"), None)
     )
-    assert (trigger.who, trigger.window) == ("monitor", "2013-01-01/2013-01-29")
+    assert (trigger.window, trigger.evidence["policies"]) == (
+        "2013-01-01/2013-01-29", ["schedule"],
+    )  # fmt: skip
     measured = {m.kind for m in control.measures(NAME) if m.start.startswith("2013-01-22")}
     assert measured == {"realised", "estimated"}
     assert len({look.day for look in control.looks(NAME, version=head.version)}) == 7

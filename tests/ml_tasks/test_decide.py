@@ -80,7 +80,10 @@ def test_decisions(
     assert (found.train, why in found.why) == (train, True), found.why
 
 
-def test_the_first_policy_is_the_cause() -> None:
+def test_all_that_want_it_are_named() -> None:
     both = replace(MOVED, realised=weeks(0.7, 0.7))
     wanted = Retraining(policies=(Policy(name="performance"), DRIFT))
-    assert decide(both, wanted, ()).cause == "performance"
+    made = decide(both, wanted, ())
+    assert [wish.policy for wish in made.wishes] == ["performance", "drift"]
+    assert made.why.startswith("performance: realised roc_auc 0.7000")
+    assert "; drift: ks dep moved" in made.why

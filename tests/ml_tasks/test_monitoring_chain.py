@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +145,7 @@ def scored(pipeline: Pipeline, environment: Environment, window: Window, run: st
 
 
 def test_without_a_champion_nothing_is_scored(pipeline: Pipeline, tmp_path: Path) -> None:
-    with pytest.raises(NothingToDo, match="returns has no champion yet"):
+    with pytest.raises(NothingToDo, match="there is no champion yet"):
         scored(pipeline, Environment(home=tmp_path), WEEKS[0], "none")
 
 
@@ -234,10 +235,19 @@ def test_each_day_is_looked_at_once(
         task="monitor", pipeline=pipeline.name, run="later", attempt=1, environment=environment,
         window=WEEKS[0],
     )  # fmt: skip
+    measured = control.measures(pipeline.name, segments=True)
     again = monitor.run(pipeline, context)
     assert again.values["realised"] == watched["calm"]["monitor"].values["realised"]
     assert again.values["looks"] == 0
     assert control.looks(pipeline.name) == before
+    # What was measured since, by labels that came later, is not taken back.
+    assert {m.known[:10] for m in measured if m.kind == "realised"} == {"2024-03-04"}
+    assert control.measures(pipeline.name, segments=True) == [
+        m if m.kind == "realised" or m.start[:10] != "2024-02-12" else replace(m, run="later")
+        for m in measured
+    ]
+    retried = monitor.run(pipeline, replace(context, run="calm", attempt=2))
+    assert retried.values == watched["calm"]["monitor"].values
 
 
 def test_an_alarm_names_what_moved_and_asks_for_a_training_once(
@@ -250,9 +260,10 @@ def test_an_alarm_names_what_moved_and_asks_for_a_training_once(
     assert {"ks price", "ks prediction"} <= moved
     assert not any(name.startswith("chi_square shop") for name in moved)
     assert [watched[name]["decide"].values["train"] for name in watched] == [False, False, True]
-    (trigger,) = (t for t in control.triggers(pipeline.name) if t.cause == "drift")
+    (trigger,) = (t for t in control.triggers(pipeline.name) if t.cause == "monitor")
     assert watched["moved"]["decide"].values["trigger"] == trigger.id
-    assert (trigger.who, trigger.state) == ("monitor", "asked")
+    assert (trigger.who, trigger.state) == ("moved", "asked")
+    assert trigger.evidence["policies"] == ["drift"]
     assert trigger.window == f"2024-01-01/{WEEKS[2].end:%Y-%m-%d}"
     assert "moved, seen on 2024-0" in trigger.evidence["why"]
     context = Context(

@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("error", sa.Float),
         sa.Column("rows", sa.Integer, nullable=False),
         sa.Column("predicted", sa.Integer, nullable=False),
+        sa.Column("known", sa.String(32), nullable=False),
         sa.Column("run", sa.String(255), nullable=False),
     )
     op.create_table(

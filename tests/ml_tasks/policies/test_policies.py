@@ -85,14 +85,6 @@ def page(days_ago: int, loss: float | None, *signals: str) -> Page:
         ),
         pytest.param({}, Policy(name="schedule"), "no", id="young"),
         pytest.param({}, Policy(name="schedule", params={"days": 14}), None, id="old"),
-        pytest.param(
-            {"gains": (1.0, 0.01, 0.02, 0.03)},
-            Policy(name="schedule", params={"days": 14}),
-            0.02,
-            id="old, with a history",
-        ),
-        pytest.param({}, Policy(name="outside"), "no", id="nobody asked"),
-        pytest.param({"outside": ("prices moved",)}, Policy(name="outside"), None, id="asked"),
     ],
 )
 def test_what_a_policy_wants(
