@@ -1,4 +1,4 @@
-"""One DAG a pipeline: every wish to train goes through here, once."""
+"""One DAG a pipeline: every wish to train that comes from outside goes through here, once."""
 
 from __future__ import annotations
 

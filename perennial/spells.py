@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from perennial.airflow_api import Airflow
 
 DAGS: tuple[Dag, ...] = ("ingestion", "training")
-"""Which flows are looked at: those of the demo."""
+"""Which flows are looked at: those that make a champion."""
 COLUMNS = ("task", "times", "Airflow saw", "own code", "pod adds", "before", "after")
 
 
