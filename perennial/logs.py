@@ -7,6 +7,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ml_tasks import config
 from ml_tasks.errors import ConfigError, ExitCode
 from perennial import console
 from perennial.airflow_api import Airflow
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from perennial.services import Services
 
 POLL_SECONDS = 0.5
+SHOWN = 5
+"""Runs that are named where the one that was asked for is not there."""
 
 
 def service(services: Services, name: str, lines: int, *, follow: bool) -> int:
@@ -44,7 +47,14 @@ def task(services: Services, dag: str, run: str, name: str, lines: int) -> int:
         ConfigError: There is no such DAG, run or task.
     """
     airflow = Airflow(services)
+    if not airflow.known(dag):
+        raise ConfigError(
+            f"DAG {dag!r}: Airflow has none of that name, wanted one of {_dags(services)}"
+        )
     chosen = run or _newest(airflow, dag)
+    if run and not airflow.runs(dag, run):
+        newest = [one["dag_run_id"] for one in airflow.runs(dag)[:SHOWN]]
+        raise ConfigError(f"{dag}: came run {run!r}, wanted one such as {newest}")
     tasks = airflow.tasks(dag, chosen)
     found = _chosen(tasks, name)
     if found is None:
@@ -54,6 +64,12 @@ def task(services: Services, dag: str, run: str, name: str, lines: int) -> int:
     for line in airflow.log(dag, chosen, found["task_id"], found["try_number"])[-lines:]:
         console.plain(line)
     return ExitCode.OK
+
+
+def _dags(services: Services) -> list[str]:
+    good, _faults = config.load_good(services.given.pipelines)
+    purposes = ("ingestion", "intake", "monitoring", "training")
+    return [f"{pipeline.name}__{purpose}" for pipeline in good for purpose in purposes]
 
 
 def _newest(airflow: Airflow, dag: str) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from perennial.services import Services
 
 MEGABYTE = 2**20
+RUNNING = "running"
 RECENT = 5
 
 
@@ -36,7 +37,7 @@ def status(services: Services) -> int:
             said = "not started" if running is None else f"ended; see {running.log}"
             rows.append((name, said, "", "", ""))
             continue
-        state = "running" if services.ready(name) else "not ready"
+        state = RUNNING if services.ready(name) else "not ready"
         memory = psutil.Process(running.pid).memory_info().rss / MEGABYTE
         rows.append((name, state, running.pid, running.port or "", f"{memory:.0f} MB"))
     console.table("Services", ("service", "state", "pid", "port", "memory"), rows)
@@ -65,7 +66,7 @@ def status(services: Services) -> int:
             ("id", "pipeline", "cause", "window", "state", "outcome"),
             [(t.id, t.pipeline, t.cause, t.window, t.state, t.outcome or "") for t in triggers],
         )
-    if services.dead():
+    if any(row[1] != RUNNING for row in rows):
         return ExitCode.RETRY
     addresses(services)
     return ExitCode.OK

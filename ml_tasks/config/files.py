@@ -91,6 +91,8 @@ def _mapping(text: str, path: Path) -> dict[str, Any]:
         content = yaml.load(text, LOADER)  # noqa: S506 - both are safe
     except yaml.YAMLError as fault:
         raise ConfigError(f"{path}: not YAML: {_where(fault)}") from fault
+    except ValueError as fault:  # a date that is none, such as 2013-02-30
+        raise ConfigError(f"{path}: a value is none of its kind: {fault}") from fault
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: came {type(content).__name__}, wanted a mapping of sections")
     return content

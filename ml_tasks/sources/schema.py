@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _REASON = "_reason"
 BLANKS = " \t"
 """Around a number they do not count."""
+YEAR_FIRST = r"^\s*\d{4}"
+"""How a text begins that is read as a time."""
 TIMES = ("event_time", "known_at", "corrected_at")
 """Columns that a raw table has whatever its source declares."""
 
@@ -195,7 +197,9 @@ def typed(raw: pl.DataFrame, name: str, kind: str) -> pl.Expr:
             )
         return column.cast(pl.Boolean, strict=False)
     if came == pl.String:
-        return column.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
+        # 04/01/2024 is two days, by who reads it.
+        dated = pl.when(column.str.contains(YEAR_FIRST)).then(column)
+        return dated.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
     time = column.cast(pl.Datetime("us", getattr(came, "time_zone", None)), strict=False)
     if getattr(came, "time_zone", None) is None:
         return time.dt.replace_time_zone("UTC")

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 
 SCHEDULE = "schedule"
+FIELDS = frozenset({"cause", "window_start", "window_end", "why", "again", "trigger"})
+"""What the form has, and so what another system may say."""
 
 
 def write_trigger(
@@ -35,9 +37,11 @@ def write_trigger(
     the event may have been lost with the machine.
 
     Raises:
-        AirflowFailException: The window is none, or nothing was ingested yet.
+        AirflowFailException: The window is none, a field is unknown, or nothing was ingested yet.
         AirflowSkipException: This was asked before, and somebody works or worked on it.
     """
+    if unknown := sorted(set(params) - FIELDS):
+        raise AirflowFailException(f"conf: came {unknown}, wanted some of {sorted(FIELDS)}")
     control = Control(Environment().control)
     control.migrate()
     if params.get("trigger"):

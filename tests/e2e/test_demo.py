@@ -211,6 +211,8 @@ def test_status_logs_and_lineage_tell_of_it(
     assert said.count("\trunning\t") == 6
     assert main(["logs", "mlflow", "-n", "3"]) == 0
     assert main(["logs", f"{NAME}__training", "", "train"]) == 0
+    assert main(["logs", "nosuch__training"]) == 78
+    assert main(["logs", f"{NAME}__training", "nosuch"]) == 78
     assert "ml_tasks train" in capsys.readouterr().out
     assert main(["lineage", "champion", "-p", NAME]) == 0
     said = capsys.readouterr().out

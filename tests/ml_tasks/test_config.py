@@ -119,7 +119,12 @@ def test_a_missing_key_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("a: [", "not YAML"), ("- 1", "came list, wanted a mapping")]
+    ("text", "message"),
+    [
+        ("a: [", "not YAML"),
+        ("- 1", "came list, wanted a mapping"),
+        ("start: 2013-02-30", "x.yaml: a value is none of its kind: day is out of range"),
+    ],
 )
 def test_what_is_no_mapping(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):

@@ -147,6 +147,8 @@ NO_TIME = {"day": None}
          "no column says when a row happened: came shop (string, such as ['south'])"),
         ({"day": ["1-Mar-24"] * 80}, ["--label", "sold", "--event-time", "day"],
          "--event-time day: came string, such as ['1-Mar-24'], wanted a column of times in ISO"),
+        ({"day": ["04/01/2024"] * 80}, ["--label", "sold", "--event-time", "day"],
+         "--event-time day: came string, such as ['04/01/2024'], wanted a column of times in ISO"),
         ({"later": shop()["day"]}, ["--label", "sold", "--known-at", "x"], "--known-at x: came no"),
         ({"seen": shop()["day"]}, ["--label", "sold", "--event-time", "x"], "came no column"),
         ({"day": ["2024-03-01"] * 80}, ["--label", "sold"], "too near to each other to learn"),

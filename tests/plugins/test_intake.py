@@ -57,6 +57,12 @@ def test_what_somebody_works_on_is_skipped_unless_again(control: Control) -> Non
     assert ask("b", again=True) != control.triggers("p")[0].id
 
 
+def test_a_field_that_is_none_is_refused(control: Control) -> None:
+    with pytest.raises(AirflowFailException, match=r"came \['windowstart'\], wanted some of"):
+        ask("a", windowstart="2013-01-01")
+    assert control.triggers("p") == []
+
+
 def test_the_schedule_is_a_cause_of_its_own(control: Control) -> None:
     write_trigger("p", FORM, "a", scheduled=True)
     assert control.triggers("p")[0].cause == "schedule"
