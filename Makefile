@@ -61,7 +61,7 @@ down: setup  ## end the services; state is kept
 
 test: setup  ## run all tests with branch coverage
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 

@@ -41,6 +41,7 @@ class OwnServices(Services):
         self._start(name)
 
     def environ(self) -> dict[str, str]:
+        """Give what services are told, less what was left out and with what was set."""
         ours = super().environ()
         kept = {n: value for n, value in ours.items() if not n.startswith(self._without)}
         return {**kept, **self._settings}

@@ -182,6 +182,8 @@ def _columns(pipeline: Pipeline) -> None:
     """Hold what drift tests are to look at against what the model takes in."""
     from ml_tasks.io import features
 
+    if not any(drift.columns for drift in pipeline.monitoring.drift):
+        return
     known = {
         *pipeline.features.columns,
         *features.columns(features.refs(pipeline.features.service)),
