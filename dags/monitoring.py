@@ -41,7 +41,7 @@ def build(pipeline: config.Pipeline) -> DAG:
             )
 
         @task(outlets=[request], doc_md="Start the training that was decided, if one was.")
-        def ask(decided: str, outlet_events: Any = None) -> str:
+        def ask(decided: Any, outlet_events: Any = None) -> str:
             from ml_launch.decided import decided_trigger
 
             trigger = decided_trigger(decided)
