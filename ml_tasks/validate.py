@@ -175,10 +175,8 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             outputs[f"quarantine_{name}"] = _quarantine(lake, control, context, name, entries)
         values[name] = {"published": good.num_rows, "quarantined": len(entries)}
         # What is good as a whole is published as it was staged.
-        accepted[name] = (
-            good,
-            context.output("ingest", f"staged_{name}") if good is came.rows else None,
-        )
+        whole = good is came.rows
+        accepted[name] = good, context.output("ingest", f"staged_{name}") if whole else None
         sections.append(section)
     tolerated = pipeline.validation.tolerated_bad_share
     report = Report(context.pipeline, str(window), tolerated, tuple(sections))
@@ -189,23 +187,17 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             f"see {data_docs.write(report, context).uri}"
         )
     for name, (good, staged) in accepted.items():
-        if lake.exists(f"raw.{name}"):
-            lake.evolve(f"raw.{name}", good.schema, pipeline.sources[name].renamed_from)
+        table = f"raw.{name}"
+        if lake.exists(table):
+            lake.evolve(table, good.schema, pipeline.sources[name].renamed_from)
         # Also without rows there is a table then, for whoever reads it.
-        if good.num_rows or not lake.exists(f"raw.{name}"):
-            outputs[f"raw_{name}"] = _publish(
-                lake, control, context, f"raw.{name}", good, staged=staged
-            )
+        if good.num_rows or not lake.exists(table):
+            outputs[f"raw_{name}"] = _publish(lake, control, context, table, good, staged=staged)
             values["unchanged"] &= good.num_rows == 0
-        control.published(
-            f"raw.{name}", window.start.isoformat(), window.end.isoformat(), context.run
-        )
+        control.published(table, window.start.isoformat(), window.end.isoformat(), context.run)
     outputs["data_docs"] = data_docs.write(report, context)
     log.info("%s: %s", window, values)
-    return context.result(
-        outputs=outputs,
-        values=values,
-    )
+    return context.result(outputs=outputs, values=values)
 
 
 def _came(lake: Lake, pipeline: Pipeline, context: Context, name: str) -> Came:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ml_tasks.config.section import Section
 
@@ -66,3 +66,12 @@ class Monitoring(Section):
     """How long after a window its labels are waited for: so long its measures are renewed."""
     alarms: Alarms = Alarms()
     retraining: Retraining = Retraining()
+
+    @field_validator("drift")
+    @classmethod
+    def _each_once(cls, value: tuple[Drift, ...]) -> tuple[Drift, ...]:
+        """A signal is named after its test and column: two of a name would be one."""
+        names = [one.test for one in value]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"each test once, with all its columns; {twice} come twice")
+        return value

@@ -260,3 +260,4 @@ def test_nodes_and_the_api_were_taken_away(environment: Environment) -> None:
     left = [f"PERENNIAL_TEST_{name}" for name in BREAKING if not command(name)]
     if left:
         stop_or_skip(f"{', '.join(left)} not set: nodes and the API were left alone")
+    assert all(command(name) for name in BREAKING)

@@ -67,6 +67,8 @@ def test_the_examples_are_good(capsys: pytest.CaptureFixture[str]) -> None:
          "drift test 'moon': wanted one of"),
         ("resources:", "monitoring: {drift: [{test: ks, columns: [moon]}]}\nresources:",
          "monitoring.drift ks: came columns ['moon'], wanted some of"),
+        ("resources:", "monitoring: {drift: [{test: ks}, {test: ks}]}\nresources:",
+         "each test once, with all its columns; ['ks'] come twice"),
         ("resources:", "monitoring: {retraining: {policies: [{name: whim}]}}\nresources:",
          "policy 'whim': wanted one of"),
     ],

@@ -102,6 +102,7 @@ def test_whoever_waits_for_a_task_ends_with_its_launcher(server: psutil.Popen) -
     server.kill()
     server.wait()
     until(lambda: not waiting.is_running() or waiting.status() == psutil.STATUS_ZOMBIE)
+    assert not psutil.pid_exists(waiting.pid) or waiting.status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_rehearsal_keeps_to_its_folder_and_says_nothing(tmp_path: Path) -> None:

@@ -103,6 +103,9 @@ class TestLease:
             with control.lease("x", holder="a", attempt=1):
                 pass
             other.check()
+            assert other.token == 1
+            with pytest.raises(LeaseHeldError), control.lease("y", holder="c", attempt=1):
+                pass
 
     def test_who_failed_without_taking_over_gives_it_back(self, control: Control) -> None:
         with (

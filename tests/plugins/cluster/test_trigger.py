@@ -98,6 +98,7 @@ def test_who_clears_the_task_ends_the_job(field: Field, until: Until) -> None:
     until(lambda: field.pods(started))
     asyncio.run(again(started).on_kill())
     until(lambda: not field.pods(started))
+    assert field.pods(started) == []
 
 
 def test_it_fires_no_sooner_than_the_worker_is_known_to_be_free(field: Field) -> None:
