@@ -12,7 +12,7 @@ from ml_tasks import config
 from ml_tasks.errors import ConfigError
 from ml_tasks.io import folders, objects
 from ml_tasks.models.predict import OnnxModel
-from ml_tasks.monitoring import reference, worth
+from ml_tasks.monitoring import fitting, worth
 from ml_tasks.monitoring.budget import Budget
 from ml_tasks.result import Output
 from ml_tasks.training import champion
@@ -53,7 +53,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         seed=pipeline.training.seed,
     )
     part = _part(pipeline, context.environment)
-    kept = reference.fit(rows, stored.spec, pipeline.monitoring, importance, part)
+    kept = fitting.fit(rows, stored.spec, pipeline.monitoring, importance, part)
     with TemporaryDirectory(prefix="perennial-") as folder:
         kept.save(Path(folder))
         content, digest = folders.packed(Path(folder)), folders.content_hash(Path(folder))

@@ -34,6 +34,27 @@ def login(home: Path) -> Login:
     return Login("admin", json.loads(file.read_text())["admin"])
 
 
+ALWAYS = {
+    "CORE__LOAD_EXAMPLES": "False",
+    "CORE__EXECUTOR": "LocalExecutor",
+    "CORE__PARALLELISM": "4",
+    "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+    "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+    # Work of a scheduler that was killed is found again within half a minute.
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "5",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
+    "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+    # Who misses the end of its task looks again only then, and takes up a place meanwhile.
+    "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "15",
+    "DAG_PROCESSOR__REFRESH_INTERVAL": "15",
+    "USAGE_DATA_COLLECTION__ENABLED": "False",
+}
+"""Airflow's settings that are the same wherever it listens."""
+
+
 def variables(home: Path, host: str, port: int, database: str) -> dict[str, str]:
     """Give the environment of Airflow and of MLflow.
 
@@ -46,9 +67,6 @@ def variables(home: Path, host: str, port: int, database: str) -> dict[str, str]
     url = f"http://{host}:{port}"
     user = login(home).user
     airflow = {
-        "CORE__LOAD_EXAMPLES": "False",
-        "CORE__EXECUTOR": "LocalExecutor",
-        "CORE__PARALLELISM": "4",
         "CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
         "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
@@ -61,19 +79,7 @@ def variables(home: Path, host: str, port: int, database: str) -> dict[str, str]
         "API__WORKERS": "1",
         "API__SECRET_KEY": secret(home / "api.secret"),
         "API_AUTH__JWT_SECRET": secret(home / "jwt.secret"),
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
-        "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
-        # Work of a scheduler that was killed is found again within half a minute.
-        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "5",
-        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
-        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
-        "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
-        "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
-        # Who misses the end of its task looks again only then, and takes up a place meanwhile.
-        "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "15",
-        "DAG_PROCESSOR__REFRESH_INTERVAL": "15",
-        "USAGE_DATA_COLLECTION__ENABLED": "False",
+        **ALWAYS,
     }
     if database.startswith(PSYCOPG):
         # Of its own accord Airflow would want asyncpg.
