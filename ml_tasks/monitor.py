@@ -135,8 +135,9 @@ def _looks(
     inputs = days.inputs(seen.own(head.version, seen.end), before)
     truth = days.truth(seen.own(head.version), before, seen.end.end)
     looks, floor = [*before, *inputs, *truth], pipeline.monitoring.alarms.least_loss
-    own = [look for look in looks if look.run == context.run]
-    return own, [*days.alarms("inputs", looks, floor), *days.alarms("truth", looks, floor)]
+    known, moved = days.followed("inputs", looks, floor)
+    true, came = days.followed("truth", looks, floor)
+    return [*known, *true], [*moved, *came]
 
 
 def _said(

@@ -140,6 +140,7 @@ looks = sa.Table(
     sa.Column("cost", sa.Float),
     sa.Column("rows", sa.Integer, nullable=False),
     sa.Column("run", sa.String(255), nullable=False),
+    sa.Column("share", sa.Float),
 )
 
 alarms = sa.Table(

@@ -61,6 +61,8 @@ class Look:
     """What it costs in the metric, by estimate; `None` where that cannot be said."""
     rows: int
     run: str
+    share: float | None = None
+    """How much of the way to an alarm it is after this look; 1 and more is one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
@@ -71,13 +71,19 @@ class Days:
                 found += self._looks(day, self.reference.truth(own), {})
         return found
 
-    def alarms(self, of: Of, looks: Sequence[Look], floor: float) -> list[Alarm]:
-        """Give the alarms of days that this run has looked at, in whichever attempt.
+    def followed(
+        self, of: Of, looks: Sequence[Look], floor: float
+    ) -> tuple[list[Look], list[Alarm]]:
+        """Give what this run has looked at, in whichever attempt, and what it comes to.
 
         Args:
             of: Which signals.
             looks: All of the version, of any signals.
             floor: Estimated cost below which an alarm wakes nobody.
+
+        Returns:
+            The run's looks, each with how far its signal is on the way to an alarm, and the alarms
+            of their days.
         """
         signals = watching.Signals.of(self.reference)
         names = signals.inputs if of == "inputs" else signals.truth
@@ -91,11 +97,18 @@ class Days:
             for day in days
         ]
         updates = watching.follow(self.reference, names, signals.weights, taken, floor=floor)
-        return [
-            self._alarm(day, of, update)
+        own = [
+            (day, update)
             for day, update in zip(days, updates, strict=True)
-            if by_day[day][0].run == self.run and (update.pages or update.listed)
+            if by_day[day][0].run == self.run
         ]
+        shared = [
+            replace(look, share=shares[look.signal])
+            for day, update in own
+            for shares in [{signal.name: signal.share for signal in update.signals}]
+            for look in by_day[day]
+        ]
+        return shared, [self._alarm(d, of, u) for d, u in own if u.pages or u.listed]
 
     def _alarm(self, day: str, of: Of, update: Update) -> Alarm:
         moved = [*update.pages, *update.listed]

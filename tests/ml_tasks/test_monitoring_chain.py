@@ -259,6 +259,11 @@ def test_an_alarm_names_what_moved_and_asks_for_a_training_once(
     moved = {signal["name"] for alarm in alarms for signal in alarm.signals}
     assert {"ks price", "ks prediction"} <= moved
     assert not any(name.startswith("chi_square shop") for name in moved)
+    shares = {(k.day, k.signal): k.share for k in control.looks(pipeline.name)}
+    for alarm in alarms:
+        for signal in alarm.signals:
+            assert shares[alarm.day, signal["name"]] == signal["share"] >= 1
+    assert all(0 < share < 1 for (day, _), share in shares.items() if day < "2024-02-26")
     assert [watched[name]["decide"].values["train"] for name in watched] == [False, False, True]
     (trigger,) = (t for t in control.triggers(pipeline.name) if t.cause == "monitor")
     assert watched["moved"]["decide"].values["trigger"] == trigger.id
