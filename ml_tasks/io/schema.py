@@ -156,3 +156,24 @@ alarms = sa.Table(
     sa.Column("signals", sa.JSON, nullable=False),
     sa.Column("run", sa.String(255), nullable=False),
 )
+
+grades = sa.Table(
+    "grades",
+    metadata,
+    sa.Column("pipeline", sa.String(64), primary_key=True),
+    sa.Column("version", sa.String(64), primary_key=True),
+    sa.Column("before", sa.String(64), primary_key=True),
+    sa.Column("start", sa.String(32), primary_key=True),
+    sa.Column("end", sa.String(32), primary_key=True),
+    sa.Column("metric", sa.String(64), primary_key=True),
+    sa.Column("value", sa.Float, nullable=False),
+    sa.Column("low", sa.Float),
+    sa.Column("high", sa.Float),
+    sa.Column("error", sa.Float),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("predicted", sa.Integer, nullable=False),
+    sa.Column("windows", sa.Integer, nullable=False),
+    sa.Column("wanted", sa.Integer, nullable=False),
+    sa.Column("known", sa.String(32), nullable=False),
+    sa.Column("run", sa.String(255), nullable=False),
+)
