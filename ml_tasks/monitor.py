@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from ml_tasks.config.metrics import sign
 from ml_tasks.errors import NothingToDo
 from ml_tasks.io import folders, predictions
 from ml_tasks.io.control import Control
@@ -19,7 +20,6 @@ from ml_tasks.monitoring.reference import LABEL, Reference
 from ml_tasks.result import Window
 from ml_tasks.sources.schema import raw_schema
 from ml_tasks.training import champion
-from ml_tasks.training.bootstrap import sign
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ml_tasks import config
+from ml_tasks.config.metrics import sign
 from ml_tasks.errors import ConfigError
 from ml_tasks.io import folders, objects
 from ml_tasks.models.predict import OnnxModel
@@ -16,7 +17,6 @@ from ml_tasks.monitoring import fitting, worth
 from ml_tasks.monitoring.budget import Budget
 from ml_tasks.result import Output
 from ml_tasks.training import champion
-from ml_tasks.training.bootstrap import sign
 
 if TYPE_CHECKING:
     from ml_tasks.config import Environment, Pipeline

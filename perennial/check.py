@@ -79,7 +79,8 @@ def _checks(
 
 def _gate(pipeline: Pipeline, gate: Gate) -> None:
     """Hold a gate against what is measured: a metric of the task, a baseline that is fitted."""
-    from ml_tasks.training.bootstrap import LOWER_IS_BETTER, MEASURED
+    from ml_tasks.config.metrics import LOWER_IS_BETTER
+    from ml_tasks.training.bootstrap import MEASURED
 
     where, told = f"evaluation.gates {gate.name}", gate.params
     metric, known = told.get("metric"), MEASURED[pipeline.label.task]

@@ -54,6 +54,12 @@ class Champions(Audit):
         Args:
             pipeline: The product.
             version: The version to promote.
+    def champions(self) -> dict[str, Head]:
+        """Give the champion of each pipeline that has one."""
+        with self.transaction() as tx:
+            found = [Head(**row._mapping) for row in tx.execute(sa.select(heads))]
+        return {head.pipeline: head for head in found}
+
             expected: The champion that the verdict was judged against; `None` for no champion.
             run: The run that asks; asking again for the same version changes nothing.
             verdict_uri: The verdict that allows it.

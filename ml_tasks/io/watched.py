@@ -11,7 +11,7 @@ from ml_tasks.io.database import Database
 from ml_tasks.io.schema import alarms, looks, measures
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ml_tasks.io.leases import Lease
 
@@ -123,17 +123,29 @@ class Watched(Database):
                 )
                 tx.execute(table.insert(), rows)
 
-    def measures(self, pipeline: str, *, since: str = "", segments: bool = False) -> list[Measure]:
+    def measures(
+        self,
+        pipeline: str,
+        *,
+        since: str = "",
+        segments: bool = False,
+        segment: str = "",
+        metric: str = "",
+    ) -> list[Measure]:
         """Give metrics by window, oldest first.
 
         Args:
             pipeline: The product.
             since: Of windows that begin at this moment or later, ISO 8601 in UTC.
-            segments: Those of segments, too.
+            segments: Those of all segments, too.
+            segment: Of this segment alone; of all rows when empty.
+            metric: This one alone; all when empty.
         """
         wanted = _of(Measure, measures, pipeline).where(measures.c.start >= since)
         if not segments:
-            wanted = wanted.where(measures.c.segment == "")
+            wanted = wanted.where(measures.c.segment == segment)
+        if metric:
+            wanted = wanted.where(measures.c.metric == metric)
         with self.transaction() as tx:
             rows = tx.execute(wanted.order_by(measures.c.start, *measures.primary_key.columns))
             return [Measure(**row._mapping) for row in rows]
@@ -147,8 +159,8 @@ class Watched(Database):
             rows = tx.execute(wanted.order_by(looks.c.day, looks.c.version, looks.c.signal))
             return [Look(**row._mapping) for row in rows]
 
-    def alarms(self, pipeline: str, *, version: str = "") -> list[Alarm]:
-        """Give alarms, oldest first; of one version where it is named."""
+    def alarms(self, pipeline: str | None = None, *, version: str = "") -> list[Alarm]:
+        """Give alarms, oldest first; of one pipeline and version where they are named."""
         wanted = _of(Alarm, alarms, pipeline)
         if version:
             wanted = wanted.where(alarms.c.version == version)
@@ -170,7 +182,28 @@ def _older(tx: sa.Connection, one: Measure) -> bool:
     newer = sa.select(measures.c.known).where(same & (measures.c.known > one.known))
     return tx.execute(newer).first() is not None
 
+    def newest_measures(self, metrics: Mapping[str, str], count: int) -> list[Measure]:
+        """Give one metric of each pipeline on its newest windows, oldest first.
 
-def _of(kind: type[Measure | Look | Alarm], table: sa.Table, pipeline: str) -> sa.Select[Any]:
-    columns = (table.c[field.name] for field in fields(kind))
-    return sa.select(*columns).where(table.c.pipeline == pipeline)
+        Args:
+            metrics: By pipeline, which metric.
+            count: How many windows.
+        """
+        columns = [measures.c[field.name] for field in fields(Measure)]
+        place = sa.func.dense_rank().over(
+            partition_by=measures.c.pipeline, order_by=measures.c.start.desc()
+        )
+        own = sa.tuple_(measures.c.pipeline, measures.c.metric).in_(list(metrics.items()))
+        ranked = sa.select(*columns, place.label("place")).where(own, measures.c.segment == "")
+        found = ranked.subquery()
+        wanted = sa.select(*(found.c[column.name] for column in columns))
+        wanted = wanted.where(found.c.place <= count).order_by(found.c.pipeline, found.c.start)
+        with self.transaction() as tx:
+            return [Measure(**row._mapping) for row in tx.execute(wanted)]
+
+
+def _of(
+    kind: type[Measure | Look | Alarm], table: sa.Table, pipeline: str | None
+) -> sa.Select[Any]:
+    wanted = sa.select(*(table.c[field.name] for field in fields(kind)))
+    return wanted if pipeline is None else wanted.where(table.c.pipeline == pipeline)

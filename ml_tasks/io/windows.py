@@ -90,3 +90,18 @@ class Windows(Database):
                 wanted.where(windows.c.pipeline == pipeline).order_by(windows.c.start)
             ).all()
         return [Ingested(*row) for row in rows]
+
+    def newest_windows(self, count: int) -> dict[str, list[Ingested]]:
+        """Give each pipeline's newest windows, oldest first."""
+        columns = (windows.c.pipeline, windows.c.start, windows.c.end, windows.c.run)
+        place = sa.func.row_number().over(
+            partition_by=windows.c.pipeline, order_by=windows.c.start.desc()
+        )
+        found = sa.select(*columns, place.label("place")).subquery()
+        wanted = sa.select(found.c.pipeline, found.c.start, found.c.end, found.c.run)
+        wanted = wanted.where(found.c.place <= count).order_by(found.c.pipeline, found.c.start)
+        known: dict[str, list[Ingested]] = {}
+        with self.transaction() as tx:
+            for pipeline, *window in tx.execute(wanted):
+                known.setdefault(pipeline, []).append(Ingested(*window))
+        return known

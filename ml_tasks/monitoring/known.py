@@ -6,10 +6,10 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ml_tasks.config.metrics import sign
 from ml_tasks.policies.evidence import Evidence, Measured, Page
 from ml_tasks.result import Window
 from ml_tasks.training import champion
-from ml_tasks.training.bootstrap import sign
 
 if TYPE_CHECKING:
     from ml_tasks.config import Environment, Pipeline

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ml_tasks.config.metrics import sign
 from ml_tasks.gates.verdict import Interval
 from ml_tasks.training.metrics import BINS, EDGE
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
     Draws = dict[str, Numbers]
 
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "mae", "rmse"})
 MEASURED = {
     "classification": (
         "accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier", "ece",
@@ -86,11 +86,6 @@ def interval(draws: Numbers) -> Interval:
         error=float(finite.std(ddof=1)),
         bias=float(finite.mean()) - value,
     )
-
-
-def sign(metric: str) -> int:
-    """Give 1 where a larger metric is better, -1 where a smaller one is."""
-    return -1 if metric in LOWER_IS_BETTER else 1
 
 
 def better(metric: str, ours: Numbers, theirs: Numbers) -> Interval:

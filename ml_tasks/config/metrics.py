@@ -1,0 +1,10 @@
+"""Which way a metric is better."""
+
+from __future__ import annotations
+
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "mae", "rmse"})
+
+
+def sign(metric: str) -> int:
+    """Give 1 where a larger metric is better, -1 where a smaller one is."""
+    return -1 if metric in LOWER_IS_BETTER else 1
