@@ -12,19 +12,23 @@ from ml_tasks.io.engine import evaluate
 from ml_tasks.io.evolution import read_as
 from ml_tasks.io.labels import asked
 from ml_tasks.io.lake import Lake
+from ml_tasks.io.predictions import SHADOW
 from ml_tasks.models.predict import OnnxModel
+from ml_tasks.monitoring import trial
 from ml_tasks.sources.schema import raw_schema
 from ml_tasks.training import champion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
     from ml_tasks.config import Pipeline
     from ml_tasks.context import Context
     from ml_tasks.io.champions import Head
-    from ml_tasks.result import Result
+    from ml_tasks.result import Result, Window
     from ml_tasks.training.champion import Stored
 
 log = logging.getLogger(__name__)
@@ -33,7 +37,8 @@ log = logging.getLogger(__name__)
 def run(pipeline: Pipeline, context: Context) -> Result:
     """Publish the champion's predictions of those rows of a window that have none yet.
 
-    What was predicted once stays: it was said, by the version that was champion then.
+    What was predicted once stays: it was said, by the version that was champion then. For some
+    windows after a promotion the champion before predicts the same rows in its shadow.
 
     Raises:
         NothingToDo: There is no champion, it learned from this window, or nothing was asked in it.
@@ -44,13 +49,14 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     control.migrate()
     head = champion.unlearned(context.environment, control.champion(pipeline.name), window)
     model = champion.of_head(context.environment, head)
+    beside = trial.shadow(control, context.environment, pipeline, head, window)
     table = predictions.table(pipeline.name)
     with control.lease(table, holder=context.holder, attempt=context.attempt, wait=120) as lease:
         before = predictions.read(lake, pipeline.name, window)
-        rows = _new(_asked(lake, pipeline, context), before, pipeline)
+        rows = _new(questions(lake, pipeline, window), before, pipeline)
         if not before and not rows.height:
             raise NothingToDo(f"{window}: it has no row to predict")
-        made = [_predicted(rows, model, head, pipeline, context)] if rows.height else []
+        made = _predicted(rows, pipeline, context, (head, model), beside) if rows.height else []
         whole = predictions.together([*before, *made], pipeline)
         output = lake.publish(
             table, whole.to_arrow(), window, lease, properties={"run": context.run}
@@ -58,13 +64,17 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     log.info("%s: %d rows predicted by version %s", window, rows.height, head.version)
     return context.result(
         outputs={"predictions": output},
-        values={"version": head.version, "rows": rows.height},
+        values={
+            "version": head.version,
+            "rows": whole.filter(~whole[SHADOW]).height,
+            "shadows": sorted(whole.filter(whole[SHADOW])["version"].unique()),
+        },
     )
 
 
-def _asked(lake: Lake, pipeline: Pipeline, context: Context) -> pl.DataFrame:
-    window, source = context.required_window(), pipeline.sources[pipeline.label.source]
-    table = f"raw.{pipeline.label.source}"
+def questions(lake: Lake, pipeline: Pipeline, window: Window) -> pl.DataFrame:
+    """Give the rows that were asked about in a window, as they were known then."""
+    source, table = pipeline.sources[pipeline.label.source], f"raw.{pipeline.label.source}"
     raw = read_as(lake, table, raw_schema(source), source.renamed_from, window=window)
     return asked(raw, pipeline, window.end)
 
@@ -77,27 +87,63 @@ def _new(rows: pl.DataFrame, before: Sequence[pl.DataFrame], pipeline: Pipeline)
 
 
 def _predicted(
-    rows: pl.DataFrame, model: Stored, head: Head, pipeline: Pipeline, context: Context
+    rows: pl.DataFrame,
+    pipeline: Pipeline,
+    context: Context,
+    first: tuple[Head, Stored],
+    beside: tuple[Head, Stored] | None,
+) -> list[pl.DataFrame]:
+    """Give what the champion says of rows, and what another version says beside it."""
+    asked_both = [*first[1].inputs, *(beside[1].inputs if beside else ())]
+    told = lookup.beside(rows, pipeline, context, {}, list(dict.fromkeys(asked_both)))
+    made = [_said(rows, told, *first, pipeline, shadow=False)]
+    if beside is not None:
+        try:
+            made.append(_said(rows, told, *beside, pipeline, shadow=True))
+        except ConfigError as fault:
+            log.warning("no comparison: %s", fault)
+    return made
+
+
+def _said(
+    rows: pl.DataFrame,
+    told: pl.DataFrame,
+    head: Head,
+    model: Stored,
+    pipeline: Pipeline,
+    *,
+    shadow: bool,
 ) -> pl.DataFrame:
-    """Give the rows with what the model takes in, what it says of them, and their segments."""
     import polars as pl
 
-    key = pipeline.sources[pipeline.label.source].key
-    told = lookup.beside(rows, pipeline, context, {}, model.inputs)
     if missing := sorted(set(model.inputs) - set(told.columns)):
         raise ConfigError(
             f"champion {head.version} takes in {missing}, which no feature view and no source has "
             "any more; bring them back until its successor is champion"
         )
-    said = OnnxModel(objects.read_bytes(model.graph), model.spec).predict(told)
+    own = told.select(name for name in told.columns if name in model.inputs)
+    said = OnnxModel(objects.read_bytes(model.graph), model.spec).predict(own)
+    made = answers(rows, own, head.version, said, pipeline)
+    return made.with_columns(pl.lit(shadow).alias(SHADOW))
+
+
+def answers(
+    rows: pl.DataFrame,
+    told: pl.DataFrame,
+    version: str,
+    said: NDArray[np.float64],
+    pipeline: Pipeline,
+) -> pl.DataFrame:
+    """Give rows with what the model takes in, what it says of them, and their segments."""
+    import polars as pl
+
+    key = pipeline.sources[pipeline.label.source].key
     wanted = {f"segment_{n}": sql for n, sql in pipeline.evaluation.segments.items()}
     segments = pl.DataFrame(pl.from_arrow(evaluate(rows.to_arrow(), wanted))) if wanted else None
     times = [c for c in ("event_time", "asked_at") if c not in key]
     parts = [
         rows.select(*key, *times),
-        rows.select(
-            pl.lit(head.version).alias("version"), pl.Series("prediction", said, pl.Float64)
-        ),
+        rows.select(pl.lit(version).alias("version"), pl.Series("prediction", said, pl.Float64)),
         told.drop(set(key) & set(told.columns)),
         *([segments.cast(pl.String)] if segments is not None else []),
     ]

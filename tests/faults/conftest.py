@@ -178,4 +178,10 @@ def _pipeline() -> dict[str, Any]:
     made["evaluation"] |= {
         "gates": [floor], "baselines": ["majority"], "segments": {}, "bootstrap_samples": 20,
     }  # fmt: skip
+    made["monitoring"] = {
+        "retraining": {
+            "policies": [{"name": "schedule", "params": {"days": 1}}],
+            "cool_down_days": 0,
+        }
+    }
     return made

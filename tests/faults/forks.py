@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ALSO = ("torch", "torch.distributed", "torch.nn.parallel", "torch._dynamo", "mlflow.onnx", "onnx")
 TASKS = (
     *("ingest", "validate", "derive", "materialise", "claim", "assemble", "train", "reference"),
-    *("evaluate", "judge", "register", "promote", "record"),
+    *("evaluate", "judge", "register", "promote", "record", "score", "monitor", "decide"),
 )
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
@@ -96,7 +96,7 @@ def install(points: Points) -> None:
     points.before(
         SqlCatalog, "commit_table", lambda *a: f"commit {'.'.join(a[1].name())}", counts=False
     )
-    for name in ("promote", "complete", "claim", "finish"):
+    for name in ("promote", "complete", "claim", "finish", "watch", "ask"):
         points.before(Control, name, lambda *_a, _n=name, **_k: f"control {_n}", counts=False)
     dirty: list[str] = []
 

