@@ -20,7 +20,7 @@ from ml_launch.cluster.refusal import NOT_FOUND, RefusedError
 from ml_launch.cluster.state import CONTAINER, name
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from ml_launch.cluster.admission import Event
     from ml_launch.cluster.state import Job, Pod
@@ -164,17 +164,23 @@ class Hub:
         if not hasattr(self, "_api"):
             await config.load_config()
             self._api = client.ApiClient()
-        self._work = [
-            asyncio.create_task(self._watch_pods()),
-            asyncio.create_task(self._list_jobs()),
-            asyncio.create_task(self._sample()),
-        ]
+        work = (self._watch_pods, self._list_jobs, self._sample)
+        self._work = [asyncio.create_task(self._kept_up(one)) for one in work]
 
     async def _end(self) -> None:
         for one in self._work:
             one.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
         await self._api.close()
+
+    async def _kept_up(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Begin again after what nobody foresaw: all who wait here would wait for ever."""
+        while True:
+            try:
+                return await work()
+            except Exception:
+                log.exception("what is known of %s is looked up anew", self._namespace)
+                await asyncio.sleep(PAUSE_SECONDS)
 
     async def _watch_pods(self) -> None:
         """List, then follow changes; after each break anew, unless that is forbidden."""
