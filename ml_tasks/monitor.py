@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 from ml_tasks.config.metrics import sign
 from ml_tasks.errors import NothingToDo
 from ml_tasks.io import folders, predictions
+from ml_tasks.io.champions import succession
 from ml_tasks.io.control import Control
 from ml_tasks.io.evolution import read_as
 from ml_tasks.io.labels import labelled
 from ml_tasks.io.lake import Lake
+from ml_tasks.monitoring import trial
 from ml_tasks.monitoring.days import Days
+from ml_tasks.monitoring.grading import Grading
 from ml_tasks.monitoring.measured import Measuring
 from ml_tasks.monitoring.reference import LABEL, Reference
 from ml_tasks.result import Window
@@ -29,14 +32,14 @@ if TYPE_CHECKING:
     from ml_tasks.config import Pipeline
     from ml_tasks.context import Context
     from ml_tasks.io.control import Head
-    from ml_tasks.io.watched import Alarm, Look, Measure
+    from ml_tasks.io.watched import Alarm, Grade, Look, Measure
     from ml_tasks.result import Result
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class Seen:
     """What the champion predicted of late, and what came true."""
 
     rows: pl.DataFrame
@@ -76,68 +79,112 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     head = champion.unlearned(context.environment, control.champion(pipeline.name), window)
     with folders.unpacked(champion.reference(context.environment, head)) as folder:
         reference = Reference.load(folder)
-    patience = max(
-        timedelta(days=pipeline.monitoring.label_days),
-        timedelta(days=1, seconds=reference.about.label_seconds),
-    )
-    seen = _seen(pipeline, context, control, head, patience)
+    seen = _seen(pipeline, context, control, head, patience(pipeline, reference))
     with control.lease(
         f"watched {pipeline.name}", holder=context.holder, attempt=context.attempt, wait=120
     ) as lease:
-        measures = _measures(seen, head, reference, pipeline, context)
-        looks, alarms = _looks(seen, head, reference, pipeline, context)
-        control.watch(pipeline.name, [*measures, *looks, *alarms], lease)
+        before = control.looks(pipeline.name, version=head.version)
+        measures, looks, alarms = found(
+            seen, head.version, reference, pipeline, context.run, before
+        )
+        grades = _grades(seen, pipeline, context, control)
+        control.watch(pipeline.name, [*measures, *looks, *alarms, *grades], lease)
     return context.result(values=_said(pipeline, head, measures, looks, alarms))
 
 
-def _seen(
-    pipeline: Pipeline, context: Context, control: Control, head: Head, patience: timedelta
-) -> _Seen:
-    """Read what was predicted in the windows whose labels may still come, up to this one."""
-    window, lake = context.required_window(), Lake(context.environment)
-    learned = champion.learned(context.environment, head).end
-    reach = Window(start=max(learned, window.start - patience), end=window.end)
-    made = predictions.read(lake, pipeline.name, reach)
+def patience(pipeline: Pipeline, reference: Reference) -> timedelta:
+    """Give how long before a window those lie whose labels are waited for."""
+    return max(
+        timedelta(days=pipeline.monitoring.label_days),
+        timedelta(days=1, seconds=reference.about.label_seconds),
+    )
+
+
+def labels_in(lake: Lake, pipeline: Pipeline, reach: Window) -> pl.DataFrame:
+    """Give the labels of a range of event time that are known at its end."""
     source = pipeline.sources[pipeline.label.source]
     form = raw_schema(source), source.renamed_from
     raw = read_as(lake, f"raw.{pipeline.label.source}", *form, window=reach)
-    labels = labelled(raw, pipeline, window.end).select(*source.key, LABEL, "label_known_at")
+    return labelled(raw, pipeline, reach.end).select(*source.key, LABEL, "label_known_at")
+
+
+def with_labels(made: pl.DataFrame, labels: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:
+    """Give predictions with `label`, null where it is not known."""
+    key = list(pipeline.sources[pipeline.label.source].key)
+    return made.join(labels, on=key, how="left", nulls_equal=True, maintain_order="left")
+
+
+def _seen(
+    pipeline: Pipeline, context: Context, control: Control, head: Head, waited: timedelta
+) -> Seen:
+    """Read what was predicted in the windows whose labels may still come, up to this one."""
+    window, lake = context.required_window(), Lake(context.environment)
+    learned = champion.learned(context.environment, head).end
+    reach = Window(start=max(learned, window.start - waited), end=window.end)
+    made = predictions.read(lake, pipeline.name, reach)
+    labels = labels_in(lake, pipeline, reach)
     known = (Window.parse(f"{w.start}/{w.end}") for w in control.windows(pipeline.name))
     windows = tuple(w for w in known if reach.start <= w.start and w.end < reach.end)
     for predicted in made:
-        key = list(source.key)
-        rows = predicted.join(labels, on=key, how="left", nulls_equal=True, maintain_order="left")
-        seen = _Seen(rows, labels, (*windows, window))
+        rows = with_labels(predicted, labels, pipeline)
+        seen = Seen(rows, labels, (*windows, window))
         if seen.own(head.version, window).height:
             return seen
     raise NothingToDo(f"{window}: champion {head.version} predicted nothing in it")
 
 
-def _measures(
-    seen: _Seen, head: Head, reference: Reference, pipeline: Pipeline, context: Context
-) -> list[Measure]:
-    how, now = Measuring(pipeline, context.run), seen.end
+def found(
+    seen: Seen,
+    version: str,
+    reference: Reference,
+    pipeline: Pipeline,
+    run: str,
+    before: Sequence[Look],
+) -> tuple[list[Measure], list[Look], list[Alarm]]:
+    """Measure the windows in reach, and look at the version's days.
+
+    Args:
+        seen: What was predicted of late, and what came true.
+        version: The champion's.
+        reference: What its days are held against.
+        pipeline: Says what is measured.
+        run: Who looks.
+        before: Looks that were taken at the version's days.
+    """
+    how, now = Measuring(pipeline, run), seen.end
     realised = [
         measure
         for window in seen.windows
         for measure in how.realised(window, seen.rows, seen.labels, now.end)
     ]
-    own = seen.own(head.version, now)
-    return [*realised, *how.estimated(now, head.version, own, reference)]
-
-
-def _looks(
-    seen: _Seen, head: Head, reference: Reference, pipeline: Pipeline, context: Context
-) -> tuple[list[Look], list[Alarm]]:
+    own = seen.own(version, now)
+    measures = [*realised, *how.estimated(now, version, own, reference)]
     metric = pipeline.evaluation.metric
-    days = Days(pipeline.name, head.version, context.run, reference, metric, sign(metric))
-    before = Control(context.environment.control).looks(pipeline.name, version=head.version)
-    inputs = days.inputs(seen.own(head.version, seen.end), before)
-    truth = days.truth(seen.own(head.version), before, seen.end.end)
+    days = Days(pipeline.name, version, run, reference, metric, sign(metric))
+    inputs, truth = days.inputs(own, before), days.truth(seen.own(version), before, now.end)
     looks, floor = [*before, *inputs, *truth], pipeline.monitoring.alarms.least_loss
     known, moved = days.followed("inputs", looks, floor)
     true, came = days.followed("truth", looks, floor)
-    return [*known, *true], [*moved, *came]
+    return measures, [*known, *true], [*moved, *came]
+
+
+def _grades(seen: Seen, pipeline: Pipeline, context: Context, control: Control) -> list[Grade]:
+    """Measure what the newest promotion has won, while labels of its trial may still come."""
+    newest = succession(control.audit(pipeline.name))
+    own = trial.windows(control, pipeline, newest, seen.end) if newest is not None else ()
+    if newest is None or not own or own[-1] not in seen.windows:
+        return []
+    grading = Grading(pipeline, newest.new.version, newest.before.version, context.run)
+    if own[0] in seen.windows:
+        return grading.grades(seen.rows, own, seen.end)
+    lake = Lake(context.environment)
+    labels = labels_in(lake, pipeline, Window(start=own[0].start, end=seen.end.end))
+    reach = Window(start=own[0].start, end=own[-1].end)
+    return [
+        grade
+        for predicted in predictions.read(lake, pipeline.name, reach)
+        for grade in grading.grades(with_labels(predicted, labels, pipeline), own, seen.end)
+    ]
 
 
 def _said(

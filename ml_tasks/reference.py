@@ -52,8 +52,8 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         sign=sign(metric),
         seed=pipeline.training.seed,
     )
-    part = _part(pipeline, context.environment)
-    kept = fitting.fit(rows, stored.spec, pipeline.monitoring, importance, part)
+    budget = part(pipeline, context.environment)
+    kept = fitting.fit(rows, stored.spec, pipeline.monitoring, importance, budget)
     with TemporaryDirectory(prefix="perennial-") as folder:
         kept.save(Path(folder))
         content, digest = folders.packed(Path(folder)), folders.content_hash(Path(folder))
@@ -67,7 +67,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     )
 
 
-def _part(pipeline: Pipeline, environment: Environment) -> Budget:
+def part(pipeline: Pipeline, environment: Environment) -> Budget:
     """Give the product's part of its owner's budget: all products of one owner share it evenly."""
     known, _faults = config.load_good(environment.pipelines)
     others = [p.name for p in known if p.owner == pipeline.owner and p.name != pipeline.name]

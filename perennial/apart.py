@@ -51,7 +51,7 @@ def places(
         yield [
             _on_servers(given, f"parity_{stamp}_{number}", later)
             if kind == "kubernetes"
-            else _on_this_machine(given, given.home / "parity" / stamp / str(number), later)
+            else _for_a_while(given, given.home / "parity" / stamp / str(number), later)
             for number, kind in enumerate(kinds, 1)
         ]
     finally:
@@ -71,9 +71,18 @@ def where(place: Environment) -> str:
     )
 
 
-def _on_this_machine(given: Environment, home: Path, later: ExitStack) -> Environment:
-    """Give a home of its own; what addresses the servers have is not told to its tasks."""
+def _for_a_while(given: Environment, home: Path, later: ExitStack) -> Environment:
     later.callback(_remove_home, home)
+    return on_this_machine(given, home)
+
+
+def on_this_machine(given: Environment, home: Path) -> Environment:
+    """Give a home of its own; what addresses the servers have is not told to its tasks.
+
+    Args:
+        given: Where the landing zone and the pipelines are.
+        home: Its folder.
+    """
     told = {
         **dict.fromkeys(ADDRESSES, ""),
         "home": home,

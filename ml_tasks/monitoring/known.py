@@ -12,9 +12,12 @@ from ml_tasks.result import Window
 from ml_tasks.training import champion
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ml_tasks.config import Environment, Pipeline
+    from ml_tasks.gates.verdict import Measured as Judged
     from ml_tasks.io.control import Control, Head
-    from ml_tasks.io.watched import Measure
+    from ml_tasks.io.watched import Alarm, Measure
 
 
 def evidence(
@@ -25,18 +28,41 @@ def evidence(
     Raises:
         ConfigError: The champion's run does not say any more what it learned from.
     """
-    metric, end = pipeline.evaluation.metric, window.end.isoformat()
     learned = champion.learned(environment, head)
-    judged = champion.judged(environment, head).metrics[metric]
     since = learned.end.isoformat()
-    found = [
-        m
-        for m in control.measures(pipeline.name, since=since)
-        if m.version == head.version and m.metric == metric and m.end <= end
-    ]
+    return gathered(
+        window,
+        learned,
+        pipeline.evaluation.metric,
+        champion.judged(environment, head),
+        [m for m in control.measures(pipeline.name, since=since) if m.version == head.version],
+        control.alarms(pipeline.name, version=head.version),
+    )
+
+
+def gathered(
+    window: Window,
+    learned: Window,
+    metric: str,
+    judged: Judged,
+    measures: Sequence[Measure],
+    alarms: Sequence[Alarm],
+) -> Evidence:
+    """Put together what policies are told of a version.
+
+    Args:
+        window: The last one that was watched; what was found of later ones does not count.
+        learned: What the version learned from.
+        metric: Which metric counts.
+        judged: What was measured of the version when it was judged.
+        measures: Its metrics in the windows since, oldest first.
+        alarms: Its alarms, oldest first.
+    """
+    end, then = window.end.isoformat(), judged.metrics[metric]
+    found = [m for m in measures if m.metric == metric and m.end <= end]
     pages = [
         Page(_midnight(a.day), tuple(s["name"] for s in a.signals), a.loss)
-        for a in control.alarms(pipeline.name, version=head.version)
+        for a in alarms
         if a.paged and _midnight(a.day) < window.end
     ]
     return Evidence(
@@ -44,14 +70,14 @@ def evidence(
         learned_until=learned.end,
         metric=metric,
         sign=sign(metric),
-        reference=Measured(learned, judged.value, judged.error, rows=0),
+        reference=Measured(learned, then.value, then.error, rows=0),
         realised=_series(found, "realised"),
         estimated=_series(found, "estimated"),
         pages=tuple(pages),
     )
 
 
-def _series(found: list[Measure], kind: str) -> tuple[Measured, ...]:
+def _series(found: Sequence[Measure], kind: str) -> tuple[Measured, ...]:
     return tuple(
         Measured(
             Window.parse(f"{m.start}/{m.end}"),
