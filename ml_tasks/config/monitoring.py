@@ -59,7 +59,11 @@ class Monitoring(Section):
 
     engine: Literal["alibi-detect", "scipy"] = "alibi-detect"
     """Whose tests: alibi-detect's (Business Source Licence), or those that scipy has."""
-    drift: tuple[Drift, ...] = (Drift(test="ks"), Drift(test="chi_square"))
+    drift: tuple[Drift, ...] = (
+        Drift(test="ks"),
+        Drift(test="chi_square"),
+        Drift(test="profile"),
+    )
     outlier_share: float = Field(gt=0, lt=1, default=0.01)
     """Share of the reference's rows that count as outliers, and so say how far away one lies."""
     label_days: int = Field(ge=0, default=14)

@@ -13,9 +13,10 @@ What each module offers, and what holds for all of them:
 - `SEES` says what it looks at: columns of numbers, of texts, both (`table`), or rows in their order
   (`stream`). Other columns of the reference are left alone; where none is left, a `ConfigError`
   says so. `ENGINES` says whose code can do it, `Params` is the model of its parameters.
-- `Kept.test` gives one `Drift` a signal: a column's values, or how many of them are missing, or all
-  columns together as `*`. A larger statistic is worse. The p-value takes rows for independent,
-  which rows of one day seldom are: rank the statistic among `own_looks` instead.
+- `Kept.test` gives one `Drift` a signal: a column's values, how many of them are missing, how it
+  goes together with the others, or all columns together as `*`. A larger statistic is worse. The
+  p-value takes rows for independent, which rows of one day seldom are: rank the statistic among
+  `own_looks` instead.
 - `Kept.own_looks` gives by signal and day of the reference what `test` would have said of that day
   against the other days.
 - Null and NaN are no part of a comparison of numbers. Tests that take each column by itself report
@@ -46,6 +47,7 @@ from ml_tasks.drift_tests import (
     mmd,
     online_cvm,
     online_mmd,
+    profile,
     tabular,
 )
 from ml_tasks.drift_tests.kept import ARRAYS, FACTS, FORMAT, DriftParams, Engine, State, Told
@@ -82,6 +84,7 @@ TESTS: dict[str, _TestModule] = {
     "cvm": cvm,
     "chi_square": chi_square,
     "tabular": tabular,
+    "profile": profile,
     "mmd": mmd,
     "lsdd": lsdd,
     "classifier": classifier,

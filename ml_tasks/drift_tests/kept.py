@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Engine = Literal["alibi-detect", "scipy"]
-Of = Literal["values", "missing"]
+Of = Literal["values", "missing", "ties"]
 Signal = tuple[str, Of]
 ALL = "*"
 """Stands for all columns together."""
@@ -41,7 +41,8 @@ class Drift:
     column: str
     """The column, or `*` for all together."""
     of: Of
-    """Whether its values were compared, or how many of them are missing."""
+    """Whether its values were compared, how many of them are missing, or how it goes together with
+    other columns."""
     statistic: float
     p_value: float | None
     """Chance of so much where rows are drawn alike; `None` where the test has none."""

@@ -162,6 +162,6 @@ def _days(rows: pl.DataFrame, days: pl.Series) -> Iterator[tuple[str, pl.DataFra
 
 
 def _seen(rows: pl.DataFrame, told: Drift, inputs: Spec | About) -> pa.Table:
-    """Give what a test is shown: inputs, and the prediction."""
+    """Give what a test is shown: inputs and the prediction, and the time, which none compares."""
     columns = told.columns or (*inputs.numeric, *inputs.categorical)
-    return rows.select(*columns, PREDICTION).to_arrow()
+    return rows.select(*columns, PREDICTION, "event_time").to_arrow()

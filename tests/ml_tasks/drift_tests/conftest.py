@@ -14,7 +14,7 @@ CARRIERS = ("AA", "DL", "UA", "WN")
 
 @pytest.fixture(scope="session")
 def made() -> Callable[..., pa.Table]:
-    """Make rows of numbers with gaps and texts, moved by `shift` standard deviations."""
+    """Make rows of numbers with gaps, texts and times, moved by `shift` standard deviations."""
 
     def make(rows: int, seed: int, shift: float = 0.0) -> pa.Table:
         dice = np.random.default_rng(seed)
@@ -28,6 +28,7 @@ def made() -> Callable[..., pa.Table]:
                 "carrier": pa.array(
                     dice.choice(CARRIERS, rows, p=shares), mask=dice.random(rows) < 0.05
                 ),
+                "event_time": pa.array(np.arange(rows) * 900, pa.timestamp("s", "UTC")),
             }
         )
 

@@ -86,7 +86,8 @@ def test_another_format(made: Make, tmp_path: Path) -> None:
         (
             "online_mmd", {}, "scipy",
             r"online_mmd: the engine scipy lacks it; choose the engine alibi-detect, or one of "
-            r"the tests \['ks', 'cvm', 'chi_square', 'tabular', 'mmd', 'lsdd', 'classifier'\]",
+            r"the tests \['ks', 'cvm', 'chi_square', 'tabular', 'profile', 'mmd', 'lsdd', "
+            r"'classifier'\]",
         ),
         ("mmd", {"rowss": 5}, "scipy", "drift test mmd.*rowss"),
         ("ks", {"seed": 5}, "scipy", "drift test ks.*seed"),
