@@ -26,6 +26,7 @@ from ml_tasks.training import champion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     import polars as pl
 
@@ -100,12 +101,14 @@ def patience(pipeline: Pipeline, reference: Reference) -> timedelta:
     )
 
 
-def labels_in(lake: Lake, pipeline: Pipeline, reach: Window) -> pl.DataFrame:
-    """Give the labels of a range of event time that are known at its end."""
+def labels_in(
+    lake: Lake, pipeline: Pipeline, reach: Window, moment: datetime | None = None
+) -> pl.DataFrame:
+    """Give the labels of a range of event time that are known at its end, or at a moment."""
     source = pipeline.sources[pipeline.label.source]
     form = raw_schema(source), source.renamed_from
     raw = read_as(lake, f"raw.{pipeline.label.source}", *form, window=reach)
-    return labelled(raw, pipeline, reach.end).select(*source.key, LABEL, "label_known_at")
+    return labelled(raw, pipeline, moment or reach.end).select(*source.key, LABEL, "label_known_at")
 
 
 def with_labels(made: pl.DataFrame, labels: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:

@@ -1,0 +1,140 @@
+"""What a training at a week's end gives: the platform's tasks, on what was known then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, time
+from typing import TYPE_CHECKING
+
+from ml_tasks import assemble, reference
+from ml_tasks.errors import RejectedError
+from ml_tasks.gates.verdict import Measured
+from ml_tasks.io import objects, source
+from ml_tasks.result import Window
+from ml_tasks.training import champion
+from perennial.backtesting import steps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ml_tasks.config import Environment, Pipeline
+    from ml_tasks.result import Result
+    from ml_tasks.training.champion import Stored
+
+TASKS = ("assemble", "train", "reference", "evaluate")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model, what it is watched with, and what was measured of it."""
+
+    end: datetime
+    """End of what it learned from."""
+    seed: int
+    results: dict[str, Result]
+    """By task."""
+
+    @property
+    def version(self) -> str:
+        """A name that no other candidate has."""
+        return f"{self.end:%Y-%m-%d}-{self.seed}"
+
+    @property
+    def digest(self) -> str:
+        """Hash of all that its scores and looks stand on."""
+        hashes = (self._hash("train", "onnx"), self._hash("reference", "reference"))
+        return steps.key(self.version, hashes)
+
+    @property
+    def learned(self) -> Window:
+        """The window that it learned from, validation and test included."""
+        window = self.results["assemble"].window
+        if window is None:
+            raise ValueError(f"{self.version}: its set has no window")
+        return window
+
+    @property
+    def measured(self) -> Measured:
+        """What was measured of it on its test rows, beside the baselines."""
+        return Measured.model_validate_json(objects.read_bytes(self.uri("evaluate", "evaluation")))
+
+    @property
+    def stored(self) -> Stored:
+        """The model."""
+        return champion.stored(self.uri("train", "onnx"), self.uri("train", "description"))
+
+    def uri(self, task: str, name: str) -> str:
+        """Give the address of one of its objects."""
+        return str(self.results[task].outputs[name].uri)
+
+    def _hash(self, task: str, name: str) -> str:
+        return self.results[task].outputs[name].content_hash
+
+
+def ends(pipeline: Pipeline, windows: Sequence[Window]) -> list[datetime]:
+    """Give the windows' ends at which a training can be: it learns for as long as it validates."""
+    found = []
+    for window in windows:
+        try:
+            train = assemble.ranges(_learned(pipeline, window.end), pipeline.split)["train"]
+        except RejectedError:
+            continue
+        if (train.end - train.start).days >= pipeline.split.validation_days:
+            found.append(window.end)
+    return found
+
+
+def make(environment: Environment, pipeline: Pipeline, end: datetime, seed: int) -> Candidate:
+    """Train at a window's end, by the platform's own tasks; what is there is read.
+
+    Raises:
+        RejectedError: Nothing can be learned from the rows until then.
+    """
+    training = pipeline.training.model_copy(update={"seed": seed})
+    pipeline = pipeline.model_copy(update={"training": training})
+    window = _learned(pipeline, end)
+    done: dict[str, Result] = {}
+    for task in TASKS:
+        needs = {name: one for name, one in done.items() if name in _NEEDS[task]}
+        run = _run(environment, pipeline, task, end, done)
+        done[task] = steps.once(environment, pipeline, task, run=run, window=window, needs=needs)
+    return Candidate(end, seed, done)
+
+
+_NEEDS = {
+    "assemble": (),
+    "train": ("assemble",),
+    "reference": ("assemble", "train"),
+    "evaluate": ("assemble", "train"),
+}
+
+
+def _learned(pipeline: Pipeline, end: datetime) -> Window:
+    return Window(start=datetime.combine(pipeline.schedule.start, time(), end.tzinfo), end=end)
+
+
+def _run(
+    environment: Environment, pipeline: Pipeline, task: str, end: datetime, done: dict[str, Result]
+) -> str:
+    """Name a task's run after all that it stands on: of the config what it reads, and no more."""
+    told = pipeline.model_dump(mode="json")
+    evaluation, monitoring = told["evaluation"], told["monitoring"]
+    read = {
+        "assemble": [told["label"], told["split"], told["features"], evaluation["segments"]],
+        "train": [told["training"]],
+        "reference": [
+            evaluation["metric"],
+            *(monitoring[name] for name in ("engine", "drift", "outlier_share")),
+            str(reference.part(pipeline, environment)),
+        ],
+        "evaluate": [
+            evaluation[name] for name in ("metric", "baselines", "segments", "bootstrap_samples")
+        ],
+    }[task]
+    hashes = {
+        name: {n: output.content_hash for n, output in sorted(one.outputs.items())}
+        for name, one in done.items()
+        if name in _NEEDS[task]
+    }
+    seed = "" if task == "assemble" else f"-{pipeline.training.seed}"
+    return f"{end:%Y-%m-%d}{seed}-{steps.key(task, read, hashes, source.lock())}"

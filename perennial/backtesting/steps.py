@@ -1,0 +1,61 @@
+"""The platform's tasks in this process, each once: what was made before is read."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import TYPE_CHECKING
+
+from ml_tasks.context import Context
+from ml_tasks.io import objects, runs
+from ml_tasks.io.content import bytes_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ml_tasks.config import Environment, Pipeline
+    from ml_tasks.result import Result, Window
+
+SHORT = 12
+
+
+def key(*told: object) -> str:
+    """Give a short hash of what something stands on."""
+    return bytes_hash(json.dumps(told, sort_keys=True, default=str).encode())[:SHORT]
+
+
+def once(
+    environment: Environment,
+    pipeline: Pipeline,
+    task: str,
+    *,
+    run: str,
+    window: Window,
+    needs: Mapping[str, Result] | None = None,
+) -> Result:
+    """Give a task's result; where a run has none yet, it is the next attempt's.
+
+    Args:
+        environment: The place.
+        pipeline: The product.
+        task: Which.
+        run: Named after all that the task stands on.
+        window: What it works on.
+        needs: Results of the tasks that it needs.
+    """
+    folder = f"{runs.root(environment, pipeline.name, run)}/{task}"
+    last = runs.attempts(environment, pipeline.name, run, task)
+    if objects.exists(uri := f"{folder}/{last}/{runs.RESULT}"):
+        return objects.read_result(uri)
+    context = Context(
+        task=task,
+        pipeline=pipeline.name,
+        run=run,
+        attempt=last + 1,
+        environment=environment,
+        window=window,
+        inputs=dict(needs or {}),
+    )
+    result: Result = importlib.import_module(f"ml_tasks.{task}").run(pipeline, context)
+    objects.write_result(f"{context.folder}/{runs.RESULT}", result)
+    return result

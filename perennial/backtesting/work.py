@@ -1,0 +1,93 @@
+"""Trains and follows candidates in processes of their own; who is killed goes on where it was."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+from ml_tasks.errors import RejectedError
+from perennial.backtesting import candidates, history, weeks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from ml_tasks.config import Environment, Pipeline
+    from ml_tasks.result import Window
+    from perennial.backtesting.candidates import Candidate
+    from perennial.backtesting.weeks import Followed
+
+MOST = 2
+"""Processes at once: each holds all libraries."""
+_rows: dict[str, weeks.Rows] = {}
+"""What this process has read."""
+
+
+def spread(
+    call: Callable[..., Any], told: Mapping[Hashable, tuple[Any, ...]], processes: int
+) -> Iterator[tuple[Any, Any]]:
+    """Call a function with each of the arguments in other processes; give each answer as it comes.
+
+    Args:
+        call: A function of a module.
+        told: By name, what it is called with.
+        processes: How many at once.
+    """
+    if not told:
+        return
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(processes, MOST), fresh, initializer=_entered) as pool:
+        asked = {pool.submit(call, *arguments): name for name, arguments in told.items()}
+        try:
+            for done in as_completed(asked):
+                yield asked[done], done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+
+
+def read(environment: Environment, pipeline: Pipeline, window: Window) -> None:
+    """Bring a window in."""
+    environment.enter()
+    history.read(environment, pipeline, window)
+
+
+def make(
+    environment: Environment, pipeline: Pipeline, end: datetime, seed: int
+) -> Candidate | None:
+    """Train a candidate; `None` where nothing can be learned from the rows until then."""
+    environment.enter()
+    try:
+        return candidates.make(environment, pipeline, end, seed)
+    except RejectedError:
+        return None
+
+
+def follow(
+    environment: Environment,
+    pipeline: Pipeline,
+    candidate: Candidate,
+    windows: Sequence[Window],
+    until: datetime,
+) -> Followed:
+    """Follow a candidate."""
+    environment.enter()
+    rows = _rows.setdefault(str(environment.home), weeks.Rows(environment, pipeline))
+    return weeks.follow(rows, candidate, windows, until)
+
+
+def _entered() -> None:
+    """End with the process that began this one, however that ends."""
+    Thread(target=_with_parent, daemon=True).start()
+
+
+def _with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
