@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ml_tasks.config.environment import ROOT, Environment
 from ml_tasks.config.files import load, load_all, load_good, load_prices, parse
-from ml_tasks.config.monitoring import Alarms, Drift, Monitoring, Policy, Retraining
+from ml_tasks.config.monitoring import Alarms, Drift, Monitoring, Policy, Retraining, Rollback
 from ml_tasks.config.pipeline import (
     OWN_TIMES,
     ColumnType,
@@ -42,6 +42,7 @@ __all__ = [
     "Price",
     "Prices",
     "Retraining",
+    "Rollback",
     "Schedule",
     "Slug",
     "Source",

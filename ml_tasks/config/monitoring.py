@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ml_tasks.config.section import Section
 
@@ -52,6 +52,22 @@ class Retraining(Section):
     """Trainings that monitoring may ask for in 30 days."""
     least_gain: float = Field(ge=0, default=0.0)
     """What of the metric a training must be expected to win."""
+    graded_windows: int = Field(ge=0, default=4)
+    """So many windows after a promotion are predicted by the champion before, too: what was won is
+    measured on the same rows."""
+
+
+class Rollback(Section):
+    """When a champion that was promoted gives way to the one before it."""
+
+    automatic: bool = True
+    """Whether monitoring does it; `perennial rollback` may be called in any case."""
+    windows: int = Field(gt=0, default=2)
+    """So many windows are looked at together, at the least."""
+    rows: int = Field(gt=0, default=200)
+    """So many rows in them must have a label."""
+    drop: float = Field(ge=0, default=0.0)
+    """Of the metric: by so much it must be worse even at the better end of the 95 % interval."""
 
 
 class Monitoring(Section):
@@ -70,6 +86,7 @@ class Monitoring(Section):
     """How long after a window its labels are waited for: so long its measures are renewed."""
     alarms: Alarms = Alarms()
     retraining: Retraining = Retraining()
+    rollback: Rollback = Rollback()
 
     @field_validator("drift")
     @classmethod
@@ -79,3 +96,13 @@ class Monitoring(Section):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"each test once, with all its columns; {twice} come twice")
         return value
+
+    @model_validator(mode="after")
+    def _enough_are_graded(self) -> Monitoring:
+        graded, wanted = self.retraining.graded_windows, self.rollback.windows
+        if self.rollback.automatic and 0 < graded < wanted:
+            raise ValueError(
+                f"rollback.windows: came {wanted}, but only {graded} are graded; wanted "
+                f"{graded} at the most, or retraining.graded_windows {wanted} at the least"
+            )
+        return self

@@ -13,7 +13,8 @@ from ml_tasks.io.database import now
 from ml_tasks.io.schema import heads
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from ml_tasks.io.audit import AuditEntry
 
@@ -29,6 +30,21 @@ class Head:
     since: str
 
 
+@dataclass(frozen=True, slots=True)
+class Succession:
+    """A promotion by which one champion took the place of another."""
+
+    number: int
+    """Of its entry in the audit log."""
+    new: Head
+    before: Head
+
+    def rival(self, head: Head) -> Head | None:
+        """Give the other one of the two, where one of them is champion."""
+        others = {self.new.version: self.before, self.before.version: self.new}
+        return others.get(head.version)
+
+
 class Champions(Audit):
     """Which version serves, by compare-and-set."""
 
@@ -37,6 +53,12 @@ class Champions(Audit):
         with self.transaction() as tx:
             row = tx.execute(sa.select(heads).where(heads.c.pipeline == pipeline)).one_or_none()
         return None if row is None else Head(**row._mapping)
+
+    def champions(self) -> dict[str, Head]:
+        """Give the champion of each pipeline that has one."""
+        with self.transaction() as tx:
+            found = [Head(**row._mapping) for row in tx.execute(sa.select(heads))]
+        return {head.pipeline: head for head in found}
 
     def promote(
         self,
@@ -54,12 +76,6 @@ class Champions(Audit):
         Args:
             pipeline: The product.
             version: The version to promote.
-    def champions(self) -> dict[str, Head]:
-        """Give the champion of each pipeline that has one."""
-        with self.transaction() as tx:
-            found = [Head(**row._mapping) for row in tx.execute(sa.select(heads))]
-        return {head.pipeline: head for head in found}
-
             expected: The champion that the verdict was judged against; `None` for no champion.
             run: The run that asks; asking again for the same version changes nothing.
             verdict_uri: The verdict that allows it.
@@ -92,7 +108,9 @@ class Champions(Audit):
             self.append_audit(tx, pipeline, "promote", who, why, detail)
         return Head(pipeline=pipeline, **new)
 
-    def rollback(self, to: Head, *, seen: Head, who: str, why: str) -> AuditEntry:
+    def rollback(
+        self, to: Head, *, seen: Head, who: str, why: str, evidence: Mapping[str, Any] = {}
+    ) -> AuditEntry:
         """Make a version champion that is not the newest, if the champion is still the one seen.
 
         Args:
@@ -100,6 +118,7 @@ class Champions(Audit):
             seen: The champion that it takes the place of.
             who: Who or what decides so.
             why: The reason, for the audit log.
+            evidence: What it stands on, for the audit log.
 
         Raises:
             PromotionLostError: The champion changed meanwhile; says by whom.
@@ -123,6 +142,7 @@ class Champions(Audit):
                 "before": seen.version,
                 "run": to.run,
                 "verdict": to.verdict_uri,
+                **evidence,
             }
             return self.append_audit(tx, pipeline, "rollback", who, why, detail)
 
@@ -154,6 +174,16 @@ def line(entries: Sequence[AuditEntry], *, withdrawn: bool = False) -> list[Head
         gone.discard(head.version)
         found.setdefault(head.version, head)
     return [head for version, head in found.items() if withdrawn or version not in gone]
+
+
+def succession(entries: Sequence[AuditEntry]) -> Succession | None:
+    """Give the newest promotion of a pipeline's log that had a champion before it."""
+    been = {head.version: head for head in line(entries, withdrawn=True)}
+    for entry in reversed(entries):
+        before = entry.detail.get("before")
+        if entry.action == "promote" and before is not None:
+            return Succession(entry.number, been[entry.detail["version"]], been[before])
+    return None
 
 
 def _refuse_again(entries: Sequence[AuditEntry], version: str, run: str) -> None:

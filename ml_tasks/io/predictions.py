@@ -1,4 +1,4 @@
-"""What champions said of rows: one table a pipeline, each row once."""
+"""What champions said of rows, and beside them those before: one table a pipeline."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from ml_tasks.result import Window
 
 
+SHADOW = "shadow"
+"""The column that is true where another version than the champion spoke: for comparison alone."""
+
+
 def table(pipeline: str) -> str:
     """Give the name of a pipeline's table of predictions."""
     return f"predictions.{pipeline}"
@@ -21,6 +25,8 @@ def table(pipeline: str) -> str:
 
 def read(lake: Lake, pipeline: str, window: Window | None = None) -> list[pl.DataFrame]:
     """Give what was predicted: key, times, version, prediction, what the model took in, segments.
+
+    Each row was predicted once by a champion; beside that, another version may have, in its shadow.
 
     Args:
         lake: Where.
@@ -36,7 +42,9 @@ def read(lake: Lake, pipeline: str, window: Window | None = None) -> list[pl.Dat
     if not lake.exists(name):
         return []
     found = pl.DataFrame(pl.from_arrow(lake.read(name, window=window)))
-    return [found] if found.height else []
+    if SHADOW not in found.columns:
+        found = found.with_columns(pl.lit(None, pl.Boolean).alias(SHADOW))
+    return [found.with_columns(pl.col(SHADOW).fill_null(False))] if found.height else []
 
 
 def together(parts: Sequence[pl.DataFrame], pipeline: Pipeline) -> pl.DataFrame:
@@ -47,4 +55,4 @@ def together(parts: Sequence[pl.DataFrame], pipeline: Pipeline) -> pl.DataFrame:
     import polars as pl
 
     key = pipeline.sources[pipeline.label.source].key
-    return pl.concat(parts, how="diagonal_relaxed").sort("event_time", *key)
+    return pl.concat(parts, how="diagonal_relaxed").sort("event_time", *key, SHADOW)

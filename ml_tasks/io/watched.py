@@ -1,14 +1,14 @@
-"""What monitoring found of each version: metrics by window, signals by day, alarms."""
+"""What monitoring found of each version: metrics by window, signals by day, alarms, grades."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
 from ml_tasks.io.database import Database
-from ml_tasks.io.schema import alarms, looks, measures
+from ml_tasks.io.schema import alarms, grades, looks, measures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,6 +65,17 @@ class Look:
     """How much of the way to an alarm it is after this look; 1 and more is one."""
 
 
+class Share(NamedTuple):
+    """What pages draw of a look."""
+
+    day: str
+    version: str
+    signal: str
+    value: float
+    share: float | None
+    run: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Alarm:
     """A day on which a signal went beyond its part of the budget."""
@@ -85,13 +96,45 @@ class Alarm:
     run: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grade:
+    """How much better a champion is than the one before it, on rows that both predicted."""
+
+    pipeline: str
+    version: str
+    before: str
+    start: str
+    """The windows that are looked at together, ISO 8601 in UTC."""
+    end: str
+    metric: str
+    value: float
+    """Of the metric; more is better, whatever the metric."""
+    low: float | None
+    """Bounds of its 95 % interval and its standard error; `None` where a day was too few."""
+    high: float | None
+    error: float | None
+    rows: int
+    """On how many it was measured; of `predicted` those whose label is known."""
+    predicted: int
+    windows: int
+    """How many they are; of `wanted` that are to be graded in all."""
+    wanted: int
+    known: str
+    """Up to which moment labels were known, ISO 8601 in UTC."""
+    run: str
+
+
+Found = Measure | Look | Alarm | Grade
+"""What a run may write."""
+
+
 class Watched(Database):
-    """Metrics, signals and alarms: what pages show and policies decide from."""
+    """Metrics, signals, alarms and grades: what pages show and policies decide from."""
 
     def watch(
         self,
         pipeline: str,
-        found: Sequence[Measure | Look | Alarm],
+        found: Sequence[Found],
         lease: Lease,
     ) -> None:
         """Write what a run found, in the place of what was found of the same before.
@@ -100,7 +143,7 @@ class Watched(Database):
 
         Args:
             pipeline: The product.
-            found: Metrics, signals and alarms.
+            found: Metrics, signals, alarms and grades.
             lease: The run's right to say so.
 
         Raises:
@@ -108,7 +151,7 @@ class Watched(Database):
         """
         with self.transaction() as tx:
             lease.check_within(tx)
-            found = [one for one in found if not (isinstance(one, Measure) and _older(tx, one))]
+            found = [one for one in found if not _older(tx, one)]
             for kind, table in _TABLES.items():
                 rows = [asdict(one) for one in found if isinstance(one, kind)]
                 if not rows:
@@ -150,38 +193,6 @@ class Watched(Database):
             rows = tx.execute(wanted.order_by(measures.c.start, *measures.primary_key.columns))
             return [Measure(**row._mapping) for row in rows]
 
-    def looks(self, pipeline: str, *, version: str = "", since: str = "") -> list[Look]:
-        """Give signals by day, oldest first; of one version where it is named."""
-        wanted = _of(Look, looks, pipeline).where(looks.c.day >= since)
-        if version:
-            wanted = wanted.where(looks.c.version == version)
-        with self.transaction() as tx:
-            rows = tx.execute(wanted.order_by(looks.c.day, looks.c.version, looks.c.signal))
-            return [Look(**row._mapping) for row in rows]
-
-    def alarms(self, pipeline: str | None = None, *, version: str = "") -> list[Alarm]:
-        """Give alarms, oldest first; of one pipeline and version where they are named."""
-        wanted = _of(Alarm, alarms, pipeline)
-        if version:
-            wanted = wanted.where(alarms.c.version == version)
-        with self.transaction() as tx:
-            rows = tx.execute(wanted.order_by(alarms.c.day, alarms.c.version, alarms.c.of))
-            return [Alarm(**row._mapping) for row in rows]
-
-
-_TABLES: dict[type[Measure | Look | Alarm], sa.Table] = {
-    Measure: measures,
-    Look: looks,
-    Alarm: alarms,
-}
-
-
-def _older(tx: sa.Connection, one: Measure) -> bool:
-    """Tell whether the same was measured by labels of a later moment."""
-    same = sa.and_(*(c == getattr(one, c.name) for c in measures.primary_key.columns))
-    newer = sa.select(measures.c.known).where(same & (measures.c.known > one.known))
-    return tx.execute(newer).first() is not None
-
     def newest_measures(self, metrics: Mapping[str, str], count: int) -> list[Measure]:
         """Give one metric of each pipeline on its newest windows, oldest first.
 
@@ -201,9 +212,59 @@ def _older(tx: sa.Connection, one: Measure) -> bool:
         with self.transaction() as tx:
             return [Measure(**row._mapping) for row in tx.execute(wanted)]
 
+    def looks(self, pipeline: str, *, version: str = "", since: str = "") -> list[Look]:
+        """Give signals by day, oldest first; of one version where it is named."""
+        wanted = _of(Look, looks, pipeline).where(looks.c.day >= since)
+        if version:
+            wanted = wanted.where(looks.c.version == version)
+        with self.transaction() as tx:
+            rows = tx.execute(wanted.order_by(looks.c.day, looks.c.version, looks.c.signal))
+            return [Look(**row._mapping) for row in rows]
 
-def _of(
-    kind: type[Measure | Look | Alarm], table: sa.Table, pipeline: str | None
-) -> sa.Select[Any]:
+    def shares(self, pipeline: str, *, since: str = "") -> list[Share]:
+        """Give looks of all versions in short, by day: of two years they are tens of thousands."""
+        wanted = sa.select(*(looks.c[name] for name in Share._fields))
+        wanted = wanted.where(looks.c.pipeline == pipeline, looks.c.day >= since)
+        with self.transaction() as tx:
+            return [Share._make(row) for row in tx.execute(wanted.order_by(looks.c.day))]
+
+    def alarms(self, pipeline: str | None = None, *, version: str = "") -> list[Alarm]:
+        """Give alarms, oldest first; of one pipeline and version where they are named."""
+        wanted = _of(Alarm, alarms, pipeline)
+        if version:
+            wanted = wanted.where(alarms.c.version == version)
+        with self.transaction() as tx:
+            rows = tx.execute(wanted.order_by(alarms.c.day, alarms.c.version, alarms.c.of))
+            return [Alarm(**row._mapping) for row in rows]
+
+    def grades(self, pipeline: str, *, version: str = "") -> list[Grade]:
+        """Give grades, oldest windows first; of one version where it is named."""
+        wanted = _of(Grade, grades, pipeline)
+        if version:
+            wanted = wanted.where(grades.c.version == version)
+        with self.transaction() as tx:
+            rows = tx.execute(wanted.order_by(grades.c.end, grades.c.windows, grades.c.version))
+            return [Grade(**row._mapping) for row in rows]
+
+
+_TABLES: dict[type[Found], sa.Table] = {
+    Measure: measures,
+    Look: looks,
+    Alarm: alarms,
+    Grade: grades,
+}
+
+
+def _older(tx: sa.Connection, one: Found) -> bool:
+    """Tell whether the same was measured by labels of a later moment."""
+    if not isinstance(one, Measure | Grade):
+        return False
+    table = _TABLES[type(one)]
+    same = sa.and_(*(c == getattr(one, c.name) for c in table.primary_key.columns))
+    newer = sa.select(table.c.known).where(same & (table.c.known > one.known))
+    return tx.execute(newer).first() is not None
+
+
+def _of(kind: type[Found], table: sa.Table, pipeline: str | None) -> sa.Select[Any]:
     wanted = sa.select(*(table.c[field.name] for field in fields(kind)))
     return wanted if pipeline is None else wanted.where(table.c.pipeline == pipeline)
