@@ -1,4 +1,4 @@
-"""Decides, from what monitoring found, whether to train, and writes the trigger once."""
+"""Decides, from what monitoring found, whether to go back and whether to train, each once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ml_tasks import policies
 from ml_tasks.errors import NothingToDo
 from ml_tasks.io.control import Control
-from ml_tasks.monitoring import known
+from ml_tasks.monitoring import known, withdrawal
 from ml_tasks.result import Window
 
 if TYPE_CHECKING:
@@ -37,7 +37,12 @@ class Decision:
     wishes: tuple[Wish, ...]
 
 
-def decide(evidence: Evidence, retraining: Retraining, asked: Sequence[datetime]) -> Decision:
+def decide(
+    evidence: Evidence,
+    retraining: Retraining,
+    asked: Sequence[datetime],
+    rolled_back: datetime | None = None,
+) -> Decision:
     """Ask each policy, and hold what they want against cool-down, budget and gain.
 
     A gain that no policy knows is no reason against: somebody asked, or nothing was trained before.
@@ -46,6 +51,7 @@ def decide(evidence: Evidence, retraining: Retraining, asked: Sequence[datetime]
         evidence: What is known at the window's end.
         retraining: Policies and their limits.
         asked: Window ends at which monitoring asked before.
+        rolled_back: End of the window after which monitoring last went back to a champion before.
     """
     found = [policies.wish(policy, evidence) for policy in retraining.policies]
     wishes = tuple(one for one in found if one is not None)
@@ -62,35 +68,50 @@ def decide(evidence: Evidence, retraining: Retraining, asked: Sequence[datetime]
         against = f"{len(recent)} trainings were asked for in 30 days, the most that may be"
     elif gains and max(gains) < retraining.least_gain:
         against = f"expected gain {max(gains):.4f}, wanted {retraining.least_gain:.4f} at least"
+    elif (waits := _waits(retraining, now, rolled_back)) is not None:
+        against = waits
     else:
         return Decision(True, "; ".join(f"{w.policy}: {w.why}" for w in wishes), wishes)
     return Decision(False, against, wishes)
 
 
+def _waits(retraining: Retraining, now: datetime, rolled_back: datetime | None) -> str | None:
+    """Say that a rollback is too young: the same rows would give the same model again."""
+    days = retraining.cool_down_days
+    if rolled_back is None or not timedelta(0) <= now - rolled_back < timedelta(days=days):
+        return None
+    return f"cool-down of {days} days since the rollback of {rolled_back:%Y-%m-%d}"
+
+
 def run(pipeline: Pipeline, context: Context) -> Result:
-    """Write the trigger if one is decided; the same window again finds the same trigger.
+    """Go back to the champion before if that is decided; write the trigger if one is.
+
+    The same window again finds the same rollback and the same trigger.
 
     Raises:
         NothingToDo: There is no champion that was watched.
     """
     control = Control(context.environment.control)
     control.migrate()
+    window = context.required_window()
+    back = withdrawal.made(control, context.environment, pipeline, window, context.holder)
     head = control.champion(pipeline.name)
     if head is None:
         raise NothingToDo(f"{pipeline.name} has no champion yet; train one")
-    window = context.required_window()
     evidence = known.evidence(control, context.environment, pipeline, head, window)
     asked = [
         Window.parse(one.window).end
         for one in control.triggers(pipeline.name)
         if one.cause == CAUSE
     ]
-    made = decide(evidence, pipeline.monitoring.retraining, asked)
+    rolled_back = withdrawal.last(control.audit(pipeline.name))
+    made = decide(evidence, pipeline.monitoring.retraining, asked, rolled_back)
     values: dict[str, Any] = {
         "train": made.train,
         "why": made.why,
         "wishes": [asdict(wish) for wish in made.wishes],
         "trigger": None,
+        "rollback": back and {"audit": back.number, **back.detail},
     }
     if made.train:
         wanted = Window.parse(f"{pipeline.schedule.start}/{window.end.isoformat()}")

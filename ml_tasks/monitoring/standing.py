@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ml_tasks.config.metrics import sign
 from ml_tasks.io.audit import MOVES
 from ml_tasks.io.champions import succession
 from ml_tasks.training import champion
-from ml_tasks.training.bootstrap import sign
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,9 +79,7 @@ def found(
     longest = max(told.windows, pipeline.monitoring.retraining.graded_windows)
     if not ours or len(ours) > longest or _lacking(environment, newest):
         return None
-    theirs = [
-        m for m in measured if m.version == newest.before.version and m.start < ours[0].start
-    ]
+    theirs = [m for m in measured if m.version == newest.before.version and m.start < ours[0].start]
     return apart(told, ours, theirs)
 
 

@@ -1,0 +1,100 @@
+"""Goes back to the champion before, once, where the new one does not stand."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from ml_tasks import rollback
+from ml_tasks.errors import ConfigError, PromotionLostError
+from ml_tasks.io.audit import MOVES
+from ml_tasks.io.champions import line
+from ml_tasks.monitoring import standing
+from ml_tasks.result import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from ml_tasks.config import Environment, Pipeline
+    from ml_tasks.io.control import AuditEntry, Control
+
+log = logging.getLogger(__name__)
+LONGEST = 255
+"""Characters of an outcome that the trigger ledger keeps."""
+
+
+def made(
+    control: Control, environment: Environment, pipeline: Pipeline, window: Window, who: str
+) -> AuditEntry | None:
+    """Go back if the evidence of a window says so.
+
+    The head and the audit entry are one transaction, and the entry names the window: whoever
+    comes again for it, or at the same time, finds that entry and moves nothing.
+
+    Args:
+        control: Where the head is.
+        environment: Where models lie.
+        pipeline: The product.
+        window: Nothing that was found of later ones counts.
+        who: Who goes back, for the audit log.
+
+    Returns:
+        The entry that this window brought; `None` where it brought none.
+    """
+    entry = _of_window(control.audit(pipeline.name), window)
+    if entry is None:
+        try:
+            entry = _moved(control, environment, pipeline, window, who)
+        except ConfigError as fault:
+            log.error("%s: the champion was not held against the one before: %s", window, fault)
+        except PromotionLostError as lost:
+            log.warning("%s: %s", window, lost)
+            entry = _of_window(control.audit(pipeline.name), window)
+    if entry is not None:
+        log.warning("%s: back to version %s: %s", window, entry.detail["version"], entry.why)
+        _tell(control, entry)
+    return entry
+
+
+def last(entries: Sequence[AuditEntry]) -> datetime | None:
+    """Give the end of the window that brought the last rollback; a person's has none."""
+    ends = [Window.parse(e.detail["window"]).end for e in entries if _by_policy(e)]
+    return max(ends, default=None)
+
+
+def _moved(
+    control: Control, environment: Environment, pipeline: Pipeline, window: Window, who: str
+) -> AuditEntry | None:
+    entries, seen = control.audit(pipeline.name), control.champion(pipeline.name)
+    found = standing.found(control, environment, pipeline, entries, window)
+    if found is None or seen is None:
+        return None
+    log.info("%s: %s", window, found.why)
+    if not found.back:
+        return None
+    to = rollback.find(environment, control, None, seen)
+    evidence = {"window": str(window), **found.evidence}
+    return control.rollback(to, seen=seen, who=who, why=found.why, evidence=evidence)
+
+
+def _of_window(entries: Sequence[AuditEntry], window: Window) -> AuditEntry | None:
+    """Give the last move if it is the rollback that a window brought."""
+    move = next((e for e in reversed(entries) if e.action in MOVES), None)
+    own = move is not None and _by_policy(move) and move.detail["window"] == str(window)
+    return move if own else None
+
+
+def _by_policy(entry: AuditEntry) -> bool:
+    return entry.action == "rollback" and "window" in entry.detail
+
+
+def _tell(control: Control, entry: AuditEntry) -> None:
+    """Let the trigger ledger say what became of the training."""
+    been = {head.version: head.run for head in line(control.audit(entry.pipeline), withdrawn=True)}
+    gone = str(entry.detail["before"])
+    for trigger in control.triggers(entry.pipeline):
+        if trigger.run is not None and trigger.run == been[gone]:
+            control.finish(
+                trigger.id, f"promoted version {gone}, rolled back: {entry.why}"[:LONGEST]
+            )
