@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time
 
 from airflow.sdk import DAG, Asset, CronPartitionTimetable
+from ml_alerts.wiring import when_failed
 from ml_launch.operators import LaunchOperator, wire
 
 from ml_tasks import config
@@ -27,7 +28,7 @@ def build(pipeline: config.Pipeline) -> DAG:
         description=pipeline.description,
         doc_md=DOC.format(name=pipeline.name),
         tags=[pipeline.name, "ingestion", *pipeline.tags],
-        default_args={"owner": pipeline.owner},
+        default_args={"owner": pipeline.owner, **when_failed(pipeline)},
         schedule=CronPartitionTimetable(
             schedule.cron, timezone="UTC", run_offset=-1, key_format="%Y-%m-%d"
         ),

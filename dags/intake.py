@@ -15,6 +15,8 @@ from airflow.sdk import (
     task,
 )
 from airflow.sdk.exceptions import AirflowSkipException
+from ml_alerts.watchers import Reported, Unsent
+from ml_alerts.wiring import at_the_end, listens, tell, when_failed
 from ml_launch.unclaimed import Unclaimed
 
 from ml_tasks import config
@@ -28,6 +30,10 @@ fields as `conf`.
 
 `sweep` starts what was asked for and never claimed: an event may be lost with the machine that was
 to send it. A watcher starts this DAG for that, too, where such a wish has waited for ten minutes.
+
+With the policy `outside`, `heed` asks for a training where another system reported what counts, by
+a POST to `/perennial/alerts`. With `alerts`, `tell` sends what people are to be told. Watchers
+start this DAG for both.
 """
 
 
@@ -78,19 +84,29 @@ def form(pipeline: config.Pipeline) -> dict[str, Param]:
     }
 
 
+def watchers(pipeline: config.Pipeline) -> list[AssetWatcher]:
+    """Give what looks for that which waits: lost wishes, alerts that came in or are to be sent."""
+    name = pipeline.name
+    found = [AssetWatcher(name=f"unclaimed_{name}", trigger=Unclaimed(name))]
+    if listens(pipeline):
+        found.append(AssetWatcher(name=f"reported_{name}", trigger=Reported(name)))
+    if pipeline.alerts:
+        found.append(AssetWatcher(name=f"unsent_{name}", trigger=Unsent(name)))
+    return found
+
+
 def build(pipeline: config.Pipeline) -> DAG:
     """Write the trigger, then emit the event that starts the training; beside it, sweep."""
     end = pipeline.schedule.end
     request = Asset(f"training_request({pipeline.name})")
-    watcher = AssetWatcher(name=f"unclaimed_{pipeline.name}", trigger=Unclaimed(pipeline.name))
-    waiting = Asset(f"unclaimed({pipeline.name})", watchers=[watcher])
+    waiting = Asset(f"waiting({pipeline.name})", watchers=watchers(pipeline))
     cron = pipeline.schedule.training
     with DAG(
         dag_id=f"{pipeline.name}__intake",
         description=f"Asks for a training of {pipeline.name}.",
         doc_md=DOC.format(name=pipeline.name),
         tags=[pipeline.name, "intake", *pipeline.tags],
-        default_args={"owner": pipeline.owner, "retries": 2},
+        default_args={"owner": pipeline.owner, "retries": 2, **when_failed(pipeline)},
         schedule=[waiting]
         if cron is None
         else AssetOrTimeSchedule(
@@ -125,8 +141,16 @@ def build(pipeline: config.Pipeline) -> DAG:
             outlet_events[request].add_partitions(lost)
             return lost
 
-        ask()
-        sweep()
+        @task(outlets=[request], doc_md="Ask where another system reported what counts.")
+        def heed(dag_run: Any = None, outlet_events: Any = None) -> str:
+            from ml_alerts.heed import heed as heeded
+
+            trigger = heeded(pipeline.name, dag_run.run_id)
+            outlet_events[request].add_partitions([trigger])
+            return trigger
+
+        asking = [ask(), sweep(), *([heed()] if listens(pipeline) else [])]
+        at_the_end(tell(pipeline), *asking)
     return dag
 
 

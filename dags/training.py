@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow.sdk import DAG, Asset, PartitionedAssetTimetable
+from ml_alerts.wiring import at_the_end, tell, when_failed
 from ml_launch.operators import LaunchOperator, wire
 
 from ml_tasks import config
@@ -25,7 +26,7 @@ def build(pipeline: config.Pipeline) -> DAG:
         description=pipeline.description,
         doc_md=DOC.format(name=pipeline.name),
         tags=[pipeline.name, "training", *pipeline.tags],
-        default_args={"owner": pipeline.owner},
+        default_args={"owner": pipeline.owner, **when_failed(pipeline)},
         schedule=PartitionedAssetTimetable(assets=Asset(f"training_request({pipeline.name})")),
         catchup=False,
         max_active_runs=1,
@@ -42,6 +43,7 @@ def build(pipeline: config.Pipeline) -> DAG:
                 outlets=[Asset(f"champion({pipeline.name})")] if step.task == "promote" else [],
             )
         wire("training", tasks)
+        at_the_end(tell(pipeline, "training"), tasks["promote"])
     return dag
 
 

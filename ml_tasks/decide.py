@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
-from datetime import timedelta
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks import policies
+from ml_tasks.config import Outside, limits
 from ml_tasks.errors import NothingToDo
 from ml_tasks.io.control import Control
 from ml_tasks.monitoring import known, withdrawal
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from ml_tasks.result import Result
 
 log = logging.getLogger(__name__)
-MONTH = timedelta(days=30)
 CAUSE = "monitor"
 """Of all triggers that are decided here: one window is one trigger, whichever policy wants it."""
+OUTSIDE = "outside"
+"""Of those that the intake asks for because another system reported something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ def decide(
     evidence: Evidence,
     retraining: Retraining,
     asked: Sequence[datetime],
+    others: Sequence[datetime] = (),
     rolled_back: datetime | None = None,
 ) -> Decision:
     """Ask each policy, and hold what they want against cool-down, budget and gain.
@@ -51,6 +53,7 @@ def decide(
         evidence: What is known at the window's end.
         retraining: Policies and their limits.
         asked: Window ends at which monitoring asked before.
+        others: Window ends for which the intake asked, because of what another system reported.
         rolled_back: End of the window after which monitoring last went back to a champion before.
     """
     found = [policies.wish(policy, evidence) for policy in retraining.policies]
@@ -59,28 +62,15 @@ def decide(
         silent = [p.name for p, one in zip(retraining.policies, found, strict=True) if one is None]
         return Decision(False, f"not wanted by {', '.join(silent) or 'any policy'}", wishes)
     now = evidence.window.end
-    before = [at for at in asked if at < now]
-    recent = [at for at in before if now - at < MONTH]
+    # Of its own in this very window it asked before it was tried again.
+    before = [at for at in asked if at < now] + [at for at in others if at <= now]
     gains = [one.gain for one in wishes if one.gain is not None]
-    if before and now - max(before) < timedelta(days=retraining.cool_down_days):
-        against = f"cool-down of {retraining.cool_down_days} days since {max(before):%Y-%m-%d}"
-    elif len(recent) >= retraining.most_a_month:
-        against = f"{len(recent)} trainings were asked for in 30 days, the most that may be"
-    elif gains and max(gains) < retraining.least_gain:
+    against = limits.against(retraining, now, before, rolled_back)
+    if against is None and gains and max(gains) < retraining.least_gain:
         against = f"expected gain {max(gains):.4f}, wanted {retraining.least_gain:.4f} at least"
-    elif (waits := _waits(retraining, now, rolled_back)) is not None:
-        against = waits
-    else:
-        return Decision(True, "; ".join(f"{w.policy}: {w.why}" for w in wishes), wishes)
-    return Decision(False, against, wishes)
-
-
-def _waits(retraining: Retraining, now: datetime, rolled_back: datetime | None) -> str | None:
-    """Say that a rollback is too young: the same rows would give the same model again."""
-    days = retraining.cool_down_days
-    if rolled_back is None or not timedelta(0) <= now - rolled_back < timedelta(days=days):
-        return None
-    return f"cool-down of {days} days since the rollback of {rolled_back:%Y-%m-%d}"
+    if against is not None:
+        return Decision(False, against, wishes)
+    return Decision(True, "; ".join(f"{w.policy}: {w.why}" for w in wishes), wishes)
 
 
 def run(pipeline: Pipeline, context: Context) -> Result:
@@ -99,13 +89,13 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     if head is None:
         raise NothingToDo(f"{pipeline.name} has no champion yet; train one")
     evidence = known.evidence(control, context.environment, pipeline, head, window)
-    asked = [
-        Window.parse(one.window).end
-        for one in control.triggers(pipeline.name)
-        if one.cause == CAUSE
-    ]
+    evidence = replace(evidence, reports=tuple(control.unheeded(pipeline.name)))
+    asked, others = (
+        [Window.parse(t.window).end for t in control.triggers(pipeline.name) if t.cause == cause]
+        for cause in (CAUSE, OUTSIDE)
+    )
     rolled_back = withdrawal.last(control.audit(pipeline.name))
-    made = decide(evidence, pipeline.monitoring.retraining, asked, rolled_back)
+    made = decide(evidence, pipeline.monitoring.retraining, asked, others, rolled_back)
     values: dict[str, Any] = {
         "train": made.train,
         "why": made.why,
@@ -116,11 +106,26 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     if made.train:
         wanted = Window.parse(f"{pipeline.schedule.start}/{window.end.isoformat()}")
         trigger, _new = control.ask(
-            pipeline.name, CAUSE, str(wanted), who=context.run, evidence=_shown(evidence, made)
+            pipeline.name,
+            CAUSE,
+            str(wanted),
+            who=context.run,
+            evidence=_shown(evidence, made) | _reported(pipeline, evidence),
         )
         values["trigger"] = trigger.id
     log.info("%s: %s: %s", evidence.window, "train" if made.train else "do not train", made.why)
     return context.result(values=values)
+
+
+def _reported(pipeline: Pipeline, evidence: Evidence) -> dict[str, Any]:
+    """Give the reports for which this training is the answer, where a policy heeds any."""
+    heeding = [
+        Outside.model_validate(policy.params)
+        for policy in pipeline.monitoring.retraining.policies
+        if policy.name == OUTSIDE
+    ]
+    heard = [r.shown for r in evidence.reports if any(one.heeds(r.labels) for one in heeding)]
+    return {"reports": heard} if heard else {}
 
 
 def _shown(evidence: Evidence, made: Decision) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from airflow.plugins_manager import AirflowPlugin
@@ -9,14 +10,22 @@ from ml_launch import ahead
 from ml_launch.links import DataDocs, RecordedRun
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from starlette.types import Receive, Scope, Send
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer by our pages, imported when the first is asked for: every component loads plugins."""
+    await _application()(scope, receive, send)
+
+
+@cache
+def _application() -> FastAPI:
+    from ml_alerts.incoming import router
     from ml_pages.pages import app as pages
 
-    await pages(scope, receive, send)
+    pages.include_router(router)
+    return pages
 
 
 class PerennialPlugin(AirflowPlugin):

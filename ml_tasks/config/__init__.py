@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from ml_tasks.config.environment import ROOT, Environment
+from ml_tasks.config.alerts import EVENTS, Channel, Email, Event, Slack, Webhook
+from ml_tasks.config.environment import ROOT, Environment, named
 from ml_tasks.config.files import load, load_all, load_good, load_prices, parse
 from ml_tasks.config.monitoring import Alarms, Drift, Monitoring, Policy, Retraining, Rollback
+from ml_tasks.config.outside import Outside
 from ml_tasks.config.pipeline import (
     OWN_TIMES,
     ColumnType,
@@ -25,18 +27,23 @@ from ml_tasks.config.prices import NODE_TYPE, Price, Prices
 from ml_tasks.config.wording import explain
 
 __all__ = [
+    "EVENTS",
     "NODE_TYPE",
     "OWN_TIMES",
     "ROOT",
     "Alarms",
+    "Channel",
     "ColumnType",
     "Drift",
+    "Email",
     "Environment",
     "Evaluation",
+    "Event",
     "Features",
     "Gate",
     "Label",
     "Monitoring",
+    "Outside",
     "Pipeline",
     "Policy",
     "Price",
@@ -44,16 +51,19 @@ __all__ = [
     "Retraining",
     "Rollback",
     "Schedule",
+    "Slack",
     "Slug",
     "Source",
     "Split",
     "TaskResources",
     "Training",
     "Validation",
+    "Webhook",
     "explain",
     "load",
     "load_all",
     "load_good",
     "load_prices",
+    "named",
     "parse",
 ]

@@ -97,6 +97,8 @@ class Environment(BaseSettings):
     """How long a pod may wait for a node; time in a queue does not count."""
     prices: Path | None = None
     """What computing costs, as YAML; example figures without it."""
+    runbook: str = "docs/runbook.md"
+    """Where people read docs/runbook.md; alerts lead to its sections."""
 
     @field_validator("home", "pipelines", "warm_socket", "pod_template", "prices")
     @classmethod
@@ -200,3 +202,8 @@ class Environment(BaseSettings):
     def landing_root(self) -> str:
         """Root of the landing zone."""
         return (self.landing or (self.home / "landing").as_uri()).rstrip("/")
+
+
+def named(variable: str) -> str:
+    """Give a variable that a product's YAML names; empty where nobody set it."""
+    return os.environ.get(variable, "")

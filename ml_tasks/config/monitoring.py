@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from ml_tasks.config.outside import Outside
 from ml_tasks.config.section import Section
+from ml_tasks.config.wording import explain
 
 
 class Drift(Section):
@@ -37,6 +39,17 @@ class Policy(Section):
     name: str
     params: dict[str, Any] = {}
     """The policy's own parameters; `perennial config check` holds them against its model."""
+
+    @model_validator(mode="after")
+    def _outside_holds(self) -> Policy:
+        """Those of `outside` are read where nothing of a plug-in is: at once, or never."""
+        if self.name == "outside":
+            try:
+                Outside.model_validate(self.params)
+            except ValidationError as fault:
+                told = explain(fault, "params", Outside).splitlines()
+                raise ValueError("; ".join(told)) from None
+        return self
 
 
 class Retraining(Section):

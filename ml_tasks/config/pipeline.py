@@ -9,6 +9,7 @@ from croniter import croniter
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
+from ml_tasks.config.alerts import Channel, each_once
 from ml_tasks.config.monitoring import Monitoring
 from ml_tasks.config.section import Section
 
@@ -249,7 +250,14 @@ class Pipeline(Section):
     training: Training
     evaluation: Evaluation
     monitoring: Monitoring = Monitoring()
+    alerts: tuple[Annotated[Channel, Field(discriminator="kind")], ...] = ()
+    """Who is told of what, and by which way."""
     resources: dict[str, TaskResources] = {}
+
+    @field_validator("alerts")
+    @classmethod
+    def _told_once(cls, value: tuple[Channel, ...]) -> tuple[Channel, ...]:
+        return each_once(value)
 
     @model_validator(mode="after")
     def _references(self) -> Pipeline:

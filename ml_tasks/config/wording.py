@@ -41,6 +41,8 @@ WANTED = {
     "greater_than_equal": "a number of at least {ge}",
     "less_than": "a number less than {lt}",
     "less_than_equal": "a number of at most {le}",
+    "union_tag_invalid": "as its kind one of {expected_tags}",
+    "union_tag_not_found": "a kind",
 }
 """By pydantic's name of a fault: what it wanted."""
 SLUG = "lower case letters, digits and _, two at least, beginning with a letter"

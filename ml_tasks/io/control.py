@@ -7,11 +7,13 @@ from ml_tasks.io.champions import Head
 from ml_tasks.io.costs import Cost
 from ml_tasks.io.leases import Lease, Leases
 from ml_tasks.io.ledger import Ledger
+from ml_tasks.io.outbox import Outbox, Taken
+from ml_tasks.io.reports import Report, Reports
 from ml_tasks.io.triggers import Trigger
 from ml_tasks.io.windows import Windows
 
-__all__ = ["AuditEntry", "Control", "Cost", "Head", "Lease", "Trigger"]
+__all__ = ["AuditEntry", "Control", "Cost", "Head", "Lease", "Report", "Taken", "Trigger"]
 
 
-class Control(Leases, Ledger, Windows):
-    """Leases, triggers, champions and their audit log, windows, costs, what monitoring found."""
+class Control(Leases, Ledger, Windows, Reports, Outbox):
+    """Leases, triggers, champions, audit log, windows, costs, what monitoring found, alerts."""

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from ml_tasks.errors import NothingToDo
 from ml_tasks.io.database import Database, now
+from ml_tasks.io.reports import keys
 from ml_tasks.io.schema import triggers
 
 if TYPE_CHECKING:
@@ -53,13 +54,18 @@ class Triggers(Database):
 
         Returns:
             The trigger, and whether this call wrote it. The same pipeline, cause and window give
-            the same trigger again; `replay` names a wish to train on them once more.
+            the same trigger again; `replay` names a wish to train on them once more. A report that
+            the evidence names is a reason once: where a trigger names it already, that is given.
         """
         names = {"pipeline": pipeline, "cause": cause, "window": window, "replay": replay or ""}
         identity = hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()[:16]
-        with self.alone(f"trigger {identity}") as tx:
+        told = [] if replay else [one["key"] for one in evidence.get("reports", ())]
+        with self.alone(f"triggers {pipeline}") as tx:
             row = tx.execute(sa.select(triggers).where(triggers.c.id == identity)).one_or_none()
-            if row is None:
+            before = keys(tx, pipeline) if told and row is None else {}
+            if heeded := next((before[key] for key in told if key in before), None):
+                identity = heeded
+            elif row is None:
                 tx.execute(
                     triggers.insert().values(
                         id=identity,
@@ -70,7 +76,7 @@ class Triggers(Database):
                         **names,
                     )
                 )
-        return self.trigger(identity), row is None
+        return self.trigger(identity), row is None and heeded is None
 
     def claim(self, trigger: str, run: str) -> Trigger:
         """Take a trigger for a run; the same run may take it again, also after it ended.

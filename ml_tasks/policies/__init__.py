@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from ml_tasks.config import explain
 from ml_tasks.errors import ConfigError
-from ml_tasks.policies import drift, performance, schedule
+from ml_tasks.policies import drift, outside, performance, schedule
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -26,6 +26,7 @@ class _PolicyModule(Protocol):
 
 POLICIES: dict[str, _PolicyModule] = {
     "drift": drift,
+    "outside": outside,
     "performance": performance,
     "schedule": schedule,
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ml_tasks.io.reports import Report
     from ml_tasks.result import Window
 
 
@@ -52,6 +53,8 @@ class Evidence:
     """By window, oldest first; before labels are known."""
     pages: tuple[Page, ...] = ()
     """Since the champion is watched."""
+    reports: tuple[Report, ...] = ()
+    """Open alerts of other systems that nobody has asked a training for."""
 
     def loss(self, value: float) -> float:
         """Give how much worse a value is than the reference; negative where it is better."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from ml_launch.intake import lost_triggers, write_trigger
-from ml_launch.unclaimed import LONGEST_SECONDS, OLDER, Unclaimed
+from ml_launch.unclaimed import OLDER, Unclaimed
+from ml_launch.waiting import LONGEST_SECONDS
 
 from ml_tasks.config import Environment
 from ml_tasks.io.control import Control

@@ -1,0 +1,43 @@
+"""What holds against a training that policies want."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from ml_tasks.config.monitoring import Retraining
+
+MONTH = timedelta(days=30)
+
+
+def against(
+    limits: Retraining,
+    end: datetime,
+    asked: Sequence[datetime],
+    rolled_back: datetime | None = None,
+) -> str | None:
+    """Say which limit is in the way; `None` where none is.
+
+    Args:
+        limits: Cool-down and budget.
+        end: Up to when there is something to learn from.
+        asked: Window ends of the trainings that policies asked for before.
+        rolled_back: End of the window after which monitoring last went back to a champion before.
+    """
+    days = timedelta(days=limits.cool_down_days)
+    if asked:
+        last, recent = max(asked), [at for at in asked if end - at < MONTH]
+        if last >= end:
+            return f"a training up to {last:%Y-%m-%d} was asked for already"
+        if end - last < days:
+            return f"cool-down of {days.days} days since {last:%Y-%m-%d}"
+        if len(recent) >= limits.most_a_month:
+            return f"{len(recent)} trainings were asked for in 30 days, the most that may be"
+    # The same rows would give the same model again.
+    if rolled_back is not None and timedelta(0) <= end - rolled_back < days:
+        return f"cool-down of {days.days} days since the rollback of {rolled_back:%Y-%m-%d}"
+    return None

@@ -1,0 +1,1 @@
+"""Alerts: what other systems report of a product, and what people are told of it."""

@@ -1,0 +1,137 @@
+"""Asks for a training because another system reported something, within the policies' limits."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from ml_tasks import config
+from ml_tasks.config import Environment, Outside, limits
+from ml_tasks.io.control import Control, Report
+from ml_tasks.io.reports import OPEN
+from ml_tasks.io.triggers import ASKED
+from ml_tasks.result import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ml_tasks.config import Pipeline
+    from ml_tasks.io.control import Trigger
+
+log = logging.getLogger(__name__)
+OUTSIDE = "outside"
+"""Name of the policy, and the cause of the triggers that are asked for here."""
+DECIDERS = ("monitor", OUTSIDE)
+"""Causes of the triggers that policies asked for: limits hold over both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What is reported, and whether a training may be asked for."""
+
+    reports: tuple[Report, ...]
+    window: Window | None
+    against: str | None
+    """What is in the way; `None` where nothing is."""
+
+
+def weigh(control: Control, pipeline: Pipeline) -> Weighed:
+    """Hold what is reported against the policy and its limits."""
+    heeding, retraining = _policies(pipeline), pipeline.monitoring.retraining
+    found = [one for one in control.unheeded(pipeline.name) if _heeded(heeding, one)]
+    asked = [t for t in control.triggers(pipeline.name) if t.cause in DECIDERS]
+    if any(policy.alarms for policy in heeding):
+        found += _alarms(control, pipeline.name, asked)
+    reports = tuple(found)
+    if not reports:
+        return Weighed(reports, None, "nothing is reported that counts and was not heeded before")
+    if retraining.when == "all" and len(retraining.policies) > len(heeding):
+        return Weighed(reports, None, "all policies must want it: monitoring decides")
+    end = control.covered(pipeline.name)
+    if end is None:
+        return Weighed(reports, None, "no window was published yet")
+    window = Window.parse(f"{pipeline.schedule.start}/{end}")
+    ends = [Window.parse(one.window).end for one in asked]
+    back = [
+        Window.parse(entry.detail["window"]).end
+        for entry in control.audit(pipeline.name)
+        if entry.action == "rollback" and "window" in entry.detail
+    ]
+    against = limits.against(retraining, window.end, ends, max(back, default=None))
+    return Weighed(reports, window, against)
+
+
+def heed(pipeline: str, run: str) -> str:
+    """Write the trigger for what is reported, once; give its id.
+
+    A retry of the same run finds the trigger that it wrote.
+
+    Raises:
+        AirflowSkipException: Nothing is reported, a limit is in the way, or somebody was first.
+    """
+    environment = Environment()
+    control = Control(environment.control)
+    control.migrate()
+    own = [t for t in control.triggers(pipeline) if (t.cause, t.who) == (OUTSIDE, run)]
+    if own:
+        return _unclaimed(own[-1], run)
+    weighed = weigh(control, config.load(pipeline, environment.pipelines))
+    names = ", ".join(one.name for one in weighed.reports)
+    if weighed.against is not None or weighed.window is None:
+        raise AirflowSkipException(": ".join(t for t in (names, weighed.against) if t))
+    evidence = {
+        "why": f"reported: {names}",
+        "policies": [OUTSIDE],
+        "reports": [one.shown for one in weighed.reports],
+    }
+    trigger, _new = control.ask(pipeline, OUTSIDE, str(weighed.window), who=run, evidence=evidence)
+    return _unclaimed(trigger, run)
+
+
+def _unclaimed(trigger: Trigger, run: str) -> str:
+    """Give the trigger's id where it is this run's and no training has it."""
+    if trigger.who != run or trigger.state != ASKED:
+        raise AirflowSkipException(
+            f"trigger {trigger.id}: {trigger.who} asked for {trigger.window} because of it "
+            f"({trigger.state}, {trigger.outcome})"
+        )
+    log.info("trigger %s: %s asks for %s", trigger.id, trigger.cause, trigger.window)
+    return trigger.id
+
+
+def _policies(pipeline: Pipeline) -> list[Outside]:
+    return [
+        Outside.model_validate(policy.params)
+        for policy in pipeline.monitoring.retraining.policies
+        if policy.name == OUTSIDE
+    ]
+
+
+def _heeded(policies: Sequence[Outside], report: Report) -> bool:
+    return any(policy.heeds(report.labels) for policy in policies)
+
+
+def _alarms(control: Control, pipeline: str, asked: Sequence[Trigger]) -> list[Report]:
+    """Give the champion's alarms that page, on days that no training asked for takes in."""
+    head = control.champion(pipeline)
+    if head is None:
+        return []
+    taken_in = max((Window.parse(t.window).end.isoformat() for t in asked), default="")
+    return [
+        Report(
+            pipeline=pipeline,
+            fingerprint=f"version {alarm.version} {alarm.of}"[:64],
+            starts_at=alarm.day,
+            source="monitoring",
+            status=OPEN,
+            labels={"alertname": ", ".join(str(one["name"]) for one in alarm.signals[:3])},
+            annotations={} if alarm.loss is None else {"estimated_loss": f"{alarm.loss:.4f}"},
+            link="",
+            received=alarm.day,
+        )
+        for alarm in control.alarms(pipeline, version=head.version)
+        if alarm.paged and alarm.day >= taken_in[:10]
+    ]
