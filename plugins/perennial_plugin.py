@@ -35,6 +35,12 @@ class PerennialPlugin(AirflowPlugin):
     fastapi_apps = [{"app": app, "url_prefix": "/perennial", "name": "perennial"}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         {
+            "name": "Pipelines",
+            "href": "/perennial/pipelines",
+            "destination": "nav",
+            "url_route": "pipelines",
+        },
+        {
             "name": "Data Docs",
             "href": "/perennial/data-docs",
             "destination": "nav",

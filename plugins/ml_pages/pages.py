@@ -16,6 +16,7 @@ from airflow.api_fastapi.core_api.security import requires_authenticated
 from fastapi import Depends, FastAPI
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from ml_pages import pipelines
 from ml_tasks.config import Environment
 from ml_tasks.errors import PerennialError
 from ml_tasks.io import objects
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 app = FastAPI(dependencies=[Depends(requires_authenticated())], docs_url=None, redoc_url=None)
+app.include_router(pipelines.router)
 SECONDS = 10
 SAFE = re.compile(r"(?!\.)[A-Za-z0-9_.-]+")
 REPORT = re.compile(

@@ -1,0 +1,201 @@
+"""All that a pipeline's own page shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ml_pages import charts, facts, glance, heat, judged, performance
+from ml_pages.arrivals import arrived
+from ml_tasks.errors import ConfigError
+from ml_tasks.io.audit import MOVES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from ml_pages.arrivals import Arrived
+    from ml_pages.facts import Facts
+    from ml_pages.glance import Glance
+    from ml_pages.heat import Heat
+    from ml_pages.judged import Bounds, Judged
+    from ml_pages.performance import Chart, Seen
+    from ml_tasks.config import Environment, Pipeline
+    from ml_tasks.io.control import AuditEntry, Control, Trigger
+    from ml_tasks.io.watched import Alarm, Grade, Measure
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A run of the training flow, and what came of it."""
+
+    trigger: Trigger
+    judged: Judged
+    moves: tuple[AuditEntry, ...]
+    """When its version became champion, by promotion or rollback."""
+    champion: bool
+    predicted_gain: float | None
+    """What whoever asked expected to win of the metric."""
+    grade: Grade | None
+    """What was won over the champion before, on the same rows of later windows."""
+    amount: float | None
+    currency: str
+    cpu_seconds: float
+
+    @property
+    def version(self) -> str | None:
+        """Give its version, which the log of champions knows where the run's objects are gone."""
+        return self.judged.version or next((e.detail["version"] for e in self.moves), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A segment in the newest window in which truth is known; places are per cent."""
+
+    measure: Measure
+    reference: Bounds | None
+    low: float
+    high: float
+    at: float
+    judged_at: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Detail:
+    """One pipeline."""
+
+    glance: Glance
+    metric: str
+    metrics: tuple[str, ...]
+    segment: str
+    segments: tuple[str, ...]
+    seen: tuple[Seen, ...]
+    chart: Chart | None
+    parts: tuple[Part, ...]
+    heat: Heat | None
+    alarms: tuple[Alarm, ...]
+    trainings: tuple[Training, ...]
+    triggers: tuple[Trigger, ...]
+    arrived: tuple[Arrived, ...]
+
+
+def detail(
+    control: Control,
+    environment: Environment,
+    pipeline: Pipeline,
+    now: datetime,
+    *,
+    metric: str = "",
+    segment: str = "",
+) -> Detail:
+    """Gather a pipeline's page.
+
+    Args:
+        control: Knows what happened.
+        environment: Where objects are.
+        pipeline: Which.
+        now: The present moment.
+        metric: Which one is drawn; the one that it is judged by when empty.
+        segment: Of which part of the rows; of all when empty.
+
+    Raises:
+        ConfigError: Metric or segment was not measured; names those that were.
+    """
+    own = facts.of_one(control, pipeline, now)
+    metrics, segments = _choices(own)
+    chosen = metric or pipeline.evaluation.metric
+    _known("metric", chosen, [*metrics, pipeline.evaluation.metric])
+    _known("segment", segment, ["", *segments])
+    measures = own.measures
+    if (chosen, segment) != (pipeline.evaluation.metric, ""):
+        since = own.windows[0].start if own.windows else ""
+        measures = control.measures(pipeline.name, since=since, metric=chosen, segment=segment)
+    seen = performance.windows(measures, performance.champions(own.measures))
+    runs = {e.detail["version"]: e.detail["run"] for e in own.audit if e.action in MOVES}
+    in_chart = {runs.get(one.version) for one in seen}
+    started = [t for t in own.triggers if t.run is not None]
+    shown = started[-facts.NUM_TRAININGS :]
+    read = judged.all_of(environment, [t for t in started if t in shown or t.run in in_chart])
+    references = {
+        version: read[run].reference(chosen, segment)
+        for version, run in runs.items()
+        if run in read
+    }
+    return Detail(
+        glance=glance.glance(own, environment),
+        metric=chosen,
+        metrics=metrics,
+        segment=segment,
+        segments=segments,
+        seen=tuple(seen),
+        chart=performance.chart(seen, references, own.audit),
+        parts=tuple(_parts(own, chosen, read)),
+        heat=heat.heat(own.shares, own.alarms, own.windows),
+        alarms=tuple(reversed(own.alarms)),
+        trainings=tuple(_training(own, t, read[t.run or ""]) for t in reversed(shown)),
+        triggers=tuple(reversed(own.triggers)),
+        arrived=tuple(arrived(environment, pipeline.name, own.windows, own.seen)),
+    )
+
+
+def _choices(own: Facts) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    metrics = sorted({m.metric for m in own.parts if not m.segment})
+    segments = sorted({m.segment for m in own.parts if m.segment})
+    return tuple(metrics), tuple(segments)
+
+
+def _known(what: str, came: str, wanted: Sequence[str]) -> None:
+    if came not in wanted:
+        named = ", ".join(sorted({name for name in wanted if name}))
+        raise ConfigError(f"{what}: came {came!r}, wanted one of those measured: {named or 'none'}")
+
+
+def _training(own: Facts, trigger: Trigger, found: Judged) -> Training:
+    spent = [cost for cost in own.costs if cost.run == trigger.run]
+    moves = [e for e in own.audit if e.action in MOVES and e.detail["run"] == trigger.run]
+    metric, gain = own.pipeline.evaluation.metric, trigger.evidence.get("predicted_gain")
+    made = Training(
+        trigger=trigger,
+        judged=found,
+        moves=tuple(moves),
+        champion=own.head is not None and own.head.run == trigger.run,
+        predicted_gain=gain if isinstance(gain, int | float) else None,
+        grade=None,
+        amount=sum(cost.amount for cost in spent) if spent else None,
+        currency=spent[-1].currency if spent else "",
+        cpu_seconds=sum(cost.cpu_seconds for cost in spent),
+    )
+    graded = [g for g in own.grades if (g.version, g.metric) == (made.version, metric)]
+    return replace(made, grade=graded[-1]) if graded else made
+
+
+def _parts(own: Facts, metric: str, read: dict[str, Judged]) -> list[Part]:
+    """Lay the segments out on one scale, each beside what it was when the champion was judged."""
+    truth = [m for m in own.parts if m.kind == "realised" and m.metric == metric]
+    newest = min((m.start for m in truth), default="")
+    shown = [m for m in truth if m.start == newest]
+    champion = None if own.head is None else read.get(own.head.run)
+    told = {
+        m.segment: champion.reference(metric, m.segment) if champion is not None else None
+        for m in shown
+    }
+    values = [*(m.value for m in shown), *(r.value for r in told.values() if r is not None)]
+    bounds = [b for m in shown for b in (m.low, m.high) if b is not None]
+    scale = charts.domain(values, bounds)
+
+    def at(value: float | None, instead: float) -> float:
+        share = ((instead if value is None else value) - scale.low) / (scale.high - scale.low)
+        return round(100 * min(max(share, 0.0), 1.0), 2)
+
+    return [
+        Part(
+            m,
+            reference,
+            at(m.low, m.value),
+            at(m.high, m.value),
+            at(m.value, m.value),
+            None if reference is None else at(reference.value, reference.value),
+        )
+        for m in sorted(shown, key=lambda m: m.segment)
+        for reference in [told[m.segment]]
+    ]

@@ -1,0 +1,207 @@
+"""How a pipeline does, at a glance, and in words what is wrong with it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
+
+from ml_pages import judged, performance, words
+from ml_pages.fresh import Fresh, fresh
+from ml_tasks.config.metrics import sign
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ml_pages.facts import Facts
+    from ml_pages.judged import Bounds
+    from ml_pages.performance import Chart
+    from ml_tasks.config import Environment
+    from ml_tasks.io.control import Trigger
+    from ml_tasks.io.watched import Alarm, Measure
+
+Level = Literal["bad", "warn", "good", "new"]
+ORDER = ("bad", "warn", "new", "good")
+SAID: dict[Level, str] = {
+    "bad": "needs attention", "warn": "worth a look", "new": "not watched yet", "good": "healthy",
+}  # fmt: skip
+STANDING = timedelta(days=14)
+"""How long an alarm stands, counted back from the end of the newest window."""
+WAITING = timedelta(minutes=30)
+"""How long a wish to train may wait for its run."""
+NUM_SIGNALS = 3
+CHANCE = 1.96
+"""Standard errors that chance explains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing that is wrong."""
+
+    level: Level
+    text: str
+    run: tuple[str, str] | None = None
+    """Flow and name of the run that tells more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Glance:
+    """What is said of a pipeline among all others."""
+
+    facts: Facts
+    fresh: Fresh
+    reference: Bounds | None
+    realised: Measure | None
+    estimated: Measure | None
+    standing: tuple[Alarm, ...]
+    """Alarms of the champion that still stand, those that page and others."""
+    open: tuple[Trigger, ...]
+    training: Trigger | None
+    """The newest wish to train that a run took up."""
+    troubles: tuple[Trouble, ...]
+
+    @property
+    def level(self) -> Level:
+        """Give how bad the worst of it is."""
+        found = {trouble.level for trouble in self.troubles}
+        return next((level for level in ("bad", "warn", "new") if level in found), "good")
+
+    @property
+    def paged(self) -> int:
+        """Give how many of the alarms that stand page."""
+        return sum(alarm.paged for alarm in self.standing)
+
+    @property
+    def spark(self) -> Chart | None:
+        """Give the trend in small."""
+        return performance.spark(self.facts.seen, self.reference)
+
+    def lost(self, value: float) -> float | None:
+        """Give how much worse a value is than when the champion was judged."""
+        if self.reference is None:
+            return None
+        return sign(self.facts.pipeline.evaluation.metric) * (self.reference.value - value)
+
+
+def glance(facts: Facts, environment: Environment) -> Glance:
+    """Say how a pipeline does."""
+    asked = facts.champions_trigger
+    reference = None
+    if asked is not None and asked.run is not None:
+        known = judged.of(environment, asked.pipeline, asked.run, asked.outcome)
+        reference = known.reference(facts.pipeline.evaluation.metric)
+    seen = facts.seen
+    made = Glance(
+        facts=facts,
+        fresh=fresh(facts.pipeline.schedule, facts.windows, facts.now),
+        reference=reference,
+        realised=next((one.realised for one in reversed(seen) if one.realised), None),
+        estimated=next((one.estimated for one in reversed(seen) if one.estimated), None),
+        standing=_standing(facts),
+        open=tuple(t for t in facts.triggers if t.state != "done"),
+        training=next((t for t in reversed(facts.triggers) if t.run is not None), None),
+        troubles=(),
+    )
+    found = [*_data(made), *_model(made), *_performance(made), *_alarms(made), *_trainings(made)]
+    found.sort(key=lambda trouble: ORDER.index(trouble.level))
+    return replace(made, troubles=tuple(found))
+
+
+def _standing(facts: Facts) -> tuple[Alarm, ...]:
+    if facts.head is None or not facts.windows:
+        return ()
+    since = f"{words.moment(facts.windows[-1].end) - STANDING:%Y-%m-%d}"
+    return tuple(a for a in facts.alarms if a.version == facts.head.version and a.day >= since)
+
+
+def _data(made: Glance) -> Iterator[Trouble]:
+    name, state = made.facts.pipeline.name, made.fresh.state
+    if made.fresh.last is None:
+        yield Trouble(
+            "new", f"No window is in: unpause {name}__ingestion, or start a backfill of it."
+        )
+    elif state == "late":
+        late = words.length(made.facts.now - made.fresh.expected[1])
+        yield Trouble("bad", f"Window {made.fresh.next_window} is late: it was due {late} ago.")
+    elif state == "ended":
+        yield Trouble(
+            "new",
+            f"The schedule ended {made.facts.pipeline.schedule.end}; windows from "
+            f"{made.fresh.expected[0]:%Y-%m-%d} on come by a backfill of {name}__ingestion.",
+        )
+    if made.fresh.hole is not None:
+        start, end = made.fresh.hole
+        yield Trouble(
+            "warn", f"Windows are missing: {words.window(start, end)}. Start a backfill of them."
+        )
+    for failed in made.facts.failed[-2:]:
+        yield Trouble(
+            "warn", f"Run {failed.run} {failed.state} at {failed.task} on {words.day(failed.at)}.",
+            (flow_of(failed.task), failed.run),
+        )  # fmt: skip
+
+
+def _model(made: Glance) -> Iterator[Trouble]:
+    facts = made.facts
+    if facts.head is None and not facts.triggers and facts.windows:
+        yield Trouble(
+            "new",
+            f"No champion: ask for a training by the form of {facts.pipeline.name}__intake.",
+        )
+    elif facts.head is None and facts.triggers:
+        yield Trouble("warn", "No champion: no training has passed its gates yet.")
+    elif facts.head is not None and made.realised is None and made.estimated is None:
+        yield Trouble("new", "The champion was not watched yet: its first later window will be.")
+
+
+def _performance(made: Glance) -> Iterator[Trouble]:
+    metric, reference = made.facts.pipeline.evaluation.metric, made.reference
+    for measure, level in ((made.realised, "bad"), (made.estimated, "warn")):
+        if measure is None or reference is None:
+            continue
+        if made.facts.head is None or measure.version != made.facts.head.version:
+            continue
+        lost = made.lost(measure.value)
+        noise = CHANCE * math.hypot(measure.error or math.inf, reference.error or 0.0)
+        if lost is not None and lost > noise:
+            yield Trouble(
+                "bad" if level == "bad" else "warn",
+                f"{measure.kind.capitalize()} {metric} {words.number(measure.value)} in "
+                f"{words.window(measure.start, measure.end)}, {words.number(reference.value)} when "
+                f"the champion was judged: worse by {words.number(lost)}, more than chance.",
+                ("monitoring", measure.run),
+            )
+
+
+def _alarms(made: Glance) -> Iterator[Trouble]:
+    metric = made.facts.pipeline.evaluation.metric
+    if pages := [alarm for alarm in made.standing if alarm.paged]:
+        last = pages[-1]
+        names = [str(signal["name"]) for signal in last.signals]
+        more = f" and {len(names) - NUM_SIGNALS} more" if len(names) > NUM_SIGNALS else ""
+        cost = "" if last.loss is None else f"; costs {words.number(last.loss)} of {metric}"
+        yield Trouble(
+            "bad",
+            f"Alarm on {last.day}: {', '.join(names[:NUM_SIGNALS])}{more} moved{cost}.",
+            ("monitoring", last.run),
+        )
+
+
+def _trainings(made: Glance) -> Iterator[Trouble]:
+    now = made.facts.now
+    for trigger in made.open:
+        waits = now - words.moment(trigger.created)
+        if trigger.state == "asked" and waits > WAITING:
+            yield Trouble(
+                "warn",
+                f"Trigger {trigger.id} ({trigger.cause}) has waited {words.length(waits)} for its "
+                f"training: perennial triggers show {trigger.id}.",
+            )
+
+
+def flow_of(task: str) -> str:
+    """Give the flow that a task belongs to."""
+    from ml_tasks.flow import FLOWS
+
+    return next((flow for flow, steps in FLOWS.items() if any(s.task == task for s in steps)), "")
