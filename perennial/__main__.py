@@ -24,6 +24,7 @@ from perennial import (
     cost,
     env,
     image,
+    ledger,
     new_product,
     restore,
     rollback,
@@ -52,6 +53,7 @@ app.command("restore")(restore.command)
 app.command("clean")(clean.command)
 app.command("cost")(cost.command)
 app.command("env")(env.command)
+app.command("ledger")(ledger.command)
 app.command("rollback")(rollback.command)
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(audit.app, name="audit")

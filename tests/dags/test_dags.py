@@ -106,7 +106,7 @@ def test_each_says_what_it_is_and_whose(told: dict[str, Any]) -> None:
 def test_the_order_is_the_flows(told: dict[str, Any], flow: str, pipeline: str) -> None:
     tasks = dict(told["dags"][f"{pipeline}__{flow}"]["tasks"])
     if flow == "monitoring":
-        assert tasks.pop("ask")["needs"] == ["decide"]
+        assert tasks.pop("ask")["needs"] == tasks.pop("announce")["needs"] == ["decide"]
     steps = FLOWS[flow]  # type: ignore[index]
     assert list(tasks) == [step.task for step in steps]
     for step in steps:
@@ -130,6 +130,7 @@ def test_events_are_emitted_where_the_work_is_done(told: dict[str, Any]) -> None
             ("ingestion.materialise", "features"),
             ("intake.ask", "training_request"),
             ("monitoring.ask", "training_request"),
+            ("monitoring.announce", "champion"),
             ("intake.sweep", "training_request"),
             ("training.promote", "champion"),
         )

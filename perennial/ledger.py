@@ -1,0 +1,84 @@
+"""The ledger of retrainings: what each was to win, what it won, and what it cost."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path  # noqa: TC003 - typer reads it
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ml_tasks.errors import ConfigError, ExitCode
+from ml_tasks.io.control import Control
+from perennial import console
+from perennial.given import environment
+
+if TYPE_CHECKING:
+    from ml_tasks.io.ledger import Retraining
+
+COLUMNS = (
+    *("trigger", "cause", "asked", "learned", "version", "predicted", "realised", "95 %"),
+    *("windows", "CPU s", "GPU s", "cost", "", "verdict"),
+)
+NOBODYS = "XXX"
+
+
+def command(
+    pipeline: Annotated[
+        str, typer.Option("--pipeline", "-p", help="Name of its YAML file.")
+    ] = "flight_delays",
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, all that is known.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw it into this file: FILE.svg.", dir_okay=False)
+    ] = None,
+) -> int:
+    """Show each retraining: what it was to win, what it won on the same rows, what it cost."""
+    from perennial.services import Services
+
+    if picture is not None and picture.suffix != ".svg":
+        raise ConfigError(f"--picture: came {picture.name!r}, wanted a name that ends with .svg")
+    control = Control(Services(environment()).present.control)
+    control.migrate()
+    found = control.ledger(pipeline)
+    if picture is not None:
+        from perennial import ledger_picture
+
+        ledger_picture.draw(found, picture)
+    if as_json:
+        console.plain(json.dumps([asdict(one) for one in found], indent=2))
+        return ExitCode.OK
+    if not found:
+        console.plain(f"nobody has asked for a training of {pipeline}")
+        return ExitCode.OK
+    console.table(f"Retrainings of {pipeline}", COLUMNS, [_row(one) for one in found])
+    if any(one.currency == NOBODYS for one in found):
+        console.say(f"{NOBODYS}: by example figures; name a file of your own in PERENNIAL_PRICES")
+    if picture is not None:
+        console.plain(f"drawn: {picture}")
+    return ExitCode.OK
+
+
+def _row(one: Retraining) -> tuple[object, ...]:
+    gain = f"{_signed(one.realised_gain)} {one.metric}" if one.realised_gain is not None else ""
+    sure = one.low is not None and one.high is not None
+    return (
+        one.trigger,
+        one.cause,
+        one.at[:16],
+        one.window,
+        f"{one.version} after {one.before}" if one.before else one.version or "",
+        _signed(one.predicted_gain),
+        gain,
+        f"{_signed(one.low)} to {_signed(one.high)}" if sure else "",
+        f"{one.windows} of {one.wanted}" if one.wanted else "",
+        f"{one.cpu_seconds:.1f}",
+        f"{one.gpu_seconds:.1f}",
+        f"{one.amount:.4f}",
+        one.currency or "",
+        f"{one.paid}, rolled back" if one.withdrawn else str(one.paid),
+    )
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.4f}"
