@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Engine = Literal["alibi-detect", "scipy"]
 Of = Literal["values", "missing", "ties"]
 Signal = tuple[str, Of]
+MISSING: Of = "missing"
+TIES: Of = "ties"
 ALL = "*"
 """Stands for all columns together."""
 ARRAYS, FACTS = "kept.npz", "kept.json"

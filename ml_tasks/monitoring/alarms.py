@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ import numpy as np
 
 from ml_tasks.errors import ConfigError
 from ml_tasks.monitoring import conformal, detectors
-from ml_tasks.monitoring.calibrators import EXPONENTS, e_values
+from ml_tasks.monitoring.calibrators import e_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ml_tasks.monitoring.budget import Budget
-
-_FORM = 1
-"""Counts the forms of the JSON; another form is made anew from the looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +83,8 @@ class Watch:
     """Estimated cost below which an alarm is listed and nobody is paged."""
     bag: NDArray[np.float64]
     """Statistics of the reference's own looks and of all since: a row a look, a column a signal."""
+    lasting: NDArray[np.float64]
+    """By signal, how many days in a row tell what one of them tells."""
     capitals: NDArray[np.float64]
     looks: int = 0
 
@@ -104,7 +102,7 @@ class Watch:
         """
         values = self._values(statistics)
         rank, number = conformal.ranks(self.bag, values)
-        moved = detectors.shiryaev_roberts(self.capitals, e_values(rank, number))
+        moved = detectors.shiryaev_roberts(self.capitals, self._won(rank, number))
         seen = ~np.isnan(values)
         capitals = np.where(seen[:, None], moved, self.capitals)
         levels = detectors.level(capitals)
@@ -127,20 +125,15 @@ class Watch:
         ranked = sorted(signals, key=lambda s: (-s.share * s.cost if s.share else 0.0, s.name))
         return after, Update(after.looks, tuple(ranked), self.floor)
 
-    def json(self) -> str:
-        """Give all that the next look needs."""
-        return json.dumps(
-            {
-                "form": _FORM,
-                "names": self.names,
-                "thresholds": self.thresholds.tolist(),
-                "floor": self.floor,
-                "bag": [[None if math.isnan(x) else x for x in row] for row in self.bag.tolist()],
-                "exponents": EXPONENTS,
-                "capitals": self.capitals.tolist(),
-                "looks": self.looks,
-            }
-        )
+    def _won(self, rank: NDArray[np.int64], number: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Give e-values of which as many as tell the same win together no more than one may.
+
+        The mean of a product of n-th roots is at most that of what they are roots of, however
+        these hang together (Hölder).
+        """
+        whole = e_values(*conformal.thinned(rank, number, self.lasting))
+        won: NDArray[np.float64] = whole ** (1 / self.lasting[:, None])
+        return won
 
     def _values(self, statistics: Mapping[str, float]) -> NDArray[np.float64]:
         if unknown := sorted(set(statistics) - set(self.names)):
@@ -184,28 +177,9 @@ def begin(
         found = {name: len(column) for name, column in zip(names, own, strict=True)}
         raise ConfigError(f"watch: looks by signal are {found}; wanted one for each day in all")
     thresholds = np.array([budget.threshold(weights[name]) for name in names])
-    return Watch(names, thresholds, floor, np.column_stack(own), detectors.fresh(len(names)))
-
-
-def go_on(text: str) -> Watch:
-    """Give the watch that `Watch.json` wrote.
-
-    Raises:
-        ConfigError: It was written by a version with another form or other bets.
-    """
-    kept = json.loads(text)
-    if (found := (kept["form"], tuple(kept["exponents"]))) != (_FORM, EXPONENTS):
-        raise ConfigError(
-            f"watch: kept with form and bets {found}, wanted {(_FORM, EXPONENTS)}; replay the looks"
-        )
-    return Watch(
-        names=tuple(kept["names"]),
-        thresholds=np.array(kept["thresholds"], np.float64),
-        floor=kept["floor"],
-        bag=np.array(kept["bag"], np.float64).reshape(-1, len(kept["names"])),
-        capitals=np.array(kept["capitals"], np.float64),
-        looks=kept["looks"],
-    )
+    bag = np.column_stack(own)
+    fresh = detectors.fresh(len(names))
+    return Watch(names, thresholds, floor, bag, conformal.lasting(bag), fresh)
 
 
 def replay(

@@ -36,26 +36,6 @@ class Budget:
         """Give the level at which a signal with that part of the budget alarms."""
         return self.days * looks_a_day / (self.false_pages * weight)
 
-    def shared(self, weights: Mapping[str, float]) -> dict[str, Budget]:
-        """Give each model its part; they add up to the whole, however models hang together."""
-        return {
-            name: Budget(self.false_pages * part, self.days)
-            for name, part in parts(weights).items()
-        }
-
-
-def parts(weights: Mapping[str, float]) -> dict[str, float]:
-    """Scale weights so that they sum to 1.
-
-    Raises:
-        ConfigError: A weight is not above 0, or there is none.
-    """
-    wrong = {name: w for name, w in weights.items() if not (math.isfinite(w) and w > 0)}
-    if wrong or not weights:
-        raise ConfigError(f"weights of a budget: came {wrong or 'none'}, wanted numbers above 0")
-    total = math.fsum(weights.values())
-    return {name: weight / total for name, weight in weights.items()}
-
 
 def by_cost(costs: Mapping[str, float], even: float = EVEN) -> dict[str, float]:
     """Give weights that sum to 1: some to all evenly, the rest by what a signal's drift may cost.

@@ -6,12 +6,15 @@ chapters 2 and 8.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+SHORTEST = 4
+"""Of so many days the reference must have as often as a lag is long, for it to be measured."""
 
 
 def ranks(
@@ -32,7 +35,38 @@ def ranks(
     return rank, number
 
 
-def p_values(bag: NDArray[np.float64], look: NDArray[np.float64]) -> NDArray[Any]:
-    """Give the look's p-values; NaN where nothing was measured."""
-    rank, number = ranks(bag, look)
-    return np.where(np.isnan(look), np.nan, rank / number)
+def lasting(own: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give, by signal, how many days in a row tell what one of them tells: 1 where each is new.
+
+    That is 1 and twice the autocorrelations of the days' ranks, up to the first lag at which they
+    are no more than chance makes them (one standard error).
+
+    Args:
+        own: Statistics of the reference's days in their order, a row each; NaN where there was
+            none.
+    """
+    return np.array([_lasting(column[~np.isnan(column)]) for column in own.T], np.float64)
+
+
+def thinned(
+    rank: NDArray[np.int64], number: NDArray[np.int64], lasting: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give rank and number among so many fewer looks, of which each tells something new.
+
+    Where looks come in runs that are equal, a run's rank among the runs; rounded to the safe side.
+    """
+    fewer = np.maximum(np.floor(number / lasting), 1).astype(np.int64)
+    return np.ceil(rank / lasting).astype(np.int64), fewer
+
+
+def _lasting(own: NDArray[np.float64]) -> float:
+    number = len(own)
+    places = np.searchsorted(np.sort(own), own) + np.searchsorted(np.sort(own), own, "right")
+    centred = places - places.mean() if number else places
+    spread, found = float((centred**2).sum()), 1.0
+    for lag in range(1, number // SHORTEST):
+        alike = float((centred[lag:] * centred[:-lag]).sum()) / spread if spread else 0.0
+        if alike <= number**-0.5:
+            break
+        found += 2 * alike
+    return found

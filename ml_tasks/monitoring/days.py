@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ml_tasks.io.watched import Alarm, Look
 from ml_tasks.monitoring import watching, worth
-from ml_tasks.monitoring.reference import ESTIMATED, LABEL, OUTLIERS, PREDICTION
+from ml_tasks.monitoring.reference import LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,8 +46,7 @@ class Days:
         found: list[Look] = []
         for day, own in _by_day(rows):
             if str(day) not in seen:
-                costs = self._costs(own)
-                found += self._looks(day, self.reference.inputs(own), costs)
+                found += self._looks(day, self.reference.inputs(own))
         return found
 
     def truth(self, rows: pl.DataFrame, before: Sequence[Look], end: datetime) -> list[Look]:
@@ -68,7 +67,7 @@ class Days:
         for day, own in _by_day(rows.drop_nulls(LABEL)):
             over = datetime.combine(day, time(), UTC) + timedelta(days=1)
             if str(day) not in seen and over + patience <= end:
-                found += self._looks(day, self.reference.truth(own), {})
+                found += self._looks(day, self.reference.truth(own))
         return found
 
     def followed(
@@ -128,19 +127,9 @@ class Days:
             run=self.run,
         )
 
-    def _costs(self, rows: pl.DataFrame) -> dict[str, float]:
-        """Give by input what its drift costs, and what the metric is estimated to lose in all."""
-        shares = worth.moved(self.reference.outliers, rows)
-        importance = self.reference.about.importance
-        costs = {name: importance[name] * share for name, share in shares.items()}
-        estimated = self.reference.estimated(rows).metrics.get(self.metric)
-        usual = self.reference.estimate.reference.get(self.metric)
-        if estimated is not None and usual is not None:
-            lost = max(self.sign * (usual - estimated.value), 0.0)
-            costs |= dict.fromkeys((ESTIMATED, PREDICTION, OUTLIERS), lost)
-        return costs
-
-    def _looks(self, day: date, found: dict[str, Found], costs: dict[str, float]) -> list[Look]:
+    def _looks(self, day: date, found: dict[str, Found]) -> list[Look]:
+        told = {name: one.value for name, one in found.items()}
+        costs = worth.costs(self.reference.about, told)
         return [
             Look(
                 pipeline=self.pipeline,
@@ -149,7 +138,7 @@ class Days:
                 signal=name,
                 value=one.value,
                 p_value=one.p_value,
-                cost=costs.get(self.reference.about.about.get(name, "")),
+                cost=costs.get(name),
                 rows=one.rows,
                 run=self.run,
             )

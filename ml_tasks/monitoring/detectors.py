@@ -31,14 +31,6 @@ def shiryaev_roberts(
     return (capitals + 1.0) * e_values
 
 
-def cusum(capitals: NDArray[np.float64], e_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Begin with one unit where less is left: the best single day of a change.
-
-    It never exceeds Shiryaev and Roberts' and has the same guarantee.
-    """
-    return np.maximum(capitals, 1.0) * e_values
-
-
 def level(capitals: NDArray[np.float64]) -> NDArray[np.float64]:
     """Give each signal's level: the mean over its bets, which all see the same ranks."""
     mean: NDArray[np.float64] = capitals.mean(axis=1)

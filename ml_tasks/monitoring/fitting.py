@@ -36,13 +36,14 @@ if TYPE_CHECKING:
     from ml_tasks.monitoring.budget import Budget
     from ml_tasks.monitoring.cbpe import Cbpe
     from ml_tasks.monitoring.dle import Dle
+    from ml_tasks.monitoring.worth import Worth
 
 
 def fit(
     rows: pl.DataFrame,
     spec: Spec,
     monitoring: Monitoring,
-    importance: Mapping[str, float],
+    importance: Worth,
     part: Budget,
 ) -> Reference:
     """Fit all that later days are held against.
@@ -52,7 +53,7 @@ def fit(
             rows that it was not fitted on.
         spec: Names the inputs.
         monitoring: Which tests, and of whom.
-        importance: By input, what the metric loses where it tells nothing.
+        importance: What inputs are worth to the metric.
         part: The version's part of its owner's budget of false pages.
 
     Raises:
@@ -74,7 +75,8 @@ def fit(
             spec.numeric,
             spec.categorical,
             tests=tuple(named),
-            importance=dict(importance),
+            importance=importance.told,
+            gone=importance.there,
             label_seconds=_lag(rows),
             about={},
             budget=(part.false_pages, part.days),

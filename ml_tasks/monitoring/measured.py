@@ -59,7 +59,7 @@ class Measuring:
                 window, part.version, "realised", metric, value, part.segment,
                 (part.rows, part.predicted), moment,
             )
-            for part in found.parts
+            for part in found
             for metric, value in part.metrics.items()
             if math.isfinite(value.value)
         ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""How odd each row is beside the reference: ECOD, with what made it so.
+"""How odd each row is beside the reference: ECOD.
 
 Source: Li et al., ECOD: Unsupervised Outlier Detection Using Empirical Cumulative Distribution
 Functions, IEEE Transactions on Knowledge and Data Engineering 35 (2023), arXiv:2201.00382. A row's
@@ -21,16 +21,12 @@ from ml_tasks.monitoring.columns import Vocabulary, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import date
     from pathlib import Path
 
     import pyarrow as pa
     from numpy.typing import NDArray
 
     Numbers = NDArray[np.float64]
-
-NAMED = 3
-"""How many columns are named as those that made a day's rows odd."""
 
 
 class Params(BaseModel):
@@ -61,27 +57,6 @@ class Scores:
     def outliers(self) -> NDArray[np.bool_]:
         """Which rows are beyond the threshold `[n]`."""
         return self.score > self.threshold
-
-    def top(self, count: int = NAMED) -> NDArray[np.str_]:
-        """Give the columns that made each row odd, the most first `[n, count]`."""
-        order = np.argsort(-self.parts, axis=1, kind="stable")[:, :count]
-        return np.array(self.columns, dtype=np.str_)[order]
-
-
-@dataclass(frozen=True, slots=True)
-class Day:
-    """The outliers of one day."""
-
-    day: date
-    rows: int
-    outliers: int
-    columns: tuple[str, ...]
-    """Which made them odd, the most first; none without outliers."""
-
-    @property
-    def share(self) -> float:
-        """Share of rows that are outliers."""
-        return self.outliers / self.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,25 +190,6 @@ def own_days(
             kept, rows=kept.rows - int(inside.sum()), numeric=numeric, categorical=categorical
         )
         yield day, rest.score(rows.filter(inside))
-
-
-def by_day(scores: Scores, days: NDArray[np.generic]) -> tuple[Day, ...]:
-    """Give the outliers of each day, in order.
-
-    Args:
-        scores: Of the rows.
-        days: Day of each row `[n]`.
-    """
-    names, index = np.unique(days, return_inverse=True)
-    odd = scores.outliers
-    found = []
-    for place, day in enumerate(names.tolist()):
-        rows = index == place
-        outliers = int((rows & odd).sum())
-        most = np.argsort(-scores.parts[rows & odd].sum(axis=0), kind="stable")[:NAMED]
-        named = tuple(scores.columns[column] for column in most) if outliers else ()
-        found.append(Day(day, int(rows.sum()), outliers, named))
-    return tuple(found)
 
 
 def _ascending(values: Numbers) -> Numbers:

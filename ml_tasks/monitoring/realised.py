@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from ml_tasks.training.bootstrap import Resamples, interval, metrics
 
 if TYPE_CHECKING:
-    from datetime import date, datetime
+    from collections.abc import Iterator
+    from datetime import datetime
 
     import polars as pl
     import pyarrow as pa
@@ -42,22 +42,6 @@ class Part:
     def coverage(self) -> float:
         """Share of predictions whose label is known."""
         return self.rows / self.predicted
-
-
-@dataclass(frozen=True, slots=True)
-class Realised:
-    """Realised performance of every version that predicted."""
-
-    moment: datetime
-    """Only labels that were known by then count."""
-    parts: tuple[Part, ...]
-    """By version: all rows, then each segment."""
-    days: dict[date, tuple[Part, ...]]
-    """Each day of the window: all rows of each version; none where nothing was predicted."""
-    unknown: int
-    """Labels of rows that were never predicted."""
-    repeated: int
-    """Predictions of a row that the same version had predicted before; they do not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +80,7 @@ def realised(
     window: tuple[datetime, datetime],
     measure: Measure,
     segments: tuple[str, ...] = (),
-) -> Realised:
+) -> tuple[Part, ...]:
     """Join predictions with labels by key and measure them.
 
     Of several predictions of one row by one version the one that was asked first counts, since
@@ -110,9 +94,12 @@ def realised(
         labels: `label`, `label_known_at` and the key.
         key: Columns that name a row.
         moment: Nothing that became known later counts.
-        window: Start and end of event time, at midnight; each of its days is given.
+        window: Start and end of event time.
         measure: How.
         segments: Names of parts that are measured by themselves.
+
+    Returns:
+        By version: all rows, then each segment.
     """
     import polars as pl
 
@@ -126,21 +113,10 @@ def realised(
     rows = first.drop("label", strict=False).join(
         newest, on=list(key), how="left", nulls_equal=True, maintain_order="left"
     )
-    parts, days = _measured(rows, measure, segments)
-    labelled = newest.drop_nulls("label")
-    return Realised(
-        moment,
-        parts,
-        dict.fromkeys(_days(*window), ()) | days,
-        unknown=labelled.join(made, on=list(key), how="anti", nulls_equal=True).height,
-        repeated=inside.height - first.height,
-    )
+    return tuple(_measured(rows, measure, segments))
 
 
-def _measured(
-    rows: pl.DataFrame, measure: Measure, segments: tuple[str, ...]
-) -> tuple[tuple[Part, ...], dict[date, tuple[Part, ...]]]:
-    """Give the parts of each version, and the versions of each day."""
+def _measured(rows: pl.DataFrame, measure: Measure, segments: tuple[str, ...]) -> Iterator[Part]:
     import polars as pl
 
     cast = {"version": pl.String, "prediction": pl.Float64}
@@ -148,24 +124,13 @@ def _measured(
         pl.col("event_time").dt.date().alias("day"),
         *(pl.col(f"segment_{n}").cast(pl.String).fill_null(NO_VALUE) for n in segments),
     )
-    parts: list[Part] = []
     for (version,), own in sorted(rows.partition_by("version", as_dict=True).items()):
-        parts.append(measure.part(version, ALL, own))
+        yield measure.part(version, ALL, own)
         for name in segments:
             values = own.partition_by(f"segment_{name}", as_dict=True)
-            parts += [
-                measure.part(version, f"{name}={value}", some)
-                for (value,), some in sorted(values.items())
-            ]
-    days: dict[date, tuple[Part, ...]] = {}
-    for (day, version), own in sorted(rows.partition_by("day", "version", as_dict=True).items()):
-        days[day] = (*days.get(day, ()), measure.part(version, ALL, own))
-    return tuple(parts), days
+            for (value,), some in sorted(values.items()):
+                yield measure.part(version, f"{name}={value}", some)
 
 
 def _one(rows: pl.DataFrame, names: list[str], keep: Literal["first", "last"]) -> pl.DataFrame:
     return rows.unique(names, keep=keep, maintain_order=True)
-
-
-def _days(start: datetime, end: datetime) -> list[date]:
-    return [start.date() + timedelta(days=number) for number in range((end - start).days)]

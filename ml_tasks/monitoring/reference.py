@@ -12,7 +12,7 @@ from ml_tasks import drift_tests
 from ml_tasks.monitoring.cbpe import Cbpe
 from ml_tasks.monitoring.dle import Dle
 from ml_tasks.monitoring.outliers import Ecod
-from ml_tasks.training.metrics import measure
+from ml_tasks.training.metrics import log_loss, rmse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +59,9 @@ class About:
     tests: tuple[str, ...]
     """Folder of each test on inputs and predictions."""
     importance: dict[str, float]
-    """By input: what the metric loses where it tells nothing."""
+    """By input: what the metric loses where it tells nothing …"""
+    gone: dict[str, float]
+    """… and where it is missing."""
     label_seconds: float
     """How long labels took to come, but for one in a hundred."""
     about: dict[str, str]
@@ -167,7 +169,7 @@ def name_of(test: str, column: str, of: str) -> str:
 def loss_of(task: str, rows: pl.DataFrame) -> float:
     """Give the loss of rows with `prediction` and `label`."""
     true, said = (rows[name].to_numpy().astype(float) for name in (LABEL, PREDICTION))
-    return measure(task, true, said)[LOSS[task]]  # type: ignore[arg-type]
+    return log_loss(true, said) if task == "classification" else rmse(true, said)
 
 
 def aligned(own: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> dict[str, list[float]]:

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ml_tasks.monitoring.columns import numbers
+from ml_tasks.drift_tests.kept import MISSING, TIES
+from ml_tasks.monitoring.reference import TRUTH
 from ml_tasks.training.metrics import measure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import polars as pl
     from numpy.typing import NDArray
 
-    from ml_tasks.monitoring.outliers import Ecod
+    from ml_tasks.monitoring.reference import About
 
     Numbers = NDArray[np.float64]
 
+CLEARLY = 1.5
+"""How much further off another column has to be to be held the cause."""
 MOST_ROWS = 2_000
 """More are not shuffled: what a column is worth is wanted to a digit, not to three."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What inputs are worth to the metric; never below 0."""
+
+    told: dict[str, float]
+    """By input: what is lost where its values are other rows'."""
+    there: dict[str, float]
+    """By input: what is lost where they are missing."""
 
 
 def importance(
@@ -32,8 +47,8 @@ def importance(
     metric: str,
     sign: int,
     seed: int,
-) -> dict[str, float]:
-    """Give by column what the metric loses where its values are dealt out anew among the rows.
+) -> Worth:
+    """Measure what the metric loses where a column is dealt out anew among the rows, or is missing.
 
     Source: Breiman, Random Forests, Machine Learning 45 (2001), permutation importance.
 
@@ -46,6 +61,8 @@ def importance(
         sign: 1 where a larger metric is better, -1 where a smaller one is.
         seed: Of the draws.
     """
+    import polars as pl
+
     dice = np.random.default_rng(seed)
     drawn = dice.permutation(rows.height)[:MOST_ROWS]
     some = rows[np.sort(drawn).tolist()]
@@ -56,35 +73,55 @@ def importance(
 
     whole = value(some)
     order = dice.permutation(some.height).tolist()
-    return {
-        name: max(whole - value(some.with_columns(some[name].gather(order))), 0.0)
-        for name in columns
-    }
+
+    def lost(name: str, other: pl.Series | pl.Expr) -> float:
+        return max(whole - value(some.with_columns(other.alias(name))), 0.0)
+
+    return Worth(
+        {name: lost(name, some[name].gather(order)) for name in columns},
+        {name: lost(name, pl.lit(None, some[name].dtype)) for name in columns},
+    )
 
 
-def moved(reference: Ecod, rows: pl.DataFrame) -> dict[str, float]:
-    """Give by column the share of rows that would have to be others to be like the reference.
+def costs(about: About, found: Mapping[str, float]) -> dict[str, float]:
+    """Give by signal of a day what its drift may cost the metric at most.
 
-    Of numbers the largest distance of the distributions, of texts half the sum of the distances of
-    their shares; missing values are values like any other.
+    Of an input that is what the metric loses where it tells nothing, and of its missing values what
+    it loses where there are none, times the share by which they are more or fewer. Ties cost what
+    the input is worth that they are off by. Of what is no input, it is what all inputs are worth.
+
+    Args:
+        about: What is known of the reference.
+        found: The day's statistics; those of what is known when labels are cost nobody knows what.
     """
-    table = rows.to_arrow()
-    found = numbers(table, tuple(reference.numeric))
-    shares = {
-        name: _apart(values, found[:, place], reference.rows)
-        for place, (name, values) in enumerate(reference.numeric.items())
+    together = math.fsum(about.importance.values())
+    blamed = _blamed(about, found)
+    costs = {}
+    for name, value in found.items():
+        column = about.about.get(name)
+        if column is None or column in TRUTH:
+            continue
+        if name.endswith(f" {column} {MISSING}"):
+            costs[name] = about.gone.get(column, together) * value
+        else:
+            costs[name] = about.importance.get(blamed.get(name, column), together)
+    return costs
+
+
+def _blamed(about: About, found: Mapping[str, float]) -> dict[str, str]:
+    """Give by signal of ties the column that they are most likely off by: often their own.
+
+    A column that is out of joint breaks all of its own ties, and one of each other column's.
+    """
+    off = {}
+    for name, value in found.items():
+        if name.endswith(f" {about.about.get(name)} {TIES}"):
+            usual = float(np.mean(list(about.own[name].values())))
+            off[name] = value / usual if usual else 1.0
+    if not off:
+        return {}
+    worst = max(sorted(off), key=off.__getitem__)
+    return {
+        name: about.about[worst if off[worst] > CLEARLY * times else name]
+        for name, times in off.items()
     }
-    for name, (words, counts) in reference.categorical.items():
-        codes = np.bincount(words.codes(table, name), minlength=len(counts))
-        shares[name] = float(np.abs(counts / reference.rows - codes / rows.height).sum() / 2)
-    return shares
-
-
-def _apart(values: Numbers, asked: Numbers, rows: int) -> float:
-    """Give the distance of two columns whose missing values lie beyond all others."""
-    there = np.sort(asked[~np.isnan(asked)])
-    at = np.concatenate([values, there])
-    ours, theirs = (np.searchsorted(v, at, "right") for v in (values, there))
-    gaps = np.abs(ours / rows - theirs / len(asked))
-    missing = abs(len(values) / rows - len(there) / len(asked))
-    return float(max(gaps.max(initial=0.0), missing))

@@ -39,7 +39,6 @@ def classification(y: NDArray[np.float64], p: NDArray[np.float64]) -> dict[str, 
     precision = hit / said.sum() if said.any() else 0.0
     recall = hit / y.sum() if y.any() else 0.0
     both = len(np.unique(y)) > 1
-    inside = np.clip(p, EDGE, 1 - EDGE)
     return {
         "accuracy": float(np.mean(said == (y == 1))),
         "precision": float(precision),
@@ -47,10 +46,18 @@ def classification(y: NDArray[np.float64], p: NDArray[np.float64]) -> dict[str, 
         "f1": float(2 * precision * recall / (precision + recall)) if hit else 0.0,
         "roc_auc": float(roc_auc_score(y, p)) if both else float("nan"),
         "pr_auc": float(average_precision_score(y, p)) if both else float("nan"),
-        "log_loss": float(-np.mean(y * np.log(inside) + (1 - y) * np.log(1 - inside))),
+        "log_loss": log_loss(y, p),
         "brier": float(np.mean((p - y) ** 2)),
         "ece": calibration_error(y, p),
     }
+
+
+def log_loss(y: NDArray[np.float64], p: NDArray[np.float64]) -> float:
+    """Give the mean of -log of what was said of the labels."""
+    import numpy as np
+
+    inside = np.clip(p, EDGE, 1 - EDGE)
+    return float(-np.mean(y * np.log(inside) + (1 - y) * np.log(1 - inside)))
 
 
 def calibration_error(y: NDArray[np.float64], p: NDArray[np.float64]) -> float:
@@ -72,6 +79,13 @@ def regression(y: NDArray[np.float64], p: NDArray[np.float64]) -> dict[str, floa
     error, spread = float(np.sum((p - y) ** 2)), float(np.sum((y - y.mean()) ** 2))
     return {
         "mae": float(np.mean(np.abs(p - y))),
-        "rmse": float(np.sqrt(error / len(y))),
+        "rmse": rmse(y, p),
         "r2": 1 - error / spread if spread else float("nan"),
     }
+
+
+def rmse(y: NDArray[np.float64], p: NDArray[np.float64]) -> float:
+    """Give the root of the mean squared error."""
+    import numpy as np
+
+    return float(np.sqrt(float(np.sum((p - y) ** 2)) / len(y)))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import json
 import math
+from dataclasses import replace
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ml_tasks.errors import ConfigError
-from ml_tasks.monitoring import alarms, conformal
-from ml_tasks.monitoring.alarms import begin, go_on, replay
+from ml_tasks.monitoring import conformal
+from ml_tasks.monitoring.alarms import begin, replay
 from ml_tasks.monitoring.budget import Budget
 
 if TYPE_CHECKING:
@@ -115,20 +115,33 @@ def test_a_shift_is_found_within_two_weeks() -> None:
     assert found >= 32
 
 
-def test_one_by_one_over_json_is_the_same_as_all_at_once() -> None:
+def test_one_by_one_is_the_same_as_all_at_once() -> None:
     rng = np.random.default_rng(4)
     rows = _draw(rng, DAYS + 40, shift=0.0)
     rows[DAYS + 20 :] += 4
     rows[DAYS + 5, 1] = math.nan
     watch = begin(_own(rows[:DAYS]), EVEN, Budget(), floor=0.1)
-    whole, updates = replay(watch, _told(rows[DAYS:]))
+    _whole, updates = replay(watch, _told(rows[DAYS:]))
     one_by_one = []
     for statistics, costs in _told(rows[DAYS:]):
-        watch, update = go_on(watch.json()).look(statistics, costs)
+        watch, update = watch.look(statistics, costs)
         one_by_one.append(update)
     assert repr(one_by_one) == repr(list(updates))
-    assert watch.json() == whole.json()
     assert sum(update.alarm for update in updates) >= 1
+
+
+def test_days_that_last_keep_to_the_budget() -> None:
+    """Weeks of equal days: among them ranks of days alone would page far more often."""
+    rng = np.random.default_rng(5)
+    counts: dict[bool, list[int]] = {True: [], False: []}
+    for _history in range(20):
+        rows = np.repeat(_draw(rng, 9 + 26), 7, axis=0)
+        watch = begin(_own(rows[:63]), EVEN, Budget(1, QUARTER))
+        assert watch.lasting.max() > 3
+        for heeded, one in ((True, watch), (False, replace(watch, lasting=np.ones(3)))):
+            updates = replay(one, _told(rows[63:]))[1]
+            counts[heeded].append(sum(update.alarm for update in updates))
+    assert np.mean(counts[True]) < 2 < np.mean(counts[False])
 
 
 def test_a_signal_begins_again_after_its_alarm_and_others_go_on() -> None:
@@ -199,10 +212,3 @@ def test_refused_looks() -> None:
         watch.look({"b": 1.0})
     with pytest.raises(ConfigError, match=r"\['a'\] are infinite"):
         watch.look({"a": math.inf})
-
-
-def test_a_state_of_another_form_is_replayed() -> None:
-    kept = json.loads(begin({"a": [1.0]}, {"a": 1.0}, Budget()).json()) | {"exponents": [2.0]}
-    with pytest.raises(ConfigError, match="replay the looks"):
-        go_on(json.dumps(kept))
-    assert alarms.EXPONENTS != (2.0,)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ml_tasks.monitoring.calibrators import EXPONENTS, e_values
-from ml_tasks.monitoring.conformal import p_values, ranks
-from ml_tasks.monitoring.detectors import cusum, fresh, level, shiryaev_roberts
+from ml_tasks.monitoring.conformal import lasting, ranks, thinned
+from ml_tasks.monitoring.detectors import fresh, level, shiryaev_roberts
 
 
 def _sequence(values: tuple[float, ...]) -> tuple[int, ...]:
@@ -35,18 +35,17 @@ def test_ranks_among_a_bag_that_does_not_grow_depend_on_each_other() -> None:
 @pytest.mark.parametrize(
     ("bag", "look", "wanted"),
     [
-        ([], 1.0, 1.0),
-        ([1.0, 2.0, 3.0], 4.0, 1 / 4),
-        ([1.0, 2.0, 3.0], 2.5, 2 / 4),
-        ([1.0, 2.0, 3.0], 3.0, 2 / 4),
-        ([0.0, 0.0, 0.0], 0.0, 1.0),
-        ([np.nan, 2.0, np.nan], 3.0, 1 / 2),
-        ([1.0], np.nan, np.nan),
+        ([], 1.0, (1, 1)),
+        ([1.0, 2.0, 3.0], 4.0, (1, 4)),
+        ([1.0, 2.0, 3.0], 2.5, (2, 4)),
+        ([1.0, 2.0, 3.0], 3.0, (2, 4)),
+        ([0.0, 0.0, 0.0], 0.0, (4, 4)),
+        ([np.nan, 2.0, np.nan], 3.0, (1, 2)),
     ],
 )
-def test_p_values(bag: list[float], look: float, wanted: float) -> None:
-    found = p_values(np.array(bag).reshape(-1, 1), np.array([look]))
-    assert found[0] == pytest.approx(wanted, nan_ok=True)
+def test_ranks(bag: list[float], look: float, wanted: tuple[int, int]) -> None:
+    rank, number = ranks(np.array(bag).reshape(-1, 1), np.array([look]))
+    assert (rank[0], number[0]) == wanted
 
 
 @pytest.mark.parametrize("number", [1, 2, 35, 400])
@@ -68,14 +67,43 @@ def test_ties_win_no_more_than_they_should() -> None:
     assert np.mean(won) < 1
 
 
-def _levels(order: tuple[float, ...], move: object = shiryaev_roberts) -> float:
+def _levels(order: tuple[float, ...]) -> float:
     capitals = fresh(1)
     for at, rank in enumerate(_sequence(order), start=1):
-        capitals = move(capitals, e_values(np.array([rank]), np.array([at])))  # type: ignore[operator]
+        capitals = shiryaev_roberts(capitals, e_values(np.array([rank]), np.array([at])))
     return float(level(capitals)[0])
 
 
 def test_a_level_without_drift_is_worth_the_number_of_looks() -> None:
     orders = list(permutations(range(6)))
     assert np.mean([_levels(order) for order in orders]) == pytest.approx(6)
-    assert all(_levels(order, cusum) <= _levels(order) + 1e-12 for order in orders)
+
+
+def test_how_long_days_last_is_told_from_their_order() -> None:
+    dice = np.random.default_rng(1)
+    new, weeks = dice.standard_normal(700), np.repeat(dice.standard_normal(100), 7)
+    mixed = weeks + dice.standard_normal(700)
+    found = lasting(np.column_stack([new, weeks, mixed, np.zeros(700)]))
+    assert found[0] < 1.2
+    assert found[1] == pytest.approx(7, abs=1)
+    assert 3 < found[2] < found[1]
+    assert found[3] == 1
+    gaps = np.full((6, 1), np.nan)
+    assert lasting(gaps) == lasting(np.empty((0, 1))) == 1
+
+
+def test_a_run_of_equal_days_has_the_rank_of_a_run() -> None:
+    weeks = np.repeat([4.0, 2.0, 3.0, 1.0], 7)
+    for day in range(7):
+        bag = np.append(weeks, np.full(day, 2.5))[:, None]
+        rank, number = thinned(*ranks(bag, np.array([2.5])), np.array([7.0]))
+        assert (rank[0], number[0]) == (3, 5 if day == 6 else 4)
+
+
+@pytest.mark.parametrize(("number", "lasts"), [(61, 1.0), (61, 1.3), (60, 2.7), (9, 20.0)])
+def test_thinned_ranks_are_no_smaller_than_they_may_be(number: int, lasts: float) -> None:
+    """Where days are new after all, the share of ranks up to each is at most what it stands for."""
+    rank = np.arange(1, number + 1)
+    few, fewer = thinned(rank, np.full(number, number), np.array([lasts]))
+    assert all(np.mean(few <= k) <= k / fewer[0] + 1e-12 for k in range(1, fewer[0] + 1))
+    assert (e_values(few, fewer) ** (1 / lasts)).mean(axis=0).max() <= 1 + 1e-12

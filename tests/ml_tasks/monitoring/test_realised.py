@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-from ml_tasks.monitoring.realised import ALL, Measure, Part, Realised, realised
+from ml_tasks.monitoring.realised import ALL, Measure, Part, realised
 from ml_tasks.training.metrics import measure
 
 START = datetime(2013, 5, 7, tzinfo=UTC)
@@ -45,7 +45,7 @@ def labelled(predictions: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def joined(predictions: pl.DataFrame, labels: pl.DataFrame, **told: Any) -> Realised:
+def joined(predictions: pl.DataFrame, labels: pl.DataFrame, **told: Any) -> tuple[Part, ...]:
     told = {"measure": Measure("classification", draws=50), "moment": LATER, **told}
     return realised(predictions.to_arrow(), labels.to_arrow(), key=KEY, window=WEEK, **told)
 
@@ -58,20 +58,19 @@ def test_it_is_the_metric_of_predictions_and_their_labels() -> None:
     made = predicted()
     labels = labelled(made)
     found = joined(made, labels.sample(fraction=1, shuffle=True, seed=3))
-    (whole,) = found.parts
+    (whole,) = found
     wanted = measure("classification", labels["label"].to_numpy(), made["prediction"].to_numpy())
     assert (whole.version, whole.segment) == ("1.0.0", ALL)
     assert (whole.predicted, whole.rows, whole.coverage) == (700, 700, 1.0)
     assert whole.days == pytest.approx(7)
     assert values(whole) == pytest.approx({name: wanted[name] for name in whole.metrics})
     assert all(one.low < one.value < one.high for n, one in whole.metrics.items() if n != "ece")
-    assert (found.unknown, found.repeated) == (0, 0)
 
 
 def test_regressions_are_measured_too() -> None:
     made = predicted(140)
     labels = labelled(made)
-    (whole,) = joined(made, labels, measure=Measure("regression", draws=50)).parts
+    (whole,) = joined(made, labels, measure=Measure("regression", draws=50))
     assert set(whole.metrics) == {"mae", "rmse", "r2"}
 
 
@@ -81,15 +80,13 @@ def test_only_labels_that_were_known_by_the_moment_count() -> None:
     labels, moment = labelled(made), START + timedelta(days=3, hours=5, minutes=30)
     found = joined(made, labels, moment=moment)
     known = labels.filter(pl.col("label_known_at") <= moment).height
-    (whole,) = found.parts
+    (whole,) = found
     assert (whole.predicted, whole.rows) == (700, known)
     assert 200 < known < 400
     assert whole.coverage == known / 700
-    days = list(found.days.values())
-    assert [part.rows for (part,) in days][-3:] == [0, 0, 0]
-    assert days[-1][0].metrics == {}
-    assert days[-1][0].coverage == 0.0
-    assert found.moment == moment
+    assert whole.days < 4
+    (none,) = joined(made, labels, moment=START)
+    assert (none.metrics, none.coverage) == ({}, 0.0)
 
 
 def test_the_newest_label_counts_and_null_takes_one_back() -> None:
@@ -103,13 +100,13 @@ def test_the_newest_label_counts_and_null_takes_one_back() -> None:
         pl.when(pl.col("flight") < 10).then(1 - pl.col("label")).otherwise("label").alias("label")
     ).filter(~pl.col("flight").is_between(10, 14))
     kept = made.filter(~pl.col("flight").is_between(10, 14))
-    (whole,) = joined(made, labels).parts
+    (whole,) = joined(made, labels)
     assert whole.rows == 65
     assert whole.metrics["brier"].value == pytest.approx(
         ((truth["label"] - kept["prediction"]) ** 2).mean()
     )
-    (before,) = joined(made, labels, moment=START + timedelta(days=2, hours=12)).parts
-    (bare,) = joined(made, first, moment=START + timedelta(days=2, hours=12)).parts
+    (before,) = joined(made, labels, moment=START + timedelta(days=2, hours=12))
+    (bare,) = joined(made, first, moment=START + timedelta(days=2, hours=12))
     assert before == bare
 
 
@@ -119,33 +116,22 @@ def test_of_predictions_that_repeat_the_first_counts() -> None:
         pl.col("asked_at") + timedelta(minutes=10), prediction=1 - pl.col("prediction")
     ).head(30)
     found = joined(pl.concat([again, made]), labelled(made))
-    assert found.repeated == 30
-    assert found.parts == joined(made, labelled(made)).parts
+    assert found == joined(made, labelled(made))
 
 
 def test_versions_are_measured_by_themselves_on_what_each_predicted() -> None:
     old, new = predicted(140), predicted(140, version="1.1.0")
     new = new.with_columns(prediction=1 - pl.col("prediction")).filter(pl.col("flight") >= 40)
     found = joined(pl.concat([new, old]), labelled(old))
-    assert [(part.version, part.predicted) for part in found.parts] == [
+    assert [(part.version, part.predicted) for part in found] == [
         ("1.0.0", 140),
         ("1.1.0", 100),
     ]
-    first, second = (part.metrics["roc_auc"].value for part in found.parts)
+    first, second = (part.metrics["roc_auc"].value for part in found)
     assert second < 0.5 < first
-    assert found.repeated == 0
-    assert [len(parts) for parts in found.days.values()] == [2] * 7
 
 
-def test_labels_of_what_was_never_predicted_are_counted() -> None:
-    made = predicted(140)
-    labels = labelled(made)
-    found = joined(made.filter(pl.col("flight") >= 20), labels)
-    assert found.unknown == 20
-    assert found.parts[0].predicted == 120
-
-
-def test_rows_of_other_windows_are_neither_measured_nor_unknown() -> None:
+def test_rows_of_other_windows_are_not_measured() -> None:
     made = predicted(140)
     outside = made.with_columns(
         pl.col("event_time") + timedelta(days=7), pl.col("flight") + 1000, prediction=0.5
@@ -155,16 +141,9 @@ def test_rows_of_other_windows_are_neither_measured_nor_unknown() -> None:
     assert found == joined(made, labelled(made))
 
 
-def test_days_on_which_nothing_was_predicted_are_there_and_empty() -> None:
-    made = predicted(140, days=2)
-    found = joined(made, labelled(made))
-    assert list(found.days) == [date(2013, 5, 7) + timedelta(days=n) for n in range(7)]
-    assert [len(parts) for parts in found.days.values()] == [1, 1, 0, 0, 0, 0, 0]
-
-
 def test_one_day_has_a_value_and_no_interval() -> None:
-    found = joined(predicted(), labelled(predicted()))
-    (part,) = found.days[date(2013, 5, 9)]
+    made = predicted(140, days=1)
+    (part,) = joined(made, labelled(made))
     brier = part.metrics["brier"]
     assert 0 < brier.value < 1
     assert all(map(math.isnan, (brier.low, brier.high, brier.error)))
@@ -174,12 +153,12 @@ def test_one_day_has_a_value_and_no_interval() -> None:
 def test_segments_are_measured_with_a_name_for_null() -> None:
     made = predicted(210)
     found = joined(made, labelled(made), segments=("origin",))
-    names = [part.segment for part in found.parts]
+    names = [part.segment for part in found]
     assert names == [ALL, "origin=(none)", "origin=EWR", "origin=JFK"]
-    assert [part.predicted for part in found.parts] == [210, 70, 70, 70]
+    assert [part.predicted for part in found] == [210, 70, 70, 70]
     rows = made["segment_origin"] == "JFK"
     labels = labelled(made)["label"]
-    assert found.parts[3].metrics["brier"].value == pytest.approx(
+    assert found[3].metrics["brier"].value == pytest.approx(
         ((labels.filter(rows) - made["prediction"].filter(rows)) ** 2).mean()
     )
 
@@ -188,15 +167,13 @@ def test_what_the_model_did_not_say_lowers_the_coverage() -> None:
     made = predicted(140).with_columns(
         pl.when(pl.col("flight") >= 35).then("prediction").alias("prediction")
     )
-    (whole,) = joined(made, labelled(made)).parts
+    (whole,) = joined(made, labelled(made))
     assert whole.coverage == 0.75
 
 
 def test_without_predictions_there_is_nothing_to_measure() -> None:
     made = predicted(140)
     found = joined(made.clear(), labelled(made))
-    assert found.parts == ()
-    assert set(found.days.values()) == {()}
-    assert found.unknown == 140
+    assert found == ()
     nothing = joined(made, labelled(made).clear())
-    assert [part.metrics for part in nothing.parts] == [{}]
+    assert [part.metrics for part in nothing] == [{}]
