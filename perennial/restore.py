@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,17 +15,17 @@ from ml_tasks.errors import BackendError, ConfigError, ExitCode
 from ml_tasks.io import housekeeping
 from ml_tasks.io.control import Control
 from ml_tasks.io.schema import leases
-from perennial import archive, backup, console, state
+from perennial import archive, backup, console, layout, servers, state
 from perennial.given import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from perennial.archive import Manifest, Part
+    from perennial.archive import Entry, Manifest, Part
     from perennial.services import Services
 
-HOLDING = ("postgres", "redis", "s3")
-"""Services that hold state, and may run."""
+HOME = "home"
+"""The part of the home's own files."""
 
 
 def command(
@@ -66,12 +67,19 @@ def run(
         RejectedError: A file of the backup is not what it was; names it.
     """
     manifest = archive.read(source)
-    urls = state.urls(services.given, backup.databases(services))
-    _same_place(manifest, services, urls)
-    known = services.processes.known()
-    if running := [n for n, one in known.items() if one.alive and n not in HOLDING]:
+    if running := [n for n, one in services.processes.known().items() if one.alive]:
         raise ConfigError(f"{', '.join(running)} run in {services.home}: perennial down first")
+    own = "postgres" in servers.wanted(services.given)
+    with tempfile.TemporaryDirectory() as scratch:
+        before = _as_it_was(services, source, manifest, Path(scratch))
+        urls = _urls(before)
+        _same_place(manifest, services, state.parts(before.environment, urls), own=own)
+        if services.given.profile == "servers" and not own:
+            layout.make(before.given, before.environment, "")
+    if own:
+        urls = {}
     taken = [place for part in manifest.parts for place in _taken(part, urls)]
+    taken += [str(place) for place in _clusters(services.home, own=own)]
     if taken and not replace:
         raise ConfigError(
             f"{', '.join(taken)}: there is state, which would be lost; restore into an empty home, "
@@ -81,21 +89,48 @@ def run(
     archive.verify(source, manifest)
     show("copying")
     aside = _aside(manifest, services.home, urls)
-    roots = {part.name: _root(part) for part in manifest.parts if part.kind != "elsewhere"}
-    kinds = {part.name: part.kind for part in manifest.parts}
-    for entry in manifest.entries:
-        if kinds[entry.part] != "postgres":
-            archive.get(source, entry, roots[entry.part] / entry.path)
-            continue
-        show(entry.part)
-        with tempfile.TemporaryDirectory() as scratch:
-            archive.get(source, entry, copy := Path(scratch) / "dump")
-            backup.postgres(
-                "pg_restore", urls[entry.part], "--clean", "--if-exists", "--no-owner",
-                "--exit-on-error", str(copy),
-            )  # fmt: skip
-    _give_back(Control(services.given.control))
+    roots = {part.name: _root(part) for part in manifest.parts if part.kind in {"files", "sqlite"}}
+    for entry in (one for one in manifest.entries if one.part in roots):
+        archive.get(source, entry, roots[entry.part] / entry.path)
+    with _stores(services, show) if own else nullcontext():
+        urls = _urls(services)
+        for entry in (one for one in manifest.entries if one.part not in roots):
+            show(entry.part)
+            _load(source, entry, urls[entry.part])
+        _give_back(Control(services.environment.control))
     return manifest, aside
+
+
+def _as_it_was(services: Services, source: str, manifest: Manifest, scratch: Path) -> Services:
+    """Give services as they would be with the passwords of the backup; on files, as they are."""
+    if services.given.profile == "embedded":
+        return services
+    for entry in manifest.entries:
+        if entry.part == HOME and entry.path.startswith("secrets/"):
+            archive.get(source, entry, scratch / entry.path)
+    return type(services)(services.given.model_copy(update={"home": scratch}))
+
+
+@contextmanager
+def _stores(services: Services, show: Callable[[str], None]) -> Iterator[None]:
+    """Let the home's own servers run, with the passwords that were brought back."""
+    services.stores_up(lambda name, seconds: show(f"{name} ready after {seconds:.0f} s"))
+    try:
+        yield
+    finally:
+        services.down()
+
+
+def _load(source: str, entry: Entry, url: str) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        archive.get(source, entry, copy := Path(scratch) / "dump")
+        backup.postgres(
+            "pg_restore", url, "--clean", "--if-exists", "--no-owner", "--exit-on-error", str(copy)
+        )
+
+
+def _urls(services: Services) -> dict[str, str]:
+    return state.urls(services.environment, backup.databases(services))
 
 
 def _give_back(control: Control) -> None:
@@ -105,11 +140,13 @@ def _give_back(control: Control) -> None:
         tx.execute(leases.update().where(own).values(released=True))
 
 
-def _same_place(manifest: Manifest, services: Services, urls: Mapping[str, str]) -> None:
+def _same_place(
+    manifest: Manifest, services: Services, parts: Sequence[Part], *, own: bool
+) -> None:
     """Hold the addresses of the backup against those that are given.
 
     The lake's files, results, verdicts and the audit log name whole addresses, and the audit log's
-    hashes cover them: they cannot be written anew.
+    hashes cover them: they cannot be written anew. Databases of the home's own may move.
     """
     if manifest.home != str(services.home):
         raise ConfigError(
@@ -117,18 +154,26 @@ def _same_place(manifest: Manifest, services: Services, urls: Mapping[str, str])
             "whose files name each other by that path: restore with "
             f"PERENNIAL_HOME={manifest.home}, which may be a link to a folder elsewhere"
         )
-    now = {part.name: part.address for part in state.parts(services.given, urls)}
+    now = {part.name: part.address for part in parts}
     for part in manifest.parts:
-        own = part.name.startswith("home")
-        if not own and part.name != state.ONLINE and now.get(part.name) != part.address:
+        moves = part.name.startswith(HOME) or part.name == state.ONLINE
+        moves |= own and part.kind == "postgres"
+        if not moves and now.get(part.name) != part.address:
             raise ConfigError(
                 f"{part.name}: came {now.get(part.name)}, and it was backed up from "
                 f"{part.address}; give the same addresses (PERENNIAL_*)"
             )
 
 
+def _clusters(home: Path, *, own: bool) -> list[Path]:
+    """Give the folders of the home's own databases, which a restore makes anew."""
+    return [place for name in ("postgres", "redis") if own and (place := home / name).exists()]
+
+
 def _taken(part: Part, urls: Mapping[str, str]) -> list[str]:
     if part.kind == "postgres":
+        if not urls:
+            return []
         engine = sa.create_engine(urls[part.name], poolclass=sa.pool.NullPool)
         try:
             return [part.address] if sa.inspect(engine).get_table_names() else []
@@ -164,7 +209,8 @@ def _aside(manifest: Manifest, home: Path, urls: Mapping[str, str]) -> list[Path
             if not file.is_relative_to(home):
                 move(file, file.parent / stamp)
         elif part.name == "home" and home.is_dir():
-            for place in [place for place in home.iterdir() if state.moves(place.name)]:
+            own = [place for place in home.iterdir() if state.moves(place.name)]
+            for place in [*own, *_clusters(home, own=not urls)]:
                 move(place, home / stamp)
         elif part.kind == "files" and (root := _root(part)).exists():
             move(root, root.parent / stamp)
