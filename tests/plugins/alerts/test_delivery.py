@@ -1,0 +1,255 @@
+"""What people are told, by a real SMTP server and a real HTTP server."""
+
+from __future__ import annotations
+
+import email
+import json
+import socketserver
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from email import policy
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ml_alerts.delivery import deliver, tell
+from ml_alerts.message import Message
+
+from ml_tasks import config
+from ml_tasks.io.schema import sent
+from tests.conftest import _free_port
+from tests.plugins.alerts.conftest import NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from email.message import EmailMessage
+
+    from ml_tasks.config import Pipeline
+    from ml_tasks.io.control import Control
+
+HOSTILE = "{{ 7 * 7 }} <script> & ünï\r\nBcc: x@y.example"
+MESSAGE = Message(
+    kind="alarm",
+    key="version 1 2013-01-05",
+    pipeline=NAME,
+    subject=f"ks moved {HOSTILE}",
+    cause="beyond the budget",
+    evidence={"estimated loss": "0.01", "summary": HOSTILE},
+    links={"Airflow": "http://127.0.0.1/dags?a=1&b=2"},
+    runbook="docs/runbook.md#an-alarm-pages",
+)
+
+
+class Mailbox(socketserver.ThreadingTCPServer):
+    """Speaks as much of SMTP as takes an e-mail in."""
+
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self) -> None:
+        self.came: list[tuple[list[str], EmailMessage]] = []
+        super().__init__(("127.0.0.1", 0), _Session)
+
+
+class _Session(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        to: list[str] = []
+        self.wfile.write(b"220 here\r\n")
+        for line in self.rfile:
+            word = line[:4].upper()
+            if word == b"RCPT":
+                to.append(line.decode().partition("<")[2].partition(">")[0])
+            if word == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                lines = iter(self.rfile.readline, b".\r\n")
+                text = b"".join(line.removeprefix(b".") for line in lines)
+                message = email.message_from_bytes(text, policy=policy.default)
+                self.server.came.append((to, message))  # type: ignore[attr-defined]
+            self.wfile.write(b"221 bye\r\n" if word == b"QUIT" else b"250 ok\r\n")
+
+
+class Receiver(ThreadingHTTPServer):
+    """Takes what is posted, or refuses it."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int = 0) -> None:
+        self.came: list[tuple[str, dict[str, str], Any]] = []
+        self.status = 200
+        super().__init__(("127.0.0.1", port), _Hook)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/hook"
+
+
+class _Hook(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        server: Any = self.server
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if server.status == 200:
+            server.came.append((self.path, dict(self.headers), body))
+        self.send_response(server.status)
+        self.end_headers()
+        self.wfile.write(b"no room" if server.status != 200 else b"ok")
+
+    def log_message(self, *_told: Any) -> None: ...
+
+
+@pytest.fixture
+def serving() -> Iterator[Callable[[Any], Any]]:
+    started: list[Any] = []
+
+    def start(server: Any) -> Any:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def mailbox(serving: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch) -> Mailbox:
+    box: Mailbox = serving(Mailbox())
+    connection = {
+        "conn_type": "smtp",
+        "host": "127.0.0.1",
+        "port": box.server_address[1],
+        "extra": {"disable_ssl": True, "disable_tls": True, "from_email": "us@here.example"},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_POST_OFFICE", json.dumps(connection))
+    return box
+
+
+@pytest.fixture
+def receiver(serving: Callable[[Any], Any]) -> Receiver:
+    made: Receiver = serving(Receiver())
+    return made
+
+
+def by_mail(**more: Any) -> dict[str, Any]:
+    return {
+        "kind": "email",
+        "to": ["a@there.example", "b@there.example"],
+        "connection": "post_office",
+        **more,
+    }
+
+
+def let_time_pass(control: Control) -> None:
+    with control.transaction() as tx:
+        tx.execute(sent.update().values(not_before=0.0))
+
+
+def test_an_email_says_it_once_to_all(
+    product: Callable[..., Pipeline], control: Control, mailbox: Mailbox
+) -> None:
+    found = product(alerts=[by_mail()])
+    assert [tell(found, [MESSAGE, MESSAGE]), tell(found, [MESSAGE])] == [(1, []), (0, [])]
+    ((to, came),) = mailbox.came
+    assert to == ["a@there.example", "b@there.example"]
+    assert (came["From"], came["Bcc"]) == ("us@here.example", None)
+    assert came["Subject"].startswith(f"[perennial] {NAME}: ks moved {{{{ 7 * 7 }}}} <script>")
+    assert came["Message-ID"] == f"<{control.sent(NAME)[0].id}@perennial>"
+    (body,) = [part.get_content() for part in came.walk() if not part.is_multipart()]
+    assert "{{ 7 * 7 }} &lt;script&gt; &amp; ünï" in body
+    assert '<a href="http://127.0.0.1/dags?a=1&amp;b=2">' in body
+    assert "docs/runbook.md#an-alarm-pages" in body
+
+
+def test_webhook_and_slack_get_it_by_variable_connection_and_address(
+    product: Callable[..., Pipeline],
+    control: Control,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TEAM_CHAT", f"{receiver.url}/chat")
+    connection = {"conn_type": "http", "host": f"{receiver.url}/token", "password": "s3cret"}
+    monkeypatch.setenv("AIRFLOW_CONN_PAGER", json.dumps(connection))
+    found = product(
+        alerts=[
+            {"kind": "slack", "variable": "TEAM_CHAT", "on": ["alarm"]},
+            {"kind": "webhook", "connection": "pager"},
+            {"kind": "webhook", "url": receiver.url, "on": ["failed", "promoted"]},
+        ]
+    )
+    assert tell(found, [MESSAGE]) == (2, [])
+    came = {path: (headers, body) for path, headers, body in receiver.came}
+    assert came["/hook/chat"][1]["text"].startswith(f"*[perennial] {NAME}: ks moved")
+    assert "&lt;script&gt; &amp; ün" in came["/hook/chat"][1]["text"]
+    headers, body = came["/hook/token"]
+    assert headers["Authorization"] == "Bearer s3cret"
+    assert headers["Idempotency-Key"] == body["id"]
+    assert (body["version"], body["kind"], body["may_come_twice"]) == (1, "alarm", False)
+    assert body["evidence"] == MESSAGE.evidence
+    assert {one.channel for one in control.sent(NAME)} == {
+        "slack variable TEAM_CHAT", "webhook connection pager",
+    }  # fmt: skip
+
+
+def test_what_nobody_takes_waits_and_is_sent_later(
+    product: Callable[..., Pipeline], control: Control, serving: Callable[[Any], Any]
+) -> None:
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}/hook"
+    found = product(alerts=[{"kind": "webhook", "url": url}])
+    number, (fault,) = tell(found, [MESSAGE])
+    assert (number, "no answer: ConnectError" in fault) == (0, True)
+    assert deliver(control, found) == (0, []), "it is not due yet"
+    server = serving(Receiver(port))
+    server.status = 503
+    let_time_pass(control)
+    assert deliver(control, found)[1] == [
+        f"webhook {url}: came 503 'no room', wanted a success"
+    ]  # fmt: skip
+    server.status = 200
+    let_time_pass(control)
+    assert deliver(control, found) == (1, [])
+    assert [body["may_come_twice"] for _path, _headers, body in server.came] == [False]
+    assert control.sent(NAME)[0].tries == 3
+
+
+def test_secrets_are_named_in_no_fault(
+    product: Callable[..., Pipeline], control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAM_CHAT", f"http://127.0.0.1:{_free_port()}/T0/s3cret")
+    monkeypatch.setenv("NO_ADDRESS", "s3cret")
+    channels = [
+        {"kind": "slack", "variable": name} for name in ("TEAM_CHAT", "NO_ADDRESS", "UNSET")
+    ]
+    found = product(alerts=[*channels, by_mail(connection="nosuch")])
+    number, faults = tell(found, [MESSAGE])
+    assert (number, len(faults)) == (0, 4)
+    told = "\n".join(faults)
+    assert "s3cret" not in told
+    assert told.count("came no address, wanted http://") == 2
+    assert "SMTP connection is not found" in told
+    assert "s3cret" not in str([(one.fault, one.channel) for one in control.sent(NAME)])
+
+
+def test_two_at_once_send_one_and_who_died_is_followed(
+    product: Callable[..., Pipeline], control: Control, receiver: Receiver
+) -> None:
+    found = product(alerts=[{"kind": "webhook", "url": receiver.url}])
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(tell, found, [MESSAGE]) for _ in range(6)]
+        assert sum(one.result()[0] for one in done) == 1
+    assert len(receiver.came) == 1
+    control.post(NAME, "alarm", "other", [found.alerts[0].name], MESSAGE.content)
+    assert control.take(NAME) is not None, "and then the process dies, before or after it sent"
+    let_time_pass(control)
+    assert deliver(control, found) == (1, [])
+    assert [body["may_come_twice"] for *_rest, body in receiver.came] == [False, True]
+
+
+def test_what_was_for_a_channel_that_is_gone_is_given_up(
+    product: Callable[..., Pipeline], control: Control, receiver: Receiver
+) -> None:
+    control.post(NAME, "alarm", "k", ["webhook http://gone"], MESSAGE.content)
+    product(alerts=[{"kind": "webhook", "url": receiver.url}])
+    assert deliver(control, config.load(NAME)) == (0, [])
+    assert [(one.state, one.fault) for one in control.sent(NAME)] == [
+        ("given up", "its channel is in the YAML no more")
+    ]
