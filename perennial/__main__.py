@@ -16,6 +16,7 @@ from ml_tasks.errors import ExitCode, PerennialError
 from ml_tasks.flow import FLOWS
 from perennial import (
     alarms,
+    alerts,
     audit,
     backup,
     clean,
@@ -60,6 +61,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(triggers.app, name="triggers")
 
 PipelineName = Annotated[str, typer.Option("--pipeline", "-p", help="Name of its YAML file.")]
+app.add_typer(alerts.app, name="alerts")
 EXAMPLE = "flight_delays"
 
 

@@ -51,7 +51,7 @@ class News:
             links["Data Docs"] = self._page("data-docs")
         return self._message(
             "failed",
-            f"{self.dag} {self.run} {task}",
+            f"{self.dag} {self.run} {task} {attempt}",
             f"{self.dag.partition('__')[2]} failed in {task}",
             reason,
             evidence,

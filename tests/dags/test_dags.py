@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from ml_tasks.config import ROOT
 from ml_tasks.flow import FLOWS, after
@@ -180,13 +181,24 @@ def test_one_bad_product_leaves_the_others_alone(tmp_path: Path) -> None:
     assert found["dags"]["broken__fault"]["tasks"] == {}
 
 
-def test_a_product_may_ask_for_trainings_by_itself(tmp_path: Path) -> None:
+def test_a_product_may_ask_by_itself_listen_and_tell(tmp_path: Path) -> None:
     folder = tmp_path / "pipelines"
     folder.mkdir()
     text = (ROOT / "ml_tasks" / "pipelines" / "flight_delays.yaml").read_text()
     asking = text.replace("  start: 2013-01-01", "  start: 2013-01-01\n  training: 0 6 * * 3", 1)
-    (folder / "flight_delays.yaml").write_text(asking)
+    product = yaml.safe_load(asking)
+    product["monitoring"]["retraining"] = {"policies": [{"name": "outside"}]}
+    product["alerts"] = [{"kind": "webhook", "url": "http://127.0.0.1:9/"}]
+    (folder / "flight_delays.yaml").write_text(yaml.safe_dump(product))
     found = read(tmp_path / "airflow", {"PERENNIAL_PIPELINES": str(folder)})
     intake = found["dags"]["flight_delays__intake"]
     assert intake["timetable"] == "AssetOrTimeSchedule"
     assert intake["end"].startswith("2013-12-31")
+    assert (found["errors"], found["heavy"]) == ({}, [])
+    assert intake["tasks"]["heed"]["outlets"] == ["training_request(flight_delays)"]
+    telling = {name: dag["tasks"].get("tell") for name, dag in found["dags"].items()}
+    assert {name for name, task in telling.items() if task} == {
+        f"flight_delays__{flow}" for flow in ("intake", "monitoring", "training")
+    }
+    assert all(task["teardown"] and task["needs"] for task in telling.values() if task)
+    assert telling["flight_delays__intake"]["needs"] == ["ask", "heed", "sweep"]
