@@ -58,34 +58,48 @@ def draw(found: Sequence[Retraining], file: Path) -> None:
 
 
 def _gains(axes: Any, found: Sequence[Retraining]) -> None:
-    """Draw a point a graded training; one whose gain nobody predicted lies at the left edge."""
+    """Draw a point a graded training; those whose gain nobody predicted stand apart."""
     graded = [one for one in found if one.realised_gain is not None]
-    known = [one.predicted_gain for one in graded if one.predicted_gain is not None]
-    reach = [*known, 0.0, *(x for o in graded for x in (o.low, o.high) if x is not None)]
-    edge = min(reach) - 0.12 * (max(reach) - min(reach) or 1)
-    for one in graded:
-        x = edge if one.predicted_gain is None else one.predicted_gain
-        y, colour = one.realised_gain, COLOURS[one.paid]
-        if one.low is not None and one.high is not None:
-            axes.plot([x, x], [one.low, one.high], color=colour, linewidth=1.6)
-        mark = "v" if one.withdrawn else "o" if one.predicted_gain is not None else "<"
-        axes.plot([x], [y], mark, color=colour, markersize=6)
-        axes.annotate(f" {one.version}", (x, y), color=INK, fontsize=8, va="center")
-    if known:
-        ends = [min(reach), max(reach)]
-        axes.plot(ends, ends, linestyle="--", color=FAINT, zorder=0)
-    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set_title("What retrainings won", loc="left", color=INK)
     if not graded:
         axes.text(0.5, 0.5, "nothing was graded yet", ha="center", transform=axes.transAxes)
-    metric = next((one.metric for one in graded), None)
-    axes.set_xlabel(f"predicted gain{f' of {metric}' if metric else ''}; < nobody predicted one")
-    axes.set_ylabel("realised gain, 95 % interval")
-    axes.set_title("What retrainings won", loc="left", color=INK)
+        axes.set_axis_off()
+        return
+    known = [one.predicted_gain for one in graded if one.predicted_gain is not None]
+    ends = [min(0.0, *known, *_bounds(graded)), max(0.0, *known, *_bounds(graded))]
+    apart = ends[0] - 0.15 * (ends[1] - ends[0])
+    axes.plot(ends, ends, linestyle="--", color=FAINT, zorder=0)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set_xlim(apart - 0.08 * (ends[1] - ends[0]), ends[1] + 0.08 * (ends[1] - ends[0]))
+    ticks = [tick for tick in axes.get_xticks() if ends[0] <= tick <= ends[1]]
+    axes.set_xticks([apart, *ticks], ["none", *(f"{tick:g}" for tick in np.round(ticks, 6))])
+    for one in graded:
+        x = apart if one.predicted_gain is None else one.predicted_gain
+        if one.low is not None and one.high is not None:
+            axes.plot([x, x], [one.low, one.high], color=COLOURS[one.paid], linewidth=1.6)
+        mark = "v" if one.withdrawn else "o"
+        axes.plot([x], [one.realised_gain], mark, color=COLOURS[one.paid], markersize=6)
+        place = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
+        axes.annotate(f"{one.version}", (x, one.realised_gain), color=INK, fontsize=8, **place)
+    axes.plot([], [], "v", color=INK, label="rolled back")
+    axes.legend(frameon=False, loc="upper left", labelcolor=INK)
+    axes.set_xlabel(f"predicted gain of {graded[-1].metric}")
+    axes.set_ylabel("realised gain, 95 % interval, by version")
+
+
+def _bounds(graded: Sequence[Retraining]) -> list[float]:
+    """Give how far intervals and values reach."""
+    found = (x for one in graded for x in (one.realised_gain, one.low, one.high))
+    return [x for x in found if x is not None]
 
 
 def _costs(axes: Any, found: Sequence[Retraining]) -> None:
     """Draw the cost of all trainings up to each, and how each ended."""
-    amounts = np.cumsum([one.amount for one in found]) if found else np.zeros(0)
+    axes.set_title("What they cost", loc="left", color=INK)
+    if not found:
+        axes.set_axis_off()
+        return
+    amounts = np.cumsum([one.amount for one in found])
     places = np.arange(1, len(found) + 1)
     axes.step(places, amounts, where="mid", color=INK, linewidth=1.2)
     for paid, colour in COLOURS.items():
@@ -97,11 +111,7 @@ def _costs(axes: Any, found: Sequence[Retraining]) -> None:
     axes.set_ylabel(f"cost so far {currency}".strip())
     axes.set_ylim(bottom=0)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_title("What they cost", loc="left", color=INK)
-    if found:
-        legend = axes.legend(frameon=False, loc="upper left")
-        for text in legend.get_texts():
-            text.set_color(INK)
+    axes.legend(frameon=False, loc="upper left", labelcolor=INK)
 
 
 def _both_looks(svg: str) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from perennial.services import Services
+    from tests.plugins.alerts.receivers import Receiver
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -126,10 +127,21 @@ def finished(airflow: Airflow, dag: str, run: str) -> dict[str, Any]:
 
 
 def asked(airflow: Airflow, **conf: Any) -> dict[str, str]:
-    """Ask as another system would; give the states of the intake's tasks."""
+    """Ask as another system would; give the states of the intake's tasks that start trainings."""
     run = airflow.start(f"{NAME}__intake", conf)
     finished(airflow, f"{NAME}__intake", run)
-    return {t["task_id"]: t["state"] for t in airflow.tasks(f"{NAME}__intake", run)}
+    return started(airflow, run)
+
+
+def started(airflow: Airflow, run: str) -> dict[str, str]:
+    """Give the states of the tasks of an intake's run that start trainings."""
+    found = {t["task_id"]: t["state"] for t in airflow.tasks(f"{NAME}__intake", run)}
+    return {task: found[task] for task in ("ask", "sweep")}
+
+
+def posted(told: Receiver, kind: str) -> list[dict[str, Any]]:
+    """Give what was posted of a kind."""
+    return [body for _path, _headers, body in told.came if body["kind"] == kind]
 
 
 def test_the_same_wish_twice_trains_once(in_world: Services) -> None:
@@ -143,14 +155,31 @@ def test_the_same_wish_twice_trains_once(in_world: Services) -> None:
     assert len(airflow.runs(f"{NAME}__training")) == before
 
 
-def test_a_challenger_that_is_no_better_leaves_the_champion(in_world: Services) -> None:
+def test_another_systems_alert_trains_a_challenger_that_is_no_better(
+    in_world: Services, told: Receiver
+) -> None:
+    """It comes five times, as Alertmanager repeats itself, and is one training."""
     assert demo() == 0
     airflow, control = Airflow(in_world), Control(in_world.environment.control)
-    head = control.champion(NAME)
-    conf = {"cause": "form", "window_start": "2013-01-01", "why": "to see"}
-    assert asked(airflow, **conf) == {"ask": "success", "sweep": "skipped"}
-    trigger = wait_for(lambda: next((t for t in control.triggers(NAME) if t.cause == "form"), None))
+    head, before = control.champion(NAME), len(airflow.runs(f"{NAME}__training"))
+    alert = {
+        "status": "firing",
+        "labels": {"pipeline": NAME, "alertname": "FeedChanged"},
+        "startsAt": "2013-01-21T10:00:00Z",
+        "fingerprint": "a1b2",
+    }
+    for _ in range(5):
+        airflow._ask("POST", "/perennial/alerts", json={"version": "4", "alerts": [alert]})
+    trigger = wait_for(
+        lambda: next((t for t in control.triggers(NAME) if t.cause == "outside"), None)
+    )
+    assert trigger.evidence["reports"][0]["labels"] == alert["labels"]
     wait_for(lambda: control.trigger(trigger.id).state == "done", 120)
+    assert len(airflow.runs(f"{NAME}__training")) == before + 1
+    (asking,) = wait_for(lambda: posted(told, "trigger"))
+    assert asking["cause"] == "reported: FeedChanged"
+    (refusal,) = wait_for(lambda: posted(told, "rejected"))
+    assert "beats_champion" in refusal["cause"]
     ended = control.trigger(trigger.id)
     assert "not promoted: 1 gates did not pass: beats_champion" in (ended.outcome or "")
     assert control.champion(NAME) == head
@@ -186,11 +215,12 @@ def test_what_was_lost_is_swept_up_and_a_replay_starts_at_once(
         (run,) = airflow.runs(f"{NAME}__training", key=trigger.id)
         assert slug(run["dag_run_id"]) == control.trigger(trigger.id).run
     swept = next(r for r in airflow.runs(f"{NAME}__intake") if r["run_type"] == "asset_triggered")
-    states = {t["task_id"]: t["state"] for t in airflow.tasks(swept["dag_id"], swept["dag_run_id"])}
-    assert states == {"ask": "skipped", "sweep": "success"}
+    assert started(airflow, swept["dag_run_id"]) == {"ask": "skipped", "sweep": "success"}
 
 
-def test_a_wish_that_makes_no_sense_is_refused(in_world: Services) -> None:
+def test_a_wish_that_makes_no_sense_is_refused_and_its_owner_is_told(
+    in_world: Services, told: Receiver
+) -> None:
     assert demo() == 0
     airflow = Airflow(in_world)
     conf = {"window_start": "2013-03-01", "window_end": "2013-02-01"}
@@ -198,6 +228,19 @@ def test_a_wish_that_makes_no_sense_is_refused(in_world: Services) -> None:
     run = airflow.runs(f"{NAME}__intake")[0]["dag_run_id"]
     lines = airflow.log(f"{NAME}__intake", run, "ask", 1)
     assert any("the start must come before the end" in line for line in lines), lines
+    (failure,) = posted(told, "failed")
+    assert "the start must come before the end" in failure["cause"]
+    assert failure["links"]["Airflow"].startswith(in_world.airflow_url)
+
+
+def test_samples_are_sent_through_airflow(
+    in_world: Services, told: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert demo() == 0
+    capsys.readouterr()
+    assert main(["alerts", "test", "-p", NAME]) == 0
+    assert "\tsent\t1\t" in capsys.readouterr().out
+    assert len(posted(told, "test")) == len(posted(told, "promoted")) == 1
 
 
 def test_status_logs_and_lineage_tell_of_it(
@@ -316,4 +359,5 @@ def test_a_window_that_follows_is_watched_and_asks_for_a_training(in_world: Serv
     tasks = {
         t["task_id"]: t["state"] for t in airflow.tasks(watched["dag_id"], watched["dag_run_id"])
     }
+    assert tasks.pop("announce") == "skipped"
     assert tasks == dict.fromkeys(("score", "monitor", "decide", "record", "ask"), "success")
