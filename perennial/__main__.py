@@ -30,6 +30,7 @@ from perennial import (
     restore,
     rollback,
     triggers,
+    year,
 )
 from perennial.given import environment
 
@@ -56,6 +57,7 @@ app.command("cost")(cost.command)
 app.command("env")(env.command)
 app.command("ledger")(ledger.command)
 app.command("rollback")(rollback.command)
+app.command("year")(year.command)
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(audit.app, name="audit")
 app.add_typer(triggers.app, name="triggers")

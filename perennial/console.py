@@ -47,12 +47,12 @@ def fail(text: str) -> None:
 
 
 @contextmanager
-def waiting(text: str) -> Iterator[Callable[[str], None]]:
+def waiting(text: str, out: Console = OUT) -> Iterator[Callable[[str], None]]:
     """Show that something goes on; gives what tells its news: a spinner's text, or a line each."""
-    if not OUT.is_terminal:
-        yield plain
+    if not out.is_terminal:
+        yield lambda news: out.print(news, markup=False)
         return
-    with OUT.status(text) as spinner:
+    with out.status(text) as spinner:
 
         def show(news: str) -> None:
             spinner.update(f"{text}: {news}")

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING
 
 from rich import progress
 
-from perennial.console import OUT, plain
+from perennial.console import OUT
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from rich.console import Console
 
 
 class Progress:
     """So many of so many done, and what is being done."""
 
-    def __init__(self, what: str, total: int) -> None:
+    def __init__(self, what: str, total: int, out: Console = OUT) -> None:
         """Show nothing yet."""
-        self._what, self._total, self._said = what, total, -1
+        self._out = out
+        self._what, self._total, self._said, self._shown = what, total, -1, False
         self._began = time.monotonic()
         self._bar = progress.Progress(
             progress.TextColumn("{task.description}"),
@@ -26,14 +29,13 @@ class Progress:
             progress.MofNCompleteColumn(),
             progress.TimeElapsedColumn(),
             progress.TextColumn("{task.fields[doing]}"),
-            console=OUT,
-            disable=not OUT.is_terminal,
+            console=out,
+            disable=not out.is_terminal,
         )
         self._task = self._bar.add_task(what, total=total, doing="")
 
     def __enter__(self) -> Progress:
-        """Begin to show."""
-        self._bar.start()
+        """Show nothing before there is something to show."""
         return self
 
     def __exit__(
@@ -43,12 +45,21 @@ class Progress:
         _trace: TracebackType | None,
     ) -> None:
         """Leave the last state standing."""
-        self._bar.stop()
+        if self._shown:
+            self._bar.stop()
 
     def show(self, done: int, doing: str) -> None:
         """Say how far it is."""
+        if not self._shown:
+            self._bar.start()
+            self._shown = True
         self._bar.update(self._task, completed=done, doing=doing)
-        if not OUT.is_terminal and done != self._said:
+        if not self._out.is_terminal and done != self._said:
             seconds = time.monotonic() - self._began
-            plain(f"{self._what} {done}/{self._total} after {seconds:.0f} s {doing}".rstrip())
+            said = f"{self._what} {done}/{self._total} after {seconds:.0f} s {doing}"
+            self._out.print(said.rstrip(), markup=False)
         self._said = done
+
+    def say(self, text: str) -> None:
+        """Show a line that stays."""
+        self._out.print(text, markup=False)

@@ -43,13 +43,17 @@ POLL_SECONDS = 0.25
 class Services:
     """All services of one home."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, *, airflow: bool = True) -> None:
         """Remember the home; nothing is started.
+
+        Args:
+            environment: What a person said.
+            airflow: Whether Airflow is among them.
 
         Raises:
             ConfigError: The home cannot be made.
         """
-        self.given, self.home = environment, environment.home
+        self.given, self.home, self.with_airflow = environment, environment.home, airflow
         try:
             self.home.mkdir(parents=True, exist_ok=True)
         except OSError as fault:
@@ -64,7 +68,8 @@ class Services:
         """What runs here, in the order in which it starts."""
         mlflow = ("mlflow",) if addresses.mlflow_wanted(self.given) else ()
         warm = ("warm",) if self.given.launcher == "local" else ()
-        return (*servers.wanted(self.given), *mlflow, *warm, *AIRFLOW)
+        airflow = AIRFLOW if self.with_airflow else ()
+        return (*servers.wanted(self.given), *mlflow, *warm, *airflow)
 
     @cached_property
     def ports(self) -> dict[str, int]:

@@ -1,0 +1,238 @@
+"""What happened in a product's weeks: read back from control and from what tasks left."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from ml_tasks.io import runs
+from ml_tasks.io.audit import MOVES
+from ml_tasks.io.control import Control
+from perennial.weeks import asked
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ml_tasks.config import Environment, Pipeline
+    from ml_tasks.io.control import Trigger
+    from ml_tasks.io.watched import Alarm, Look
+    from ml_tasks.result import Result, Window
+
+TOLD_ONLY = ("cpu_seconds", "outcome", "run")
+"""Of a training: what differs from home to home, and words about what the hashes say."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Training:
+    """What was asked for, and what became of it."""
+
+    trigger: str
+    cause: str
+    policies: tuple[str, ...]
+    why: str
+    predicted_gain: float | None
+    outputs: dict[str, str]
+    """Content hash of all that its tasks made: set, weights, graph, reference, verdict."""
+    gates: dict[str, bool]
+    """Each gate as the verdict has it: its name with what was wanted, and whether it passed."""
+    failed: tuple[str, ...]
+    """Gates that did not pass: name, what came, what was wanted."""
+    metric: float | None
+    """The candidate's, on its own test range."""
+    version: str | None
+    """The version that became champion; `None` where none did."""
+    before: str | None
+    """The champion that it was judged against."""
+    outcome: str
+    run: str
+    cpu_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Watched:
+    """What was found of the champion in a week."""
+
+    version: str
+    predictions: str
+    """Content hash."""
+    measures: tuple[tuple[str, str, float, int], ...]
+    """Version, kind, value and rows of the product's metric."""
+    looks: str
+    """Hash of all signals of its days."""
+    alarms: tuple[dict[str, Any], ...]
+    train: bool
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Week:
+    """One window."""
+
+    window: str
+    outputs: dict[str, str]
+    """Content hash of what came in, and of the features."""
+    watched: Watched | None
+    trainings: tuple[Training, ...]
+
+    @property
+    def hash(self) -> str:
+        """What the week is known by: all but runs, costs and words about them."""
+        told = asdict(self)
+        for training in told["trainings"]:
+            for name in TOLD_ONLY:
+                del training[name]
+        return _hash(told)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Story:
+    """All weeks, oldest first."""
+
+    pipeline: str
+    metric: str
+    weeks: tuple[Week, ...]
+    champions: tuple[tuple[str, str], ...]
+    """Each change of the champion, by `promote` or `rollback`, and the version that it is since."""
+    gains: dict[str, float]
+    """By version: of the metric, beside the champion before it, on rows that both predicted."""
+    cpu_seconds: dict[str, float]
+    """By task."""
+
+    @property
+    def trainings(self) -> tuple[Training, ...]:
+        """All that was asked for, oldest first."""
+        return tuple(one for week in self.weeks for one in week.trainings)
+
+    @property
+    def hash(self) -> str:
+        """One hash of all weeks, and of who was champion in turn and what that won."""
+        weeks = [week.hash for week in self.weeks]
+        return _hash([self.pipeline, self.metric, weeks, self.champions, self.gains])
+
+
+class Reader:
+    """Reads a product's weeks, whoever ran their tasks."""
+
+    def __init__(self, environment: Environment, pipeline: Pipeline) -> None:
+        """Remember where they are."""
+        self._environment, self._pipeline = environment, pipeline
+        self._control = Control(environment.control)
+
+    def story(self, weeks: Sequence[Window]) -> Story:
+        """Give what happened in some weeks."""
+        name, control = self._pipeline.name, self._control
+        spent = Counter[str]()
+        for cost in control.costs(pipeline=name):
+            spent[cost.task] += cost.cpu_seconds
+        metric = self._pipeline.evaluation.metric
+        return Story(
+            pipeline=name,
+            metric=metric,
+            weeks=tuple(self.week(week) for week in weeks),
+            champions=tuple(
+                (e.action, str(e.detail["version"]))
+                for e in control.audit(name)
+                if e.action in MOVES
+            ),
+            # The newest, of most windows, comes last.
+            gains={g.version: g.value for g in control.grades(name) if g.metric == metric},
+            cpu_seconds=dict(spent),
+        )
+
+    def week(self, week: Window) -> Week:
+        """Give what happened in a week, as far as it is known now."""
+        ingested = {one.start: one.run for one in self._control.windows(self._pipeline.name)}
+        results = self._results(ingested.get(week.start.isoformat(), ""))
+        asking = asked(self._control, self._pipeline, week)
+        return Week(
+            window=str(week),
+            outputs=_outputs(results),
+            watched=self._watched(week),
+            trainings=tuple(self._training(one) for one in asking),
+        )
+
+    def _watched(self, week: Window) -> Watched | None:
+        name, metric = self._pipeline.name, self._pipeline.evaluation.metric
+        first, after = f"{week.start:%Y-%m-%d}", f"{week.end:%Y-%m-%d}"
+        own = [one for one in self._control.looks(name, since=first) if one.day < after]
+        for run in sorted({look.run for look in own}):
+            results = self._results(run)
+            if "decide" in results and results["decide"].window == week:
+                break
+        else:
+            return None
+        decided, scored = results["decide"].values, results["score"]
+        start = week.start.isoformat()
+        measures = self._control.measures(name, since=start)
+        return Watched(
+            version=scored.values["version"],
+            predictions=scored.outputs["predictions"].content_hash,
+            measures=tuple(
+                (m.version, m.kind, m.value, m.rows)
+                for m in measures
+                if (m.start, m.metric) == (start, metric)
+            ),
+            looks=_hash([_content(look) for look in own]),
+            alarms=tuple(
+                _content(alarm)
+                for alarm in self._control.alarms(name)
+                if first <= alarm.day < after
+            ),
+            train=decided["train"],
+            why=decided["why"],
+        )
+
+    def _training(self, trigger: Trigger) -> Training:
+        results, evidence = self._results(trigger.run or ""), trigger.evidence
+        judged = results["judge"].values["gates"] if "judge" in results else []
+        measured = results["evaluate"].values if "evaluate" in results else {}
+        promoted = _values(results, "promote")
+        metric = self._pipeline.evaluation.metric
+        costs = self._control.costs(pipeline=trigger.pipeline, run=trigger.run or "-")
+        return Training(
+            trigger=trigger.id,
+            cause=trigger.cause,
+            policies=tuple(evidence.get("policies", ())),
+            why=evidence.get("why", ""),
+            predicted_gain=evidence.get("predicted_gain"),
+            outputs=_outputs(results),
+            gates={f"{j['gate']} {j['threshold']}": j["passed"] for j in judged},
+            failed=tuple(
+                f"{j['gate']}: {j['evidence']}, wanted {j['threshold']}"
+                for j in judged
+                if not j["passed"]
+            ),
+            metric=measured.get("metrics", {}).get("candidate", {}).get(metric),
+            version=promoted.get("version"),
+            before=measured.get("champion"),
+            outcome=trigger.outcome or trigger.state,
+            run=trigger.run or "",
+            cpu_seconds=sum(cost.cpu_seconds for cost in costs),
+        )
+
+    def _results(self, run: str) -> Mapping[str, Result]:
+        return runs.results(self._environment, self._pipeline.name, run) if run else {}
+
+
+def _outputs(results: Mapping[str, Result]) -> dict[str, str]:
+    return {
+        f"{task}.{name}": output.content_hash
+        for task, result in results.items()
+        for name, output in result.outputs.items()
+    }
+
+
+def _values(results: Mapping[str, Result], task: str) -> dict[str, Any]:
+    return results[task].values if task in results and results[task].error is None else {}
+
+
+def _content(found: Look | Alarm) -> dict[str, Any]:
+    """Give what was found, without the run that found it."""
+    return {f.name: getattr(found, f.name) for f in fields(found) if f.name != "run"}
+
+
+def _hash(told: object) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

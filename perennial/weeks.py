@@ -1,0 +1,123 @@
+"""The order in which a product's weeks go by, and where they do."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from ml_tasks.errors import ConfigError, RejectedError
+from ml_tasks.io.triggers import DONE
+from ml_tasks.result import Window
+from perennial.windows import windows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ml_tasks.config import Pipeline
+    from ml_tasks.io.control import Control, Trigger
+
+CAUSE = "year"
+"""Of the trainings that nobody decided: those before there is a champion."""
+WHY = "there is no champion yet"
+
+
+class Stage(Protocol):
+    """Where the weeks are played; what is done already is not done again."""
+
+    def ingest(self, week: Window) -> None:
+        """Bring a week in."""
+        ...
+
+    def watch(self, week: Window) -> None:
+        """Let the champion be watched in a week."""
+        ...
+
+    def ask(self, window: Window) -> None:
+        """Ask for the training of a window, as long as nothing is watched that could."""
+        ...
+
+    def train(self, trigger: Trigger) -> None:
+        """Follow the training of a trigger to its end."""
+        ...
+
+
+def chosen(pipeline: Pipeline, since: str, until: str) -> list[Window]:
+    """Give the windows that begin on a day or later and end by another.
+
+    Args:
+        pipeline: The product.
+        since: A day; the schedule's start when empty.
+        until: A day; the schedule's end when empty, or today where it has none.
+
+    Raises:
+        ConfigError: A day is none, or no window lies between them.
+    """
+    last = until or f"{pipeline.schedule.end or datetime.now(UTC).date()}"
+    found = windows(pipeline, last)
+    try:
+        first = datetime.fromisoformat(since).date() if since else pipeline.schedule.start
+    except ValueError as fault:
+        raise ConfigError(f"--from: came {since!r}, wanted a day such as 2013-01-01") from fault
+    weeks = [Window.parse(f"{a}/{b}") for a, b in found.items() if a >= f"{first}"]
+    if not weeks:
+        raise ConfigError(f"--from: came {since}, wanted {max(found)} at the latest")
+    return weeks
+
+
+def play(
+    stage: Stage,
+    control: Control,
+    pipeline: Pipeline,
+    weeks: Sequence[Window],
+    tell: Callable[[Window], None],
+) -> None:
+    """Let the weeks go by in their order, each until nothing of it is left to do.
+
+    Args:
+        stage: Where they are played.
+        control: Says who is champion, and what was asked for.
+        pipeline: The product.
+        weeks: Oldest first.
+        tell: Told each week that is over.
+    """
+    for week in weeks:
+        stage.ingest(week)
+        if control.champion(pipeline.name) is not None:
+            stage.watch(week)
+        elif _due(control, pipeline, week.end):
+            stage.ask(wanted(pipeline, week.end))
+        for trigger in asked(control, pipeline, week):
+            if trigger.state != DONE:
+                stage.train(trigger)
+        tell(week)
+
+
+def wanted(pipeline: Pipeline, end: datetime) -> Window:
+    """Give all that is in at a moment."""
+    return Window.parse(f"{pipeline.schedule.start}/{end.isoformat()}")
+
+
+def asked(control: Control, pipeline: Pipeline, week: Window) -> list[Trigger]:
+    """Give the trainings that were asked for at a week's end: by `decide`, or for want of one."""
+    from ml_tasks.decide import CAUSE as DECIDED
+
+    window = str(wanted(pipeline, week.end))
+    found = control.triggers(pipeline.name)
+    return [t for t in found if t.window == window and t.cause in (CAUSE, DECIDED)]
+
+
+def _due(control: Control, pipeline: Pipeline, end: datetime) -> bool:
+    """Tell whether a first training may be tried: there is enough, and the last try is old."""
+    from ml_tasks.assemble import ranges
+
+    try:
+        ranges(wanted(pipeline, end), pipeline.split)
+    except RejectedError:
+        return False
+    before = [
+        Window.parse(one.window).end
+        for one in control.triggers(pipeline.name)
+        if one.cause == CAUSE
+    ]
+    cool_down = timedelta(days=pipeline.monitoring.retraining.cool_down_days)
+    return not any(end - cool_down < at < end for at in before)

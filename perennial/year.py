@@ -1,0 +1,134 @@
+"""A product's year through the real tasks, week by week, and the story of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ml_tasks import config
+from ml_tasks.errors import ExitCode
+from ml_tasks.io.control import Control
+from perennial import console, telling, weeks
+from perennial.given import environment
+from perennial.progress import Progress
+from perennial.story import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rich.console import Console
+
+    from ml_tasks.config import Pipeline
+    from ml_tasks.result import Window
+    from perennial.services import Services
+    from perennial.story import Story
+    from perennial.weeks import Stage
+
+
+def command(
+    pipeline: Annotated[
+        str, typer.Option("--pipeline", "-p", help="Name of its YAML file.")
+    ] = "flight_delays",
+    since: Annotated[
+        str, typer.Option("--from", help="Windows from this day on; all when empty.")
+    ] = "",
+    until: Annotated[
+        str, typer.Option(help="Windows that end by this day; by the schedule's end when empty.")
+    ] = "",
+    airflow: Annotated[
+        bool, typer.Option("--airflow", help="By runs of the DAGs; it is left running.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The story as JSON.")] = False,
+) -> int:
+    """Let a product's year go by: ingest, watch, decide, train, gate, promote; tell what happened.
+
+    What was done before is not done again: killed in the middle, the same command goes on. Without
+    --airflow only MLflow and the warm launcher are started, and ended in the end.
+    """
+    from perennial.services import Services
+
+    given = environment()
+    found = config.load(pipeline, given.pipelines)
+    wanted, began = weeks.chosen(found, since, until), time.monotonic()
+    out = console.ERR if as_json else console.OUT
+    services = Services(given, airflow=airflow)
+    with _running(services, out), Progress("weeks", len(wanted), out) as bar:
+        control = Control(services.environment.control)
+        control.migrate()
+        shown = _Shown(bar, Reader(services.environment, found), found)
+        with _stage(services, found, wanted, shown.doing) as stage:
+            weeks.play(stage, control, found, wanted, shown.over)
+    out.print(f"done in {time.monotonic() - began:.0f} s", markup=False)
+    told = shown.reader.story(wanted)
+    if as_json:
+        console.plain(json.dumps(whole(told), indent=2))
+    else:
+        telling.story(told)
+    return ExitCode.OK
+
+
+def whole(told: Story) -> dict[str, object]:
+    """Give a story with the hash of each week and of all of it."""
+    hashes = [{**asdict(week), "hash": week.hash} for week in told.weeks]
+    return {**asdict(told), "weeks": hashes, "hash": told.hash}
+
+
+class _Shown:
+    """Which week it is, and what came of those that are over."""
+
+    def __init__(self, bar: Progress, reader: Reader, pipeline: Pipeline) -> None:
+        self.reader, self._bar, self._over = reader, bar, 0
+        self._metric = pipeline.evaluation.metric
+
+    def doing(self, what: str) -> None:
+        self._bar.show(self._over, what)
+
+    def over(self, week: Window) -> None:
+        self._over += 1
+        self._bar.show(self._over, f"week of {week.start:%Y-%m-%d}")
+        for line in telling.week(self.reader.week(week), self._metric):
+            self._bar.say(line)
+
+
+@contextmanager
+def _running(services: Services, out: Console) -> Iterator[None]:
+    """Have what is needed run; what nobody else needs is ended in the end."""
+    with console.waiting("starting", out) as show:
+        services.up(lambda name, seconds: show(f"{name} ready after {seconds:.0f} s"))
+    known = services.processes.known()
+    others = [name for name, one in known.items() if one.alive and name not in services.names]
+    try:
+        yield
+    except KeyboardInterrupt:
+        out.print("interrupted: the same command goes on from here", markup=False)
+        if services.with_airflow:
+            services.down()
+        raise
+    finally:
+        if not services.with_airflow and not others:
+            services.down()
+
+
+@contextmanager
+def _stage(
+    services: Services, pipeline: Pipeline, wanted: Sequence[Window], doing: Callable[[str], None]
+) -> Iterator[Stage]:
+    """Give where the weeks go by: in Airflow where it runs, else here."""
+    resolved, control = services.environment, Control(services.environment.control)
+    if not services.with_airflow:
+        from perennial.here import Here
+
+        with Here(resolved, pipeline, wanted, doing) as here:
+            yield here
+        return
+    from perennial.airflow_api import Airflow
+    from perennial.in_airflow import InAirflow
+    from perennial.loop import Loop
+
+    loop = Loop(services, pipeline, control, Airflow(services))
+    yield InAirflow(loop, resolved, pipeline, control, doing)
