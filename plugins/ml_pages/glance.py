@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ml_pages.performance import Chart
     from ml_tasks.config import Environment
     from ml_tasks.io.control import Trigger
-    from ml_tasks.io.watched import Alarm, Measure
+    from ml_tasks.io.watched import Alarm, Kind, Measure
 
 Level = Literal["bad", "warn", "good", "new"]
 ORDER = ("bad", "warn", "new", "good")
@@ -82,6 +82,14 @@ class Glance:
         if self.reference is None:
             return None
         return sign(self.facts.pipeline.evaluation.metric) * (self.reference.value - value)
+
+    def worse(self, measure: Measure) -> bool:
+        """Tell whether a measure of the champion is worse than judged, by more than chance."""
+        head, lost = self.facts.head, self.lost(measure.value)
+        if head is None or measure.version != head.version or self.reference is None:
+            return False
+        noise = CHANCE * math.hypot(measure.error or math.inf, self.reference.error or 0.0)
+        return lost is not None and lost > noise
 
 
 def glance(facts: Facts, environment: Environment) -> Glance:
@@ -157,21 +165,18 @@ def _model(made: Glance) -> Iterator[Trouble]:
 
 def _performance(made: Glance) -> Iterator[Trouble]:
     metric, reference = made.facts.pipeline.evaluation.metric, made.reference
-    for measure, level in ((made.realised, "bad"), (made.estimated, "warn")):
-        if measure is None or reference is None:
+    levels: dict[Kind, Level] = {"realised": "bad", "estimated": "warn"}
+    for measure in (made.realised, made.estimated):
+        if measure is None or reference is None or not made.worse(measure):
             continue
-        if made.facts.head is None or measure.version != made.facts.head.version:
-            continue
-        lost = made.lost(measure.value)
-        noise = CHANCE * math.hypot(measure.error or math.inf, reference.error or 0.0)
-        if lost is not None and lost > noise:
-            yield Trouble(
-                "bad" if level == "bad" else "warn",
-                f"{measure.kind.capitalize()} {metric} {words.number(measure.value)} in "
-                f"{words.window(measure.start, measure.end)}, {words.number(reference.value)} when "
-                f"the champion was judged: worse by {words.number(lost)}, more than chance.",
-                ("monitoring", measure.run),
-            )
+        yield Trouble(
+            levels[measure.kind],
+            f"{measure.kind.capitalize()} {metric} {words.number(measure.value)} in "
+            f"{words.window(measure.start, measure.end)}, {words.number(reference.value)} when "
+            "the champion was judged: worse by "
+            f"{words.number(made.lost(measure.value))}, more than chance.",
+            ("monitoring", measure.run),
+        )
 
 
 def _alarms(made: Glance) -> Iterator[Trouble]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ml_tasks.io.watched import Kind, Measure
 
 HEIGHT = 220
-SMALL = 34
+SMALL = 24
 Action = Literal["promote", "rollback"]
 
 
