@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ml_tasks.io import runs
 from ml_tasks.io.audit import MOVES
 from ml_tasks.io.control import Control
+from perennial.difference import OF_THE_RUN
 from perennial.weeks import asked
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ class Training:
     policies: tuple[str, ...]
     why: str
     predicted_gain: float | None
+    """Of the metric, by the policy that asked."""
+    realised_gain: float | None
+    """Of the metric, beside the champion before it, on rows that both predicted."""
+    paid: str
+    """What the ledger says of it."""
     outputs: dict[str, str]
     """Content hash of all that its tasks made: set, weights, graph, reference, verdict."""
     gates: dict[str, bool]
@@ -96,8 +102,6 @@ class Story:
     weeks: tuple[Week, ...]
     champions: tuple[tuple[str, str], ...]
     """Each change of the champion, by `promote` or `rollback`, and the version that it is since."""
-    gains: dict[str, float]
-    """By version: of the metric, beside the champion before it, on rows that both predicted."""
     cpu_seconds: dict[str, float]
     """By task."""
 
@@ -108,9 +112,9 @@ class Story:
 
     @property
     def hash(self) -> str:
-        """One hash of all weeks, and of who was champion in turn and what that won."""
+        """One hash of all weeks, and of who was champion in turn."""
         weeks = [week.hash for week in self.weeks]
-        return _hash([self.pipeline, self.metric, weeks, self.champions, self.gains])
+        return _hash([self.pipeline, self.metric, weeks, self.champions])
 
 
 class Reader:
@@ -127,18 +131,15 @@ class Reader:
         spent = Counter[str]()
         for cost in control.costs(pipeline=name):
             spent[cost.task] += cost.cpu_seconds
-        metric = self._pipeline.evaluation.metric
         return Story(
             pipeline=name,
-            metric=metric,
+            metric=self._pipeline.evaluation.metric,
             weeks=tuple(self.week(week) for week in weeks),
             champions=tuple(
                 (e.action, str(e.detail["version"]))
                 for e in control.audit(name)
                 if e.action in MOVES
             ),
-            # The newest, of most windows, comes last.
-            gains={g.version: g.value for g in control.grades(name) if g.metric == metric},
             cpu_seconds=dict(spent),
         )
 
@@ -191,13 +192,16 @@ class Reader:
         measured = results["evaluate"].values if "evaluate" in results else {}
         promoted = _values(results, "promote")
         metric = self._pipeline.evaluation.metric
-        costs = self._control.costs(pipeline=trigger.pipeline, run=trigger.run or "-")
+        entries = {one.trigger: one for one in self._control.ledger(trigger.pipeline)}
+        entry = entries[trigger.id]
         return Training(
             trigger=trigger.id,
             cause=trigger.cause,
             policies=tuple(evidence.get("policies", ())),
             why=evidence.get("why", ""),
-            predicted_gain=evidence.get("predicted_gain"),
+            predicted_gain=entry.predicted_gain,
+            realised_gain=entry.realised_gain,
+            paid=entry.paid,
             outputs=_outputs(results),
             gates={f"{j['gate']} {j['threshold']}": j["passed"] for j in judged},
             failed=tuple(
@@ -210,7 +214,7 @@ class Reader:
             before=measured.get("champion"),
             outcome=trigger.outcome or trigger.state,
             run=trigger.run or "",
-            cpu_seconds=sum(cost.cpu_seconds for cost in costs),
+            cpu_seconds=entry.cpu_seconds,
         )
 
     def _results(self, run: str) -> Mapping[str, Result]:
@@ -222,6 +226,7 @@ def _outputs(results: Mapping[str, Result]) -> dict[str, str]:
         f"{task}.{name}": output.content_hash
         for task, result in results.items()
         for name, output in result.outputs.items()
+        if (task, name) not in OF_THE_RUN
     }
 
 

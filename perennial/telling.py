@@ -62,14 +62,14 @@ def _trainings(told: Story) -> None:
         (
             one.window.partition("/")[2], training.cause, training.why, number(training.metric),
             _became(training), number(training.predicted_gain),
-            number(told.gains.get(training.version or "")), f"{training.cpu_seconds:.0f}",
+            number(training.realised_gain), training.paid, f"{training.cpu_seconds:.0f}",
         )
         for one in told.weeks
         for training in one.trainings
     ]  # fmt: skip
     heads = (
         *("until", "asked by", "because", f"{told.metric} when judged", "outcome"),
-        *("gain expected", "gain realised", "CPU seconds"),
+        *("gain expected", "gain realised", "did it pay", "CPU seconds"),
     )
     console.table("Trainings", heads, rows)
 
