@@ -71,12 +71,6 @@ class Facts:
         since = _iso(self.now - RECENT)
         return _failed(cost for cost in self.costs if cost.at >= since)
 
-    @property
-    def champions_trigger(self) -> Trigger | None:
-        """Give the trigger of the run that the champion comes from."""
-        run = None if self.head is None else self.head.run
-        return next((t for t in reversed(self.triggers) if t.run == run), None) if run else None
-
 
 def of_all(control: Control, pipelines: Sequence[Pipeline], now: datetime) -> list[Facts]:
     """Give what is known of pipelines, in as many queries for a hundred as for one."""

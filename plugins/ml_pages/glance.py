@@ -94,10 +94,11 @@ class Glance:
 
 def glance(facts: Facts, environment: Environment) -> Glance:
     """Say how a pipeline does."""
-    asked = facts.champions_trigger
     reference = None
-    if asked is not None and asked.run is not None:
-        known = judged.of(environment, asked.pipeline, asked.run, asked.outcome)
+    if facts.head is not None:
+        name, run = facts.pipeline.name, facts.head.run
+        outcome = next((t.outcome for t in facts.triggers if t.run == run), "")
+        known = judged.of(environment, name, run, outcome)
         reference = known.reference(facts.pipeline.evaluation.metric)
     seen = facts.seen
     made = Glance(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,7 @@ import jinja2
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from ml_pages import airflow_runs, facts, glance, heat, words
+from ml_pages import airflow_runs, facts, glance, heat, judged, words
 from ml_pages.detail import detail
 from ml_tasks import config
 from ml_tasks.config import Environment
@@ -44,7 +45,8 @@ def pipelines(request: Request) -> Response:
     good, faults = config.load_good(environment.pipelines)
     try:
         known = facts.of_all(_control(environment), good, now)
-        shown = [glance.glance(own, environment) for own in known]
+        with ThreadPoolExecutor(judged.AT_ONCE) as pool:
+            shown = list(pool.map(lambda own: glance.glance(own, environment), known))
     except PerennialError as fault:
         return _say(request, 502, "Pipelines", f"{fault}. Is it up?")
     shown.sort(key=lambda one: (glance.ORDER.index(one.level), one.facts.pipeline.name))

@@ -14,11 +14,11 @@ addEventListener("storage", theme);  // Airflow's own page, around this one, cha
 
 // Airflow shows pages in a frame that may not leave it: its own page is asked to go there.
 function leave(event, link) {
-  if (window.parent === window || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  if (window.parent === window) return;
   try {
     const outer = window.parent.document.createElement("a");
     outer.href = link.href;
-    if (link.dataset.top === "new") outer.target = "_blank";
+    if (link.dataset.top === "new" || event.ctrlKey || event.metaKey) outer.target = "_blank";
     event.preventDefault();
     outer.click();
   } catch { /* a frame of somebody else's: the link works within it */ }
