@@ -94,7 +94,8 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         [Window.parse(t.window).end for t in control.triggers(pipeline.name) if t.cause == cause]
         for cause in (CAUSE, OUTSIDE)
     )
-    rolled_back = withdrawal.last(control.audit(pipeline.name))
+    entries = control.audit(pipeline.name)
+    rolled_back = withdrawal.last(entries)
     made = decide(evidence, pipeline.monitoring.retraining, asked, others, rolled_back)
     values: dict[str, Any] = {
         "train": made.train,
@@ -110,7 +111,9 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             CAUSE,
             str(wanted),
             who=context.run,
-            evidence=_shown(evidence, made) | _reported(pipeline, evidence),
+            evidence=_shown(evidence, made)
+            | _reported(pipeline, evidence)
+            | withdrawal.shown(entries),
         )
         values["trigger"] = trigger.id
     log.info("%s: %s: %s", evidence.window, "train" if made.train else "do not train", made.why)

@@ -80,7 +80,7 @@ class Rollback(Section):
     rows: int = Field(gt=0, default=200)
     """So many rows in them must have a label."""
     drop: float = Field(ge=0, default=0.0)
-    """Of the metric: by so much it must be worse even at the better end of the 95 % interval."""
+    """Of the metric: by so much it must be worse even at the better end of its interval."""
 
 
 class Monitoring(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from ml_tasks.io.watched import Grade, Measure
     from ml_tasks.result import Window
 
-WIDE = 1.96
-"""Standard errors to either end of a 95 % interval."""
+TAIL = 0.025
+"""What lies beyond either end of a 95 % interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,9 @@ def paired(told: Rollback, grade: Grade) -> Standing:
 
     Args:
         told: How much worse is too much.
-        grade: Of all windows that were graded so far, together.
+        grade: Of all windows that were graded so far, together. A trial is looked at after each
+            of its windows: the chance to go back from a version that is as good is that of one
+            interval over all looks together (Bonferroni).
     """
     about = (
         f"{grade.metric} of version {grade.version} is {_gap(grade)} than that of "
@@ -106,7 +109,9 @@ def paired(told: Rollback, grade: Grade) -> Standing:
     few = grade.windows < told.windows or grade.rows < told.rows
     if few:
         about += f"; wanted {told.windows} windows and {told.rows} rows"
-    back = not few and grade.high is not None and grade.high < -told.drop
+    looks = max(grade.wanted - told.windows + 1, 1)
+    bound = None if grade.error is None else grade.value + _wide(looks) * grade.error
+    back = not few and bound is not None and bound < -told.drop
     return Standing(back, about, evidence)
 
 
@@ -122,7 +127,7 @@ def apart(told: Rollback, ours: Sequence[Measure], theirs: Sequence[Measure]) ->
     if any(len(p) < told.windows or sum(m.rows for m in p) < told.rows for p in parts):
         return None
     (new, error), (old, noise) = (_together(part) for part in parts)
-    metric, wide = ours[0].metric, WIDE * float(np.hypot(error, noise))
+    metric, wide = ours[0].metric, _wide(1) * float(np.hypot(error, noise))
     lost = sign(metric) * (old - new)
     about = (
         f"{metric} of version {ours[0].version} is {new:.4f} in its last {told.windows} windows, "
@@ -135,6 +140,11 @@ def apart(told: Rollback, ours: Sequence[Measure], theirs: Sequence[Measure]) ->
         {**evidence, "rows": sum(m.rows for m in parts[0]), "windows": told.windows,
          "paired": False},
     )  # fmt: skip
+
+
+def _wide(looks: int) -> float:
+    """Give how many standard errors chance goes beyond in any of so many looks with 1 in 40."""
+    return NormalDist().inv_cdf(1 - TAIL / looks)
 
 
 def _together(part: Sequence[Measure]) -> tuple[float, float]:

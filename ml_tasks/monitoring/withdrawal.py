@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_tasks import rollback
 from ml_tasks.errors import ConfigError, PromotionLostError
@@ -55,6 +55,14 @@ def made(
         log.warning("%s: back to version %s: %s", window, entry.detail["version"], entry.why)
         _tell(control, entry)
     return entry
+
+
+def shown(entries: Sequence[AuditEntry]) -> dict[str, Any]:
+    """Give what a training should know of the version whose place it takes: that it was worse."""
+    move = next((e for e in reversed(entries) if e.action in MOVES), None)
+    if move is None or not _by_policy(move):
+        return {}
+    return {"rolled_back": f"version {move.detail['before']}: {move.why}"}
 
 
 def last(entries: Sequence[AuditEntry]) -> datetime | None:

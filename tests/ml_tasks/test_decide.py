@@ -87,3 +87,14 @@ def test_all_that_want_it_are_named() -> None:
     assert [wish.policy for wish in made.wishes] == ["performance", "drift"]
     assert made.why.startswith("performance: realised roc_auc 0.7000")
     assert "; drift: ks dep moved" in made.why
+
+
+@pytest.mark.parametrize(
+    ("rolled_back", "train"),
+    [("2013-06-18", False), ("2013-06-11", False), ("2013-06-10", True), ("2013-06-25", True)],
+)
+def test_after_a_rollback_a_training_waits_for_other_rows(rolled_back: str, train: bool) -> None:
+    wanted = Retraining(policies=(DRIFT,), cool_down_days=8)
+    found = decide(MOVED, wanted, (), rolled_back=at(rolled_back))
+    assert found.train is train
+    assert train or f"8 days since the rollback of {rolled_back}" in found.why

@@ -15,7 +15,7 @@ import pytest
 from ml_tasks import decide
 from ml_tasks.config import Environment, Monitoring, Pipeline
 from ml_tasks.context import Context
-from ml_tasks.io import predictions
+from ml_tasks.io import objects, predictions, runs
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.ledger import Paid
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LEARNED = Window.parse("2024-01-01/2024-01-29")
 WEEKS = tuple(
     Window(start=LEARNED.end + timedelta(weeks=n), end=LEARNED.end + timedelta(weeks=n + 1))
-    for n in range(8)
+    for n in range(9)
 )
 A_DAY = 60
 INGESTION = ("ingest", "validate", "derive", "materialise")
@@ -234,7 +234,7 @@ def test_a_good_champion_stays(shop: Shop, good: list[dict[str, Result]]) -> Non
 def bad(shop: Shop, good: list[dict[str, Result]]) -> list[dict[str, Result]]:
     """A champion that is worse than the one before it, for three weeks."""
     shop.promote("3", "poor", "2")
-    return [shop.watch(week) for week in WEEKS[5:]]
+    return [shop.watch(week) for week in WEEKS[5:8]]
 
 
 def test_a_bad_champion_gives_way_once_enough_is_known(
@@ -264,6 +264,16 @@ def test_after_a_rollback_it_is_graded_on_and_no_training_follows_at_once(
     assert bad[1]["decide"].values["trigger"] is None
 
 
+def test_the_training_that_follows_knows_what_went_before(
+    shop: Shop, bad: list[dict[str, Result]]
+) -> None:
+    eager = shop.pipeline.monitoring.retraining.model_copy(update={"cool_down_days": 7})
+    monitoring = shop.pipeline.monitoring.model_copy(update={"retraining": eager})
+    done = shop.watch(WEEKS[7], monitoring=monitoring)
+    trigger = shop.control.trigger(done["decide"].values["trigger"])
+    assert trigger.evidence["rolled_back"].startswith("version 3: roc_auc of version 3 is 0.")
+
+
 @pytest.mark.parametrize("attempt", [1, 2])
 def test_who_decides_that_window_again_finds_the_same_and_moves_nothing(
     shop: Shop, bad: list[dict[str, Result]], attempt: int
@@ -288,6 +298,18 @@ def test_late_rows_are_predicted_by_both_and_nothing_is_said_twice(
     assert shop.said(WEEKS[7]).equals(before)
     assert before.select("id", "version").is_duplicated().sum() == 0
     assert before.filter(~pl.col("shadow"))["id"].is_duplicated().sum() == 0
+
+
+def test_a_shadow_that_is_gone_stops_nothing(shop: Shop, bad: list[dict[str, Result]]) -> None:
+    shop.promote("4", "poor", "2")
+    shop.promote("5", "good", "4")
+    root = runs.root(shop.environment, shop.name, "poor")
+    for one in objects.find(f"{root}/train"):
+        objects.delete(one.uri)
+    done = shop.watch(WEEKS[8])
+    assert done["score"].values == {"version": "5", "rows": 7 * A_DAY, "shadows": []}
+    assert done["decide"].values["rollback"] is None
+    assert shop.control.grades(shop.name, version="5") == []
 
 
 def test_too_few_graded_windows_are_refused() -> None:

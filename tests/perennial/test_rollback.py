@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ml_tasks.config import Environment
+from ml_tasks import config
+from ml_tasks.config import ROOT, Environment
 from ml_tasks.gates.verdict import Judgement, Verdict
 from ml_tasks.io import objects, runs
 from ml_tasks.io.champions import Head
 from ml_tasks.io.control import Control
 from ml_tasks.io.registry import COMPLETE, RUN, Registry
+from ml_tasks.io.watched import Grade
 from ml_tasks.models.spec import Spec
-from ml_tasks.result import Output, Result
+from ml_tasks.monitoring import withdrawal
+from ml_tasks.result import Output, Result, Window
 from perennial.__main__ import main
 from perennial.rollback import person
 
@@ -194,3 +197,27 @@ def test_while_mlflow_is_away_the_head_moves_and_the_alias_follows_later(
     assert (product.head.version, product.registry.aliased()) == ("2", "3")
     assert product.back("--to", "2") == 0
     assert (product.head.version, product.registry.aliased()) == ("2", "2")
+
+
+def test_what_monitoring_left_undone_is_finished_by_the_same_command(
+    product: Product, capsys: pytest.CaptureFixture[str]
+) -> None:
+    window = Window.parse("2013-06-11/2013-06-18")
+    grade = Grade(
+        pipeline=product.name, version="3", before="2", start=window.start.isoformat(),
+        end=window.end.isoformat(), metric="roc_auc", value=-0.04, low=-0.06, high=-0.02,
+        error=0.01, rows=900, predicted=1000, windows=2, wanted=4, known=window.end.isoformat(),
+        run="w",
+    )  # fmt: skip
+    with product.control.lease("w", holder="w", attempt=1) as lease:
+        product.control.watch(product.name, [grade], lease)
+    flights = config.load("flight_delays", ROOT / "ml_tasks" / "pipelines")
+    own = flights.model_copy(update={"name": product.name})
+    made = withdrawal.made(product.control, product.environment, own, window, "w/decide")
+    assert made is not None
+    assert (product.head.version, product.registry.aliased()) == ("2", "3")
+    assert product.back() == 0
+    assert "by w/decide was not finished; nothing else is moved" in capsys.readouterr().out
+    assert (product.head.version, product.registry.aliased()) == ("2", "2")
+    assert main(["audit", "show", "-p", product.name]) == 0
+    assert "roc_auc of version 3 is 0.0400 worse" in capsys.readouterr().out

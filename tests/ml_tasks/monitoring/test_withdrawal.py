@@ -169,7 +169,7 @@ def test_of_many_at_once_one_goes_back_and_all_of_its_window_say_so(
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        pytest.param({"high": 0.001}, "", id="not beyond chance"),
+        pytest.param({"error": 0.017}, "", id="not beyond the chance of three looks"),
         pytest.param({"low": 0.01, "high": 0.03, "value": 0.02}, "0.0200 better", id="better"),
         pytest.param({"windows": 1}, "; wanted 2 windows and 200 rows", id="one window"),
         pytest.param({"rows": 199}, "; wanted 2 windows and 200 rows", id="few rows"),
@@ -182,8 +182,9 @@ def test_reasons_to_stay(change: dict[str, float], why: str) -> None:
 
 
 def test_a_drop_that_is_allowed_for() -> None:
-    assert standing.paired(Rollback(drop=0.019), WORSE).back
-    assert not standing.paired(Rollback(drop=0.02), WORSE).back
+    assert standing.paired(Rollback(drop=0.016), WORSE).back
+    assert not standing.paired(Rollback(drop=0.017), WORSE).back
+    assert standing.paired(Rollback(windows=4), replace(WORSE, windows=4, error=0.017)).back
 
 
 def measured(version: str, *values: float, first: int = 4, error: float = 0.005) -> list[Measure]:
