@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from ml_pages import judged, performance, words
 from ml_pages.fresh import Fresh, fresh
 from ml_tasks.config.metrics import sign
+from ml_tasks.flow import FLOWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -207,7 +208,6 @@ def _trainings(made: Glance) -> Iterator[Trouble]:
 
 
 def flow_of(task: str) -> str:
-    """Give the flow that a task belongs to."""
-    from ml_tasks.flow import FLOWS
-
-    return next((flow for flow, steps in FLOWS.items() if any(s.task == task for s in steps)), "")
+    """Give the flow that a task belongs to; nothing where several have one of that name."""
+    flows = [flow for flow, steps in FLOWS.items() if any(step.task == task for step in steps)]
+    return flows[0] if len(flows) == 1 else ""
