@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +10,9 @@ from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-import httpx
-
 from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io.control import Control
-from perennial import addresses, layout, servers, settings
+from perennial import addresses, health, layout, servers, settings
 from perennial.addresses import PREFERRED
 from perennial.ports import chosen_alone, free_port, socket_path
 from perennial.processes import Processes, call, tail
@@ -30,12 +27,8 @@ if TYPE_CHECKING:
 
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
 SHOWN = {
-    "api-server": "Airflow",
-    "mlflow": "MLflow",
-    "postgres": "Postgres",
-    "redis": "Redis",
-    "s3": "S3",
-}
+    "api-server": "Airflow", "mlflow": "MLflow", "postgres": "Postgres", "redis": "Redis", "s3": "S3"
+}  # fmt: skip
 READY_SECONDS = 120
 POLL_SECONDS = 0.25
 
@@ -160,14 +153,27 @@ class Services:
         self.environment.enter()
         return missing
 
-    def _bring_up(self, missing: Sequence[str], on_ready: Callable[[str, float], None]) -> None:
-        began = time.monotonic()
-        stores = [name for name in missing if name in servers.SERVERS]
+    def stores_up(self, on_ready: Callable[[str, float], None]) -> list[str]:
+        """Start what holds state alone, with its databases and buckets; give the names."""
+        with chosen_alone():
+            stores = [name for name in self.dead() if name in servers.SERVERS]
+            servers.require(stores)
+            self._stores_up(stores, time.monotonic(), on_ready)
+        return stores
+
+    def _stores_up(
+        self, stores: Sequence[str], began: float, on_ready: Callable[[str, float], None]
+    ) -> None:
         for name in stores:
             self._start(name)
         self._await(stores, began, on_ready)
         if self.given.profile == "servers":
             layout.make(self.given, self.environment, self._at("postgres"))
+
+    def _bring_up(self, missing: Sequence[str], on_ready: Callable[[str, float], None]) -> None:
+        began = time.monotonic()
+        stores = [name for name in missing if name in servers.SERVERS]
+        self._stores_up(stores, began, on_ready)
         Control(self.environment.control).migrate()
         if self.given.launcher == "kubernetes":
             from perennial.cluster import Namespace
@@ -287,17 +293,5 @@ class Services:
         if name == "warm":
             return self.socket.exists()
         if name == "mlflow":
-            return _answers(f"{self.environment.mlflow_url}/health") is not None
-        health = _answers(f"{self.airflow_url}/api/v2/monitor/health")
-        if name == "api-server" or health is None:
-            return health is not None
-        part: str | None = json.loads(health)[name.replace("-", "_")]["status"]
-        return part == "healthy"
-
-
-def _answers(url: str) -> str | None:
-    try:
-        answer = httpx.get(url, timeout=3)
-    except httpx.HTTPError:
-        return None
-    return answer.text if answer.is_success else None
+            return health.mlflow(self.environment.mlflow_url)
+        return health.airflow(self.airflow_url, name)

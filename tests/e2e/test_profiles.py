@@ -165,3 +165,28 @@ def test_both_profiles_make_equal_outputs(
     assert not [name for name, one in known.items() if psutil.pid_exists(one.pid)]
     assert main(["status"]) == 75
     assert "not known: perennial up" in capsys.readouterr().err
+
+
+def test_a_wiped_home_comes_back_with_its_databases(
+    services: Callable[[], Services], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is not copied, the object store, is left as it is."""
+    home, target = services().home, str(tmp_path / "backup")
+    services().stores_up(lambda _name, _seconds: None)
+    audit = Control(services().present.control).audit()
+    assert main(["backup", target]) == 0
+    assert main(["restore", target]) == 78
+    assert "run in" in capsys.readouterr().err
+    assert main(["down"]) == 0
+    assert main(["restore", target]) == 78
+    assert f"{home / 'postgres'}, {home / 'redis'}: there is state" in capsys.readouterr().err
+    for place in [place for place in home.iterdir() if place.name != "s3"]:
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+
+    assert main(["restore", target]) == 0
+    assert [n for n, one in services().processes.known().items() if one.alive] == []
+    services().stores_up(lambda _name, _seconds: None)
+    control = Control(services().present.control)
+    assert control.audit() == audit != []
+    assert control.verify_audit() is None
+    assert len(control.windows(NAME)) == len(ENDS) - 1
