@@ -18,6 +18,7 @@ from perennial import (
     alarms,
     alerts,
     audit,
+    backtest,
     backup,
     clean,
     configs,
@@ -50,6 +51,7 @@ new_app = typer.Typer(help="Make something new.", no_args_is_help=True)
 app.add_typer(new_app, name="new")
 new_app.command("product")(new_product.command)
 app.command("image")(image.command)
+app.command("backtest")(backtest.command)
 app.command("backup")(backup.command)
 app.command("restore")(restore.command)
 app.command("clean")(clean.command)
@@ -59,11 +61,11 @@ app.command("ledger")(ledger.command)
 app.command("rollback")(rollback.command)
 app.command("year")(year.command)
 app.add_typer(alarms.app, name="alarms")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(audit.app, name="audit")
 app.add_typer(triggers.app, name="triggers")
 
 PipelineName = Annotated[str, typer.Option("--pipeline", "-p", help="Name of its YAML file.")]
-app.add_typer(alerts.app, name="alerts")
 EXAMPLE = "flight_delays"
 
 
@@ -166,16 +168,20 @@ def demo(
     until: Annotated[
         str, typer.Option(help="Ingest the windows that end by this day.")
     ] = "2013-06-04",
+    follow: Annotated[
+        int, typer.Option(min=0, help="Weeks to go on for, until a second training is judged.")
+    ] = 10,
 ) -> int:
     """Start everything, ingest week by week, train, gate and promote; leave the services running.
 
-    What was done before is not done again. Ctrl-C ends the services too; the next call goes on.
+    Then weeks go by, each watched, until a policy asks for a training and its model is judged. What
+    was done before is not done again. Ctrl-C ends the services too; the next call goes on.
     """
     from perennial import demo as show
     from perennial.services import Services
 
     given = environment()
-    return show.run(Services(given), config.load(pipeline, given.pipelines), until)
+    return show.run(Services(given), config.load(pipeline, given.pipelines), until, follow)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The whole loop on this machine: start, ingest, train, gate, promote; what is done is kept."""
+"""The whole loop on this machine: ingest, train, gate, promote, watch, train again; none twice."""
 
 from __future__ import annotations
 
@@ -8,25 +8,34 @@ from typing import TYPE_CHECKING
 
 from ml_tasks.flow import FLOWS
 from ml_tasks.io.control import Control
-from perennial import console, doctor, spells, summary
+from perennial import console, doctor, spells, summary, telling, weeks
 from perennial.airflow_api import Airflow
+from perennial.in_airflow import InAirflow
 from perennial.loop import Loop
 from perennial.progress import Progress
+from perennial.story import Reader
 from perennial.windows import windows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ml_tasks.config import Pipeline
+    from ml_tasks.config import Environment, Pipeline
     from ml_tasks.io.control import Trigger
+    from ml_tasks.result import Window
     from perennial.services import Services
 
 CAUSE = "demo"
 WHY = "the demo's training"
 
 
-def run(services: Services, pipeline: Pipeline, until: str) -> int:
+def run(services: Services, pipeline: Pipeline, until: str, follow: int) -> int:
     """Do what is not done yet, and show what came of it.
+
+    Args:
+        services: Of the home.
+        pipeline: The product.
+        until: The day by which the first training's windows end.
+        follow: Weeks that may go by after it, until one more training was asked for and judged.
 
     Raises:
         BackendError: A service ended or does not answer, or nothing goes on.
@@ -37,29 +46,66 @@ def run(services: Services, pipeline: Pipeline, until: str) -> int:
         doctor.require(services)
         with console.waiting("starting") as show:
             services.up(lambda name, seconds: show(f"{name} ready after {seconds:.0f} s"))
-        airflow = Airflow(services)
-        loop = Loop(services, pipeline, Control(services.environment.control), airflow)
-        ingested = _ingested(loop, list(wanted))
-        window = f"{pipeline.schedule.start}/{next(reversed(wanted.values()))}"
-        trained, trigger = _trained(loop, window)
+        environment, airflow = services.environment, Airflow(services)
+        control = Control(environment.control)
+        before = _standing(control, pipeline)
+        loop = Loop(services, pipeline, control, airflow)
+        _ingest(loop, list(wanted))
+        end = next(reversed(wanted.values()))
+        trained, trigger = _train(loop, f"{pipeline.schedule.start}/{end}")
+        later = weeks.following(pipeline, end, follow)
+        gone = _go_on(loop, environment, pipeline, control, later)
     except KeyboardInterrupt:
         with suppress(OSError):  # the terminal may be gone
             console.say("ending the services; make demo goes on from here")
         services.down()
         raise
-    did = ingested or trained
+    did = trained or before != _standing(control, pipeline)
     seconds = time.monotonic() - began
     console.say(f"done in {seconds:.0f} s" if did else "nothing to do: everything was done before")
-    if services.environment.launcher == "kubernetes":
-        spells.show(airflow, services.environment, pipeline.name)
+    if environment.launcher == "kubernetes":
+        spells.show(airflow, environment, pipeline.name)
+    if gone:
+        telling.story(Reader(environment, pipeline).story(gone))
     return summary.show(services, pipeline, trigger)
 
 
-def _ingested(loop: Loop, wanted: Sequence[str]) -> bool:
+def _standing(control: Control, pipeline: Pipeline) -> tuple[int, int]:
+    """Give how many windows are in, and how many trainings were asked for."""
+    return len(control.windows(pipeline.name)), len(control.triggers(pipeline.name))
+
+
+def _ingest(loop: Loop, wanted: Sequence[str]) -> None:
     with Progress("windows", len(wanted)) as bar:
-        return loop.ingest(wanted, bar.show)
+        loop.ingest(wanted, bar.show)
 
 
-def _trained(loop: Loop, window: str) -> tuple[bool, Trigger]:
+def _train(loop: Loop, window: str) -> tuple[bool, Trigger]:
     with Progress("training", len(FLOWS["training"])) as bar:
         return loop.train(CAUSE, window, WHY, bar.show)
+
+
+def _go_on(
+    loop: Loop,
+    environment: Environment,
+    pipeline: Pipeline,
+    control: Control,
+    later: Sequence[Window],
+) -> list[Window]:
+    """Let weeks go by until a training was asked for and judged; give those that did."""
+    if control.champion(pipeline.name) is None:
+        return []
+    reader = Reader(environment, pipeline)
+    gone: list[Window] = []
+    with Progress("weeks that follow, at the most", len(later)) as bar:
+        stage = InAirflow(
+            loop, environment, pipeline, control, lambda doing: bar.show(len(gone), doing)
+        )
+        for week in weeks.play(stage, control, pipeline, later):
+            gone.append(week)
+            bar.show(len(gone), "")
+            for line in telling.week(reader.week(week), pipeline.evaluation.metric):
+                bar.say(line)
+            if weeks.asked(control, pipeline, week):
+                break
+    return gone

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
 SHOWN = {
-    "api-server": "Airflow", "mlflow": "MLflow", "postgres": "Postgres", "redis": "Redis", "s3": "S3"
+    "api-server": "Airflow", "mlflow": "MLflow", "postgres": "Postgres", "redis": "Redis",
+    "s3": "S3",
 }  # fmt: skip
 READY_SECONDS = 120
 POLL_SECONDS = 0.25

@@ -11,7 +11,7 @@ from ml_tasks.result import Window
 from perennial.windows import windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Sequence
 
     from ml_tasks.config import Pipeline
     from ml_tasks.io.control import Control, Trigger
@@ -64,21 +64,26 @@ def chosen(pipeline: Pipeline, since: str, until: str) -> list[Window]:
     return weeks
 
 
+def following(pipeline: Pipeline, end: str, most: int) -> list[Window]:
+    """Give the windows that begin at a window's end, `most` of them where there are so many."""
+    last = pipeline.schedule.end or datetime.now(UTC).date()
+    found = windows(pipeline, f"{last}").items()
+    return [Window.parse(f"{a}/{b}") for a, b in found if a >= end][:most]
+
+
 def play(
     stage: Stage,
     control: Control,
     pipeline: Pipeline,
     weeks: Sequence[Window],
-    tell: Callable[[Window], None],
-) -> None:
-    """Let the weeks go by in their order, each until nothing of it is left to do.
+) -> Iterator[Window]:
+    """Let the weeks go by in their order, each until nothing of it is left to do; give it then.
 
     Args:
         stage: Where they are played.
         control: Says who is champion, and what was asked for.
         pipeline: The product.
         weeks: Oldest first.
-        tell: Told each week that is over.
     """
     for week in weeks:
         stage.ingest(week)
@@ -89,7 +94,7 @@ def play(
         for trigger in asked(control, pipeline, week):
             if trigger.state != DONE:
                 stage.train(trigger)
-        tell(week)
+        yield week
 
 
 def wanted(pipeline: Pipeline, end: datetime) -> Window:

@@ -62,7 +62,8 @@ def command(
         control.migrate()
         shown = _Shown(bar, Reader(services.environment, found), found)
         with _stage(services, found, wanted, shown.doing) as stage:
-            weeks.play(stage, control, found, wanted, shown.over)
+            for week in weeks.play(stage, control, found, wanted):
+                shown.over(week)
     out.print(f"done in {time.monotonic() - began:.0f} s", markup=False)
     told = shown.reader.story(wanted)
     if as_json:
