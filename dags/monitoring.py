@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, task
+from ml_alerts.wiring import at_the_end, tell, when_failed
 from ml_launch.operators import LaunchOperator, wire
 
 from ml_tasks import config
@@ -30,7 +31,7 @@ def build(pipeline: config.Pipeline) -> DAG:
         description=f"Watches the champion of {pipeline.name}.",
         doc_md=DOC.format(name=pipeline.name),
         tags=[pipeline.name, "monitoring", *pipeline.tags],
-        default_args={"owner": pipeline.owner},
+        default_args={"owner": pipeline.owner, **when_failed(pipeline)},
         schedule=PartitionedAssetTimetable(assets=Asset(f"features({pipeline.name})")),
         catchup=False,
         max_active_runs=1,
@@ -65,8 +66,9 @@ def build(pipeline: config.Pipeline) -> DAG:
             return key
 
         wire("monitoring", tasks)
-        ask(tasks["decide"].output)
+        asked = ask(tasks["decide"].output)
         announce(tasks["decide"].output)
+        at_the_end(tell(pipeline, "monitoring"), tasks["record"], asked)
     return dag
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, time
+from functools import cache
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 from ml_tasks import assemble, reference
 from ml_tasks.errors import RejectedError
 from ml_tasks.gates.verdict import Measured
-from ml_tasks.io import objects, source
+from ml_tasks.io import objects
 from ml_tasks.result import Window
 from ml_tasks.training import champion
 from perennial.backtesting import steps
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from ml_tasks.result import Result
     from ml_tasks.training.champion import Stored
 
+CALCULATING = (
+    "alibi-detect", "duckdb", "feast", "lightgbm", "numpy", "onnxruntime", "polars", "pyarrow",
+    "scikit-learn", "scipy", "torch",
+)  # fmt: skip
 TASKS = ("assemble", "train", "reference", "evaluate")
 
 
@@ -84,29 +90,62 @@ def ends(pipeline: Pipeline, windows: Sequence[Window]) -> list[datetime]:
     return found
 
 
+def find(
+    environment: Environment, pipeline: Pipeline, end: datetime, seed: int
+) -> Candidate | None:
+    """Give a candidate that was made before."""
+    pipeline = _bare(pipeline, seed)
+    done: dict[str, Result] = {}
+    for task in TASKS:
+        run = _run(environment, pipeline, task, end, done)
+        there = steps.found(environment, pipeline.name, task, run)
+        if there is None:
+            return None
+        done[task] = there
+    return Candidate(end, seed, done)
+
+
 def make(environment: Environment, pipeline: Pipeline, end: datetime, seed: int) -> Candidate:
     """Train at a window's end, by the platform's own tasks; what is there is read.
 
     Raises:
         RejectedError: Nothing can be learned from the rows until then.
     """
-    training = pipeline.training.model_copy(update={"seed": seed})
-    pipeline = pipeline.model_copy(update={"training": training})
-    window = _learned(pipeline, end)
+    pipeline, window = _bare(pipeline, seed), _learned(pipeline, end)
     done: dict[str, Result] = {}
     for task in TASKS:
-        needs = {name: one for name, one in done.items() if name in _NEEDS[task]}
+        needs = {name: done[name] for name in NEEDS[task]}
         run = _run(environment, pipeline, task, end, done)
         done[task] = steps.once(environment, pipeline, task, run=run, window=window, needs=needs)
     return Candidate(end, seed, done)
 
 
-_NEEDS = {
+NEEDS: dict[str, tuple[str, ...]] = {
     "assemble": (),
     "train": ("assemble",),
     "reference": ("assemble", "train"),
     "evaluate": ("assemble", "train"),
 }
+GIVES = {"assemble": "set", "train": "model"}
+"""What others stand on: how much memory it took is not among it."""
+
+
+def _bare(pipeline: Pipeline, seed: int) -> Pipeline:
+    """Give the product with a seed, and of its baselines those that a gate names."""
+    evaluation = pipeline.evaluation
+    named = {
+        value
+        for gate in evaluation.gates
+        for value in gate.params.values()
+        if isinstance(value, str)
+    }
+    baselines = tuple(name for name in evaluation.baselines if name in named)
+    return pipeline.model_copy(
+        update={
+            "training": pipeline.training.model_copy(update={"seed": seed}),
+            "evaluation": evaluation.model_copy(update={"baselines": baselines}),
+        }
+    )
 
 
 def _learned(pipeline: Pipeline, end: datetime) -> Window:
@@ -131,10 +170,12 @@ def _run(
             evaluation[name] for name in ("metric", "baselines", "segments", "bootstrap_samples")
         ],
     }[task]
-    hashes = {
-        name: {n: output.content_hash for n, output in sorted(one.outputs.items())}
-        for name, one in done.items()
-        if name in _NEEDS[task]
-    }
+    hashes = [done[name].outputs[GIVES[name]].content_hash for name in NEEDS[task]]
     seed = "" if task == "assemble" else f"-{pipeline.training.seed}"
-    return f"{end:%Y-%m-%d}{seed}-{steps.key(task, read, hashes, source.lock())}"
+    return f"{end:%Y-%m-%d}{seed}-{steps.key(task, read, hashes, _packages())}"
+
+
+@cache
+def _packages() -> list[str]:
+    """Give the versions of what the figures stand on; the lock has more, which changes nothing."""
+    return [f"{name}=={metadata.version(name)}" for name in CALCULATING]

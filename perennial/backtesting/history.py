@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from croniter import croniter
 
 from ml_tasks.flow import FLOWS
-from ml_tasks.io import source
 from ml_tasks.io.control import Control
 from ml_tasks.result import Window
 from perennial import apart
 from perennial.backtesting import steps
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ml_tasks.config import Environment, Pipeline
     from ml_tasks.result import Result
 
@@ -23,7 +24,7 @@ def place(given: Environment, pipeline: Pipeline) -> Environment:
     """Give the place of a product whose history is read like that."""
     told = pipeline.model_dump(mode="json")
     read = [told[name] for name in ("schedule", "sources", "validation", "features")]
-    name = f"{pipeline.name}-{steps.key(read, source.lock())}"
+    name = f"{pipeline.name}-{steps.key(read)}"
     return apart.on_this_machine(given, given.home / "backtest" / name)
 
 
@@ -47,7 +48,7 @@ def windows(pipeline: Pipeline, until: date | None) -> list[Window]:
     return found
 
 
-def missing(environment: Environment, pipeline: Pipeline, wanted: list[Window]) -> list[Window]:
+def missing(environment: Environment, pipeline: Pipeline, wanted: Sequence[Window]) -> list[Window]:
     """Give the windows that the place has not read yet."""
     control = Control(environment.control)
     control.migrate()
@@ -56,7 +57,11 @@ def missing(environment: Environment, pipeline: Pipeline, wanted: list[Window]) 
 
 
 def read(environment: Environment, pipeline: Pipeline, window: Window) -> None:
-    """Bring a window in, by the platform's own tasks."""
+    """Bring a window in, by the platform's own tasks.
+
+    Raises:
+        SourceError: Nothing was delivered for it.
+    """
     done: dict[str, Result] = {}
     for step in FLOWS["ingestion"]:
         if not step.teardown:

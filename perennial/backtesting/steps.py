@@ -24,6 +24,13 @@ def key(*told: object) -> str:
     return bytes_hash(json.dumps(told, sort_keys=True, default=str).encode())[:SHORT]
 
 
+def found(environment: Environment, pipeline: str, task: str, run: str) -> Result | None:
+    """Give the result that a run's task has left, if it has."""
+    last = runs.attempts(environment, pipeline, run, task)
+    uri = f"{runs.root(environment, pipeline, run)}/{task}/{last}/{runs.RESULT}"
+    return objects.read_result(uri) if objects.exists(uri) else None
+
+
 def once(
     environment: Environment,
     pipeline: Pipeline,
@@ -31,7 +38,7 @@ def once(
     *,
     run: str,
     window: Window,
-    needs: Mapping[str, Result] | None = None,
+    needs: Mapping[str, Result],
 ) -> Result:
     """Give a task's result; where a run has none yet, it is the next attempt's.
 
@@ -43,18 +50,16 @@ def once(
         window: What it works on.
         needs: Results of the tasks that it needs.
     """
-    folder = f"{runs.root(environment, pipeline.name, run)}/{task}"
-    last = runs.attempts(environment, pipeline.name, run, task)
-    if objects.exists(uri := f"{folder}/{last}/{runs.RESULT}"):
-        return objects.read_result(uri)
+    if (there := found(environment, pipeline.name, task, run)) is not None:
+        return there
     context = Context(
         task=task,
         pipeline=pipeline.name,
         run=run,
-        attempt=last + 1,
+        attempt=runs.attempts(environment, pipeline.name, run, task) + 1,
         environment=environment,
         window=window,
-        inputs=dict(needs or {}),
+        inputs=dict(needs),
     )
     result: Result = importlib.import_module(f"ml_tasks.{task}").run(pipeline, context)
     objects.write_result(f"{context.folder}/{runs.RESULT}", result)

@@ -112,6 +112,20 @@ class Rows:
         return made
 
 
+def find(
+    environment: Environment,
+    pipeline: Pipeline,
+    candidate: Candidate,
+    windows: Sequence[Window],
+    until: datetime,
+) -> Followed | None:
+    """Give what was found of a candidate before, if that is all."""
+    found = _File(environment, pipeline, candidate, windows).read()
+    after, watched = _after(candidate, windows, until)
+    whole = len(found.scores) >= len(after) and len(found.measures) >= len(watched)
+    return found if whole else None
+
+
 def follow(
     rows: Rows, candidate: Candidate, windows: Sequence[Window], until: datetime
 ) -> Followed:
@@ -125,12 +139,9 @@ def follow(
         windows: The whole history.
         until: End of the last window in which it is watched.
     """
-    place = _File(rows.environment, rows.pipeline, candidate, windows)
-    found, looks = place.read()
-    after = [window for window in windows if window.start >= candidate.end]
-    watched = [one for one in after if one.end <= until]
-    if len(found.scores) == len(after) and len(found.measures) >= len(watched):
-        return found
+    file = _File(rows.environment, rows.pipeline, candidate, windows)
+    found, looks = file.read(), file.looks()
+    after, watched = _after(candidate, windows, until)
     eyes = _Eyes(rows, candidate, after)
     for window in after[len(found.scores) :]:
         found.scores[_moment(window)] = eyes.score(window, windows[-1].end)
@@ -140,8 +151,16 @@ def follow(
         measures, own, alarms = eyes.look(window, reference, looks)
         found.measures[_moment(window)], found.alarms[_moment(window)] = measures, alarms
         looks += own
-    place.write(found, looks)
+    file.write(found, looks)
     return found
+
+
+def _after(
+    candidate: Candidate, windows: Sequence[Window], until: datetime
+) -> tuple[list[Window], list[Window]]:
+    """Give the windows in which a candidate is scored, and those in which it is watched."""
+    after = [window for window in windows if window.start >= candidate.end]
+    return after, [one for one in after if one.end <= until]
 
 
 @dataclass(slots=True)
@@ -229,21 +248,24 @@ class _File:
         self._json = f"{environment.objects_root}/followed/{name}.json"
         self._looks = f"{environment.objects_root}/followed/{name}.parquet"
 
-    def read(self) -> tuple[Followed, list[Look]]:
+    def read(self) -> Followed:
         """Give what was found before."""
         if not objects.exists(self._json):
-            return Followed(), []
+            return Followed()
         told: dict[str, Any] = json.loads(objects.read_text(self._json))
-        looks = [
-            look
-            for one in objects.read_parquet(self._looks).to_pylist()
-            if (look := Look(**one)).run in told["measures"]
-        ]
         return Followed(
             {at: Score(**one) for at, one in told["scores"].items()},
             {at: [Measure(**m) for m in some] for at, some in told["measures"].items()},
             {at: [Alarm(**a) for a in some] for at, some in told["alarms"].items()},
-        ), looks
+        )
+
+    def looks(self) -> list[Look]:
+        """Give the looks that belong to it."""
+        if not objects.exists(self._json):
+            return []
+        known = json.loads(objects.read_text(self._json))["measures"]
+        rows = objects.read_parquet(self._looks).to_pylist()
+        return [look for one in rows if (look := Look(**one)).run in known]
 
     def write(self, found: Followed, looks: Sequence[Look]) -> None:
         """Keep it; who is killed in between has looks too many, which `read` leaves out."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ml_tasks.errors import RejectedError
-from perennial.backtesting import candidates, history, weeks
+from perennial.backtesting import candidates, weeks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from ml_tasks.config import Environment, Pipeline
@@ -20,41 +21,38 @@ if TYPE_CHECKING:
     from perennial.backtesting.candidates import Candidate
     from perennial.backtesting.weeks import Followed
 
-MOST = 2
-"""Processes at once: each holds all libraries."""
+Name = TypeVar("Name")
 _rows: dict[str, weeks.Rows] = {}
 """What this process has read."""
 
 
-def spread(
-    call: Callable[..., Any], told: Mapping[Hashable, tuple[Any, ...]], processes: int
-) -> Iterator[tuple[Any, Any]]:
-    """Call a function with each of the arguments in other processes; give each answer as it comes.
-
-    Args:
-        call: A function of a module.
-        told: By name, what it is called with.
-        processes: How many at once.
-    """
-    if not told:
-        return
+@contextmanager
+def pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Give processes that begin when they are needed, and end with the block, however that ends."""
     fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, MOST), fresh, initializer=_entered) as pool:
-        asked = {pool.submit(call, *arguments): name for name, arguments in told.items()}
+    with ProcessPoolExecutor(processes, fresh, initializer=_entered) as made:
         try:
-            for done in as_completed(asked):
-                yield asked[done], done.result()
+            yield made
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            made.shutdown(wait=False, cancel_futures=True)
             for child in multiprocessing.active_children():
                 child.terminate()
             raise
 
 
-def read(environment: Environment, pipeline: Pipeline, window: Window) -> None:
-    """Bring a window in."""
-    environment.enter()
-    history.read(environment, pipeline, window)
+def spread(
+    others: ProcessPoolExecutor, call: Callable[..., Any], told: Mapping[Name, tuple[Any, ...]]
+) -> Iterator[tuple[Name, Any]]:
+    """Call a function with each of the arguments in other processes; give each answer as it comes.
+
+    Args:
+        others: The processes.
+        call: A function of a module.
+        told: By name, what it is called with.
+    """
+    asked = {others.submit(call, *arguments): name for name, arguments in told.items()}
+    for done in as_completed(asked):
+        yield asked[done], done.result()
 
 
 def make(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -9,6 +10,7 @@ import yaml
 
 from ml_tasks.config import ROOT, Environment
 from perennial.services import Services
+from tests.plugins.alerts.receivers import Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +28,17 @@ class SmallProduct(Protocol):
 
 
 def write_product(
-    folder: Path, *, cron: str = "0 0 * * 2", processes: int = 1, epochs: int = 2
+    folder: Path,
+    *,
+    cron: str = "0 0 * * 2",
+    processes: int = 1,
+    epochs: int = 2,
+    told: str = "",
 ) -> None:
-    """Write the example with a split, a model and gates that fit three weeks."""
+    """Write the example with a split, a model and gates that fit three weeks.
+
+    With an address it listens to other systems, and what happens is posted there.
+    """
     text = (ROOT / "ml_tasks" / "pipelines" / "flight_delays.yaml").read_text()
     product = yaml.safe_load(text)
     product["name"] = NAME
@@ -40,6 +50,9 @@ def write_product(
     product["monitoring"] = {
         "retraining": {"policies": [{"name": "schedule", "params": {"days": 7}}]}
     }
+    if told:
+        product["monitoring"]["retraining"]["policies"].append({"name": "outside"})
+        product["alerts"] = [{"kind": "webhook", "url": told}]
     product["evaluation"] |= {
         "baselines": ["majority"],
         "bootstrap_samples": 100,
@@ -68,10 +81,20 @@ def product_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def told() -> Iterator[Receiver]:
+    """Who is told of what happens."""
+    server = Receiver()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory, told: Receiver) -> Iterator[dict[str, str]]:
     """The environment variables of that home; all that was started in it is ended at the end."""
     root = tmp_path_factory.mktemp("world")
-    write_product(root / "pipelines")
+    write_product(root / "pipelines", told=told.url)
     variables = {
         "PERENNIAL_HOME": str(root / "home"),
         "PERENNIAL_PIPELINES": str(root / "pipelines"),

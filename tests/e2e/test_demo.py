@@ -176,7 +176,7 @@ def test_another_systems_alert_trains_a_challenger_that_is_no_better(
     assert trigger.evidence["reports"][0]["labels"] == alert["labels"]
     wait_for(lambda: control.trigger(trigger.id).state == "done", 120)
     assert len(airflow.runs(f"{NAME}__training")) == before + 1
-    (asking,) = wait_for(lambda: posted(told, "trigger"))
+    (asking,) = [t for t in posted(told, "trigger") if t["evidence"]["trigger"] == trigger.id]
     assert asking["cause"] == "reported: FeedChanged"
     (refusal,) = wait_for(lambda: posted(told, "rejected"))
     assert "beats_champion" in refusal["cause"]
@@ -214,8 +214,9 @@ def test_what_was_lost_is_swept_up_and_a_replay_starts_at_once(
     for trigger in (lost, replayed):
         (run,) = airflow.runs(f"{NAME}__training", key=trigger.id)
         assert slug(run["dag_run_id"]) == control.trigger(trigger.id).run
-    swept = next(r for r in airflow.runs(f"{NAME}__intake") if r["run_type"] == "asset_triggered")
-    assert started(airflow, swept["dag_run_id"]) == {"ask": "skipped", "sweep": "success"}
+    runs = [r for r in airflow.runs(f"{NAME}__intake") if r["run_type"] == "asset_triggered"]
+    states = [started(airflow, run["dag_run_id"]) for run in runs]
+    assert {"ask": "skipped", "sweep": "success"} in states
 
 
 def test_a_wish_that_makes_no_sense_is_refused_and_its_owner_is_told(
@@ -228,7 +229,7 @@ def test_a_wish_that_makes_no_sense_is_refused_and_its_owner_is_told(
     run = airflow.runs(f"{NAME}__intake")[0]["dag_run_id"]
     lines = airflow.log(f"{NAME}__intake", run, "ask", 1)
     assert any("the start must come before the end" in line for line in lines), lines
-    (failure,) = posted(told, "failed")
+    (failure,) = [f for f in posted(told, "failed") if f["evidence"]["run"] == run]
     assert "the start must come before the end" in failure["cause"]
     assert failure["links"]["Airflow"].startswith(in_world.airflow_url)
 
@@ -360,4 +361,5 @@ def test_a_window_that_follows_is_watched_and_asks_for_a_training(in_world: Serv
         t["task_id"]: t["state"] for t in airflow.tasks(watched["dag_id"], watched["dag_run_id"])
     }
     assert tasks.pop("announce") == "skipped"
-    assert tasks == dict.fromkeys(("score", "monitor", "decide", "record", "ask"), "success")
+    wanted = ("score", "monitor", "decide", "record", "ask", "tell")
+    assert tasks == dict.fromkeys(wanted, "success")
