@@ -27,12 +27,12 @@ CALCULATING = (
     "alibi-detect", "duckdb", "feast", "lightgbm", "numpy", "onnxruntime", "polars", "pyarrow",
     "scikit-learn", "scipy", "torch",
 )  # fmt: skip
-TASKS = ("assemble", "train", "reference", "evaluate")
+TASKS = ("assemble", "train", "evaluate")
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model, what it is watched with, and what was measured of it."""
+    """A model, and what was measured of it."""
 
     end: datetime
     """End of what it learned from."""
@@ -47,9 +47,8 @@ class Candidate:
 
     @property
     def digest(self) -> str:
-        """Hash of all that its scores and looks stand on."""
-        hashes = (self._hash("train", "onnx"), self._hash("reference", "reference"))
-        return steps.key(self.version, hashes)
+        """Hash of its weights."""
+        return self.results["train"].outputs["model"].content_hash
 
     @property
     def learned(self) -> Window:
@@ -72,9 +71,6 @@ class Candidate:
     def uri(self, task: str, name: str) -> str:
         """Give the address of one of its objects."""
         return str(self.results[task].outputs[name].uri)
-
-    def _hash(self, task: str, name: str) -> str:
-        return self.results[task].outputs[name].content_hash
 
 
 def ends(pipeline: Pipeline, windows: Sequence[Window]) -> list[datetime]:
@@ -118,6 +114,25 @@ def make(environment: Environment, pipeline: Pipeline, end: datetime, seed: int)
         run = _run(environment, pipeline, task, end, done)
         done[task] = steps.once(environment, pipeline, task, run=run, window=window, needs=needs)
     return Candidate(end, seed, done)
+
+
+def watching(environment: Environment, pipeline: Pipeline, candidate: Candidate) -> str:
+    """Name the run in which what a candidate is watched with is fitted."""
+    bare = _bare(pipeline, candidate.seed)
+    return _run(environment, bare, "reference", candidate.end, candidate.results)
+
+
+def reference_of(environment: Environment, pipeline: Pipeline, candidate: Candidate) -> str:
+    """Fit what a candidate is watched with; give its address."""
+    result = steps.once(
+        environment,
+        _bare(pipeline, candidate.seed),
+        "reference",
+        run=watching(environment, pipeline, candidate),
+        window=candidate.learned,
+        needs={name: candidate.results[name] for name in NEEDS["reference"]},
+    )
+    return str(result.outputs["reference"].uri)
 
 
 NEEDS: dict[str, tuple[str, ...]] = {

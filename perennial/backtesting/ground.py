@@ -15,6 +15,7 @@ from perennial.backtesting import steps
 from perennial.backtesting.weeks import Score
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     import numpy as np
@@ -60,6 +61,19 @@ class Ground:
         if (candidate, champion) not in self._passed:
             self._passed[candidate, champion] = self._read(candidate, champion)
         return self._passed[candidate, champion]
+
+    def reachable(self, first: datetime, ends: Sequence[datetime]) -> list[datetime]:
+        """Give who may be champion at all: by gates, after whoever may have been before.
+
+        Args:
+            first: The first champion.
+            ends: Candidates after it, oldest first.
+        """
+        found = [first]
+        for end in ends:
+            if any(self.passes(end, champion) for champion in reversed(found)):
+                found.append(end)
+        return found
 
     def _read(self, candidate: datetime, champion: datetime | None) -> bool:
         new = self.candidates[candidate]

@@ -129,20 +129,26 @@ def _follow(
     spans: tuple[Span, Span],
     others: ProcessPoolExecutor,
 ) -> None:
-    """Follow each candidate to the end of the part in which it can be champion."""
-    early, late = spans
-    by_seed = {ground.seed: ground for ground in grounds}
+    """Score all candidates, and watch those who may be champion as long as they may be."""
     told = {}
     for ground in grounds:
+        until = dict.fromkeys(ground.candidates, None) | _until(ground, spans)
         for end, candidate in ground.candidates.items():
-            if end < early.first:
-                continue
-            lasts = end == late.first or end >= late.windows[0].start
-            last = (late if lasts else early).windows[-1].end
-            told[end, ground.seed] = (ground.environment, ground.pipeline, candidate, windows, last)
+            place, pipeline = ground.environment, ground.pipeline
+            told[end, ground.seed] = (place, pipeline, candidate, windows, until[end])
     found = _each("weeks after them", weeks.find, work.follow, told, others)
-    for (end, seed), followed in found.items():
-        by_seed[seed].followed[end] = followed
+    for ground in grounds:
+        ground.followed = {end: found[end, ground.seed] for end in ground.candidates}
+
+
+def _until(ground: Ground, spans: tuple[Span, Span]) -> dict[datetime, datetime]:
+    """Give to whoever may be champion the end of the part of history in which it may be."""
+    found: dict[datetime, datetime] = {}
+    for span in spans:
+        changes = [window.end for window in span.windows[:-1]]
+        last = span.windows[-1].end
+        found |= dict.fromkeys(ground.reachable(span.first, changes), last)
+    return found
 
 
 def _each(

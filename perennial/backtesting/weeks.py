@@ -18,7 +18,7 @@ from ml_tasks.monitoring import known
 from ml_tasks.monitoring.reference import LABEL, PREDICTION, Reference
 from ml_tasks.result import Window
 from ml_tasks.training.metrics import measure
-from perennial.backtesting import steps
+from perennial.backtesting import candidates, steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +69,7 @@ class Rows:
 
     def __init__(self, environment: Environment, pipeline: Pipeline) -> None:
         """Read nothing yet; segments are left out, since policies know nothing of them."""
+        self.whole = pipeline
         evaluation = pipeline.evaluation.model_copy(update={"segments": {}})
         self.pipeline = pipeline.model_copy(update={"evaluation": evaluation})
         self.environment = environment
@@ -117,7 +118,7 @@ def find(
     pipeline: Pipeline,
     candidate: Candidate,
     windows: Sequence[Window],
-    until: datetime,
+    until: datetime | None,
 ) -> Followed | None:
     """Give what was found of a candidate before, if that is all."""
     found = _File(environment, pipeline, candidate, windows).read()
@@ -127,7 +128,7 @@ def find(
 
 
 def follow(
-    rows: Rows, candidate: Candidate, windows: Sequence[Window], until: datetime
+    rows: Rows, candidate: Candidate, windows: Sequence[Window], until: datetime | None
 ) -> Followed:
     """Score the windows after a candidate, and watch it in those that end by a moment.
 
@@ -137,30 +138,32 @@ def follow(
         rows: The history's.
         candidate: Who predicts.
         windows: The whole history.
-        until: End of the last window in which it is watched.
+        until: End of the last window in which it is watched; `None` for one that never serves.
     """
-    file = _File(rows.environment, rows.pipeline, candidate, windows)
+    file = _File(rows.environment, rows.whole, candidate, windows)
     found, looks = file.read(), file.looks()
     after, watched = _after(candidate, windows, until)
     eyes = _Eyes(rows, candidate, after)
     for window in after[len(found.scores) :]:
         found.scores[_moment(window)] = eyes.score(window, windows[-1].end)
-    with folders.unpacked(candidate.uri("reference", "reference")) as folder:
-        reference = Reference.load(folder)
-    for window in watched[len(found.measures) :]:
-        measures, own, alarms = eyes.look(window, reference, looks)
-        found.measures[_moment(window)], found.alarms[_moment(window)] = measures, alarms
-        looks += own
+    if len(watched) > len(found.measures):
+        uri = candidates.reference_of(rows.environment, rows.whole, candidate)
+        with folders.unpacked(uri) as folder:
+            reference = Reference.load(folder)
+        for window in watched[len(found.measures) :]:
+            measures, own, alarms = eyes.look(window, reference, looks)
+            found.measures[_moment(window)], found.alarms[_moment(window)] = measures, alarms
+            looks += own
     file.write(found, looks)
     return found
 
 
 def _after(
-    candidate: Candidate, windows: Sequence[Window], until: datetime
+    candidate: Candidate, windows: Sequence[Window], until: datetime | None
 ) -> tuple[list[Window], list[Window]]:
     """Give the windows in which a candidate is scored, and those in which it is watched."""
     after = [window for window in windows if window.start >= candidate.end]
-    return after, [one for one in after if one.end <= until]
+    return after, [one for one in after if until is not None and one.end <= until]
 
 
 @dataclass(slots=True)
@@ -241,6 +244,7 @@ class _File:
         monitoring = pipeline.monitoring
         told = (
             *(candidate.digest, str(windows[0]), pipeline.evaluation.metric),
+            candidates.watching(environment, pipeline, candidate),
             *(monitoring.label_days, monitoring.alarms.least_loss),
             *(pipeline.evaluation.bootstrap_samples, pipeline.training.seed),
         )
@@ -261,7 +265,7 @@ class _File:
 
     def looks(self) -> list[Look]:
         """Give the looks that belong to it."""
-        if not objects.exists(self._json):
+        if not objects.exists(self._json) or not objects.exists(self._looks):
             return []
         known = json.loads(objects.read_text(self._json))["measures"]
         rows = objects.read_parquet(self._looks).to_pylist()
@@ -271,7 +275,9 @@ class _File:
         """Keep it; who is killed in between has looks too many, which `read` leaves out."""
         import polars as pl
 
-        objects.write_parquet(self._looks, pl.DataFrame([asdict(one) for one in looks]).to_arrow())
+        if looks:
+            rows = pl.DataFrame([asdict(one) for one in looks], infer_schema_length=None)
+            objects.write_parquet(self._looks, rows.to_arrow())
         objects.write_text(self._json, json.dumps(asdict(found)))
 
 

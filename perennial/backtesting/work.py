@@ -71,7 +71,7 @@ def follow(
     pipeline: Pipeline,
     candidate: Candidate,
     windows: Sequence[Window],
-    until: datetime,
+    until: datetime | None,
 ) -> Followed:
     """Follow a candidate."""
     environment.enter()
