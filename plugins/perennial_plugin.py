@@ -46,7 +46,7 @@ class PerennialPlugin(AirflowPlugin):
             "destination": "nav",
             "category": "browse",
             "url_route": "data-docs",
-        }
+        },
     ]
     listeners = [ahead]  # noqa: RUF012
     operator_extra_links = [RecordedRun(), DataDocs()]  # noqa: RUF012
