@@ -18,7 +18,7 @@ THEMES = {
     "light": {"ink": "#1f2328", "soft": "#8c959f", "ours": "#0a5bc4", "other": "#b35900"},
     "dark": {"ink": "#e6edf3", "soft": "#6e7681", "ours": "#6cb0ff", "other": "#f0883e"},
 }
-MARKS = "osD^vPX*hp"
+MARKS = "osD^v<>dhp"
 
 
 def svg(verdict: Verdict, metric: str, theme: str) -> str:
@@ -68,7 +68,8 @@ def _frontier(axis: Axes, verdict: Verdict, metric: str, colours: dict[str, str]
         spread = [[one.judged.quality - qualities.min()], [qualities.max() - one.judged.quality]]
         axis.errorbar(
             trained.mean(), one.judged.quality, yerr=spread, fmt=mark, label=one.name,
-            color=_colour(one, colours), capsize=3, markersize=9 if one.name == grid.OURS else 6,
+            color=_colour(one, colours), elinewidth=0.8, fillstyle="none", markeredgewidth=1.4,
+            markersize=11 if one.name == grid.OURS else 7,
         )  # fmt: skip
     axis.set_xlabel("retrainings")
     axis.set_ylabel(metric)
@@ -81,13 +82,18 @@ def _weeks(axis: Axes, verdict: Verdict, metric: str, colours: dict[str, str]) -
     for name, colour in lines.items():
         own = verdict.of(name).judged.values.mean(axis=0)
         axis.plot(days, own, color=colour, label=name)  # type: ignore[arg-type]
-    for number, walk in enumerate(verdict.of(grid.OURS).judged.walks):
-        for end in walk.trained:
-            full = "full" if end in walk.promoted else "none"
-            axis.plot(
-                [end], [0.02 + 0.03 * number], "^", color=colours["ours"], fillstyle=full,  # type: ignore[arg-type]
-                transform=axis.get_xaxis_transform(), markersize=5,
-            )  # fmt: skip
+    walks = verdict.of(grid.OURS).judged.walks
+    for label, fill in (("ours trains", "full"), ("ours trains, refused", "none")):
+        marks = [
+            (end, 0.02 + 0.03 * number)
+            for number, walk in enumerate(walks)
+            for end in walk.trained
+            if (end in walk.promoted) == (fill == "full")
+        ]
+        axis.plot(
+            [end for end, _ in marks], [height for _, height in marks], "^", fillstyle=fill,  # type: ignore[arg-type]
+            color=colours["ours"], transform=axis.get_xaxis_transform(), markersize=5, label=label,
+        )  # fmt: skip
     axis.set_ylabel(f"{metric} by week, mean over seeds")
     axis.tick_params(axis="x", rotation=30)
     axis.legend(fontsize=8, loc="best")

@@ -39,10 +39,10 @@ def lines(found: Replay) -> list[str]:
     ours, weekly = verdict.of(grid.OURS), verdict.of(grid.WEEKLY)
     answer = "reached" if verdict.reached else "not reached"
     return [
-        f"ours is {over.value:+.4f} better than weekly retraining "
+        f"by how much ours is better than weekly retraining: {over.value:+.4f} "
         f"({over.low:+.4f} to {over.high:+.4f} over resampled windows), with "
         f"{ours.judged.trained.mean():.1f} retrainings in place of "
-        f"{weekly.judged.trained.mean():.1f}: at least its metric with at most half of its "
+        f"{weekly.judged.trained.mean():.1f}; at least its metric with at most half of its "
         f"retrainings is {answer}",
         f"chosen on {_days(verdict.spans[0].windows)}: {told(ours.chosen.retraining)}",
     ]
@@ -122,7 +122,7 @@ def _row(one: Judged) -> tuple[str, ...]:
         _counted(judged.promoted),
         f"{judged.quality:.4f}",
         f"{judged.qualities.min():.4f} to {judged.qualities.max():.4f}",
-        f"{one.regret.mean():.4f}",
+        f"{round(float(one.regret.mean()), 4) + 0.0:.4f}",
     )
 
 

@@ -75,6 +75,7 @@ PIPELINE: dict[str, Any] = {
         "drift": [{"test": "ks"}],
         "label_days": 1,
         "retraining": OURS,
+        "rollback": {"automatic": False},
     },
 }  # fmt: skip
 
