@@ -43,7 +43,7 @@ def build(pipeline: config.Pipeline) -> DAG:
                 outlets=[Asset(f"champion({pipeline.name})")] if step.task == "promote" else [],
             )
         wire("training", tasks)
-        at_the_end(tell(pipeline, "training"), tasks["promote"])
+        at_the_end(tell(pipeline, "judge", "promote"), tasks["promote"])
     return dag
 
 

@@ -30,7 +30,8 @@ MOST_BYTES = 2**20
 MOST_ALERTS = 1000
 LABEL = "pipeline"
 """The label that names the product."""
-Text = Annotated[str, Field(max_length=10_000)]
+Text = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")]
+"""Postgres keeps no text with a zero in it."""
 
 
 class Alert(BaseModel):

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier, task
-from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.definitions.xcom_arg import XComArg
 
     from ml_tasks.config import Pipeline
-    from ml_tasks.flow import Dag
 
-TOLD_OF = {"training": ("judge", "promote"), "monitoring": ("monitor", "decide")}
-"""By flow: the tasks that leave something to tell of."""
+RETRY_SECONDS = 10
 
 
 def listens(pipeline: Pipeline) -> bool:
@@ -62,21 +61,22 @@ def at_the_end(told: XComArg | None, *after: Any) -> None:
         one.set_downstream(told)
 
 
-def tell(pipeline: Pipeline, flow: Dag | None = None) -> XComArg | None:
+def tell(pipeline: Pipeline, *read: str) -> XComArg | None:
     """Make the task that tells of what its run did, and sends what waits; none without channels.
 
     Args:
         pipeline: The product.
-        flow: Whose tasks' results it reads; none in the intake.
+        *read: Tasks of the same DAG whose results tell something.
     """
     if not pipeline.alerts:
         return None
-    name, read = pipeline.name, TOLD_OF.get(flow or "", ())
+    name = pipeline.name
 
     @task(
         task_id="tell",
         doc_md="Tell those whom the product's YAML names of what happened, once.",
-        retries=0,
+        retries=2,
+        retry_delay=timedelta(seconds=RETRY_SECONDS),
         on_failure_callback=None,
     )
     def told(ti: Any = None, dag_run: Any = None) -> str:
@@ -93,7 +93,8 @@ def tell(pipeline: Pipeline, flow: Dag | None = None) -> XComArg | None:
         news = News(name, dag_run.dag_id, dag_run.run_id).all(control, results(pulled))
         sent, faults = deliver(config.load(name, environment.pipelines), news)
         if faults:
-            raise AirflowException(
+            # It is control that keeps them, and the intake that tries again.
+            raise AirflowFailException(
                 f"{len(faults)} alerts wait, {sent} were sent; the intake tries again: {faults[0]}"
             )
         if not sent:

@@ -154,6 +154,7 @@ def test_a_product_that_is_none_is_refused_and_the_others_are_kept(server: Serve
         (group(alert("x", startsAt="2013-01-05T10:00:00")), 422, "timezone"),
         (group(alert("x", labels={"pipeline": 7})), 422, "came 7, wanted a text"),
         (group(alert("x" * 65)), 422, "alerts.0.fingerprint"),
+        (group(alert("x", generatorURL="a\0")), 422, "alerts.0.generatorURL"),
         (group(alert("x", status="pending")), 422, "wanted 'firing' or 'resolved'"),
         ({"version": "4"}, 422, "webhook: alerts: came nothing"),
         (b" " * (2**20 + 1), 413, "wanted fewer"),
