@@ -80,7 +80,7 @@ class Demo:
         )
 
     def start(self) -> subprocess.Popen[str]:
-        return self.command("demo", "--pipeline", NAME, "--until", END)
+        return self.command("demo", "--pipeline", NAME, "--until", END, "--follow", "0")
 
     def running(self, demo: subprocess.Popen[str], task: str, count: int = 1) -> list[Any]:
         """Wait until a task's pods run."""

@@ -35,8 +35,8 @@ NAME = "small_delays"
 WINDOW = "2013-01-01/2013-01-22"
 
 
-def demo(until: str = "2013-01-22") -> int:
-    return main(["demo", "--pipeline", NAME, "--until", until])
+def demo(follow: int = 0) -> int:
+    return main(["demo", "--pipeline", NAME, "--until", "2013-01-22", "--follow", str(follow)])
 
 
 def wait_for(what: Callable[[], Any], seconds: float = 240) -> Any:
@@ -339,27 +339,32 @@ def test_windows_that_the_champion_learned_from_are_not_watched(in_world: Servic
     assert {task["state"] for task in tasks} == {"skipped"}
 
 
-def test_a_window_that_follows_is_watched_and_asks_for_a_training(in_world: Services) -> None:
-    assert demo() == 0
-    airflow, control = Airflow(in_world), Control(in_world.environment.control)
-    head, before = control.champion(NAME), len(airflow.runs(f"{NAME}__training"))
+def test_it_goes_on_until_a_policy_asks_for_a_training_and_its_model_is_judged(
+    in_world: Services, capsys: pytest.CaptureFixture[str]
+) -> None:
+    control = Control(in_world.environment.control)
+    head = control.champion(NAME)
     assert head is not None
-    airflow.backfill(f"{NAME}__ingestion", "2013-01-22", "2013-01-22")
-    trigger = wait_for(
-        lambda: next((t for t in control.triggers(NAME) if t.cause == "monitor"), None)
-    )
-    assert (trigger.window, trigger.evidence["policies"]) == (
-        "2013-01-01/2013-01-29", ["schedule"],
+    assert demo(follow=3) == 0
+    said = capsys.readouterr().out
+    (trigger,) = [t for t in control.triggers(NAME) if t.cause == "monitor"]
+    assert (trigger.window, trigger.state, trigger.evidence["policies"]) == (
+        "2013-01-01/2013-01-29", "done", ["schedule"],
     )  # fmt: skip
+    assert "weeks that follow, at the most 1/3" in said
+    assert f"2013-01-22/2013-01-29: version {head.version}, roc_auc " in said
     measured = {m.kind for m in control.measures(NAME) if m.start.startswith("2013-01-22")}
     assert measured == {"realised", "estimated"}
     assert len({look.day for look in control.looks(NAME, version=head.version)}) == 7
-    wait_for(lambda: control.trigger(trigger.id).state == "done")
-    assert len(airflow.runs(f"{NAME}__training")) == before + 1
+    airflow = Airflow(in_world)
     (watched,) = airflow.runs(f"{NAME}__monitoring", key="2013-01-22")
     tasks = {
         t["task_id"]: t["state"] for t in airflow.tasks(watched["dag_id"], watched["dag_run_id"])
     }
     assert tasks.pop("announce") == "skipped"
-    wanted = ("score", "monitor", "decide", "record", "ask", "tell")
-    assert tasks == dict.fromkeys(wanted, "success")
+    assert tasks == dict.fromkeys(("score", "monitor", "decide", "record", "ask"), "success")
+
+    before = len(airflow.runs(f"{NAME}__training"))
+    assert demo(follow=3) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert len(airflow.runs(f"{NAME}__training")) == before

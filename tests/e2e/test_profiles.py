@@ -137,7 +137,7 @@ def test_both_profiles_make_equal_outputs(
     mlflow_server: Callable[[Path], str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["demo", "--pipeline", NAME, "--until", ENDS[-1]]) == 0
+    assert main(["demo", "--pipeline", NAME, "--until", ENDS[-1], "--follow", "0"]) == 0
     running = services()
     assert running.dead() == []
     assert {"postgres", "redis"} <= set(running.names)
