@@ -25,23 +25,20 @@ USUAL_DROP = 0.01
 """Where the YAML says none."""
 
 
-def fixed() -> dict[str, Retraining]:
-    """Give the policies that have nothing to choose."""
-    told = {NEVER: Retraining()}
-    for name, days in EVERY.items():
-        own = Policy(name="schedule", params={"days": days})
-        told[name] = Retraining(policies=(own,), cool_down_days=days, most_a_month=31)
-    return told
-
-
-def families(given: Retraining) -> dict[str, list[Retraining]]:
-    """Give, by name, the variants of the policies whose parameters are chosen.
+def all_of(given: Retraining) -> dict[str, list[Retraining]]:
+    """Give by name the variants of each policy: one where there is nothing to choose.
 
     Args:
         given: What the YAML says; its limits hold where none is tried.
     """
+    found = {NEVER: [Retraining()]}
+    for name, days in EVERY.items():
+        own = Policy(name="schedule", params={"days": days})
+        found[name] = [Retraining(policies=(own,), cool_down_days=days, most_a_month=31)]
+    if given.policies:
+        found[CONFIGURED] = [given]
     drop = next((p.params["drop"] for p in given.policies if "drop" in p.params), USUAL_DROP)
-    return {
+    return found | {
         "drift only": list(_variants(given, ("drift",), drop)),
         "performance only": list(_variants(given, ("performance",), drop)),
         OURS: list(_variants(given, ("performance", "drift", "schedule"), drop)),

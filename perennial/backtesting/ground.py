@@ -12,10 +12,10 @@ from ml_tasks.io import objects
 from ml_tasks.judge import judge
 from ml_tasks.models.predict import OnnxModel
 from perennial.backtesting import steps
-from perennial.backtesting.weeks import Score
+from perennial.backtesting.walk import UnwatchedError
+from perennial.backtesting.weeks import Followed, Score
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     import numpy as np
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
     from ml_tasks.policies.evidence import Evidence
     from ml_tasks.result import Window
     from perennial.backtesting.candidates import Candidate
-    from perennial.backtesting.weeks import Followed
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Ground:
     """A world that policies walk through."""
 
@@ -41,14 +40,30 @@ class Ground:
     followed: dict[datetime, Followed] = field(default_factory=dict)
     _told: dict[tuple[datetime, datetime], Evidence] = field(default_factory=dict)
     _passed: dict[tuple[datetime, datetime | None], bool] = field(default_factory=dict)
+    _test: tuple[datetime, pl.DataFrame] | None = None
+    """The newest candidate's test rows: it is often held against several champions."""
 
     def evidence(self, champion: datetime, window: Window) -> Evidence:
-        """Give what policies are told at a window's end."""
+        """Give what policies are told at a window's end.
+
+        Raises:
+            UnwatchedError: Nobody has watched that champion in that window yet.
+        """
+        if window.end.isoformat() not in self.followed[champion].measures:
+            raise UnwatchedError(champion, window)
         if (champion, window.end) not in self._told:
-            self._told[champion, window.end] = self.followed[champion].evidence(
-                self.candidates[champion], window, self.pipeline.evaluation.metric
+            self._told[champion, window.end] = self._evidence(
+                self.followed[champion], champion, window
             )
         return self._told[champion, window.end]
+
+    def age(self, champion: datetime, window: Window) -> Evidence:
+        """Give the same without anything that watching it has found."""
+        return self._evidence(Followed(), champion, window)
+
+    def _evidence(self, followed: Followed, champion: datetime, window: Window) -> Evidence:
+        metric = self.pipeline.evaluation.metric
+        return followed.evidence(self.candidates[champion], window, metric)
 
     def score(self, champion: datetime, window: Window) -> Score:
         """Give what a champion was worth in a window."""
@@ -62,19 +77,6 @@ class Ground:
             self._passed[candidate, champion] = self._read(candidate, champion)
         return self._passed[candidate, champion]
 
-    def reachable(self, first: datetime, ends: Sequence[datetime]) -> list[datetime]:
-        """Give who may be champion at all: by gates, after whoever may have been before.
-
-        Args:
-            first: The first champion.
-            ends: Candidates after it, oldest first.
-        """
-        found = [first]
-        for end in ends:
-            if any(self.passes(end, champion) for champion in reversed(found)):
-                found.append(end)
-        return found
-
     def _read(self, candidate: datetime, champion: datetime | None) -> bool:
         new = self.candidates[candidate]
         if champion is None:
@@ -87,21 +89,26 @@ class Ground:
         uri = f"{self.environment.objects_root}/judged/{new.version}-{old.version}-{name}.json"
         if objects.exists(uri):
             return bool(json.loads(objects.read_text(uri)))
-        passed = self._judged(_beside(new, old, self.pipeline))
+        passed = self._judged(_beside(new, old, self._tested(new), self.pipeline))
         objects.write_text(uri, json.dumps(passed))
         return passed
+
+    def _tested(self, new: Candidate) -> pl.DataFrame:
+        import polars as pl
+
+        if self._test is None or self._test[0] != new.end:
+            made = objects.read_parquet(new.uri("assemble", "set"))
+            rows = pl.DataFrame(pl.from_arrow(made)).filter(pl.col("split") == "test")
+            self._test = new.end, rows
+        return self._test[1]
 
     def _judged(self, measured: Measured) -> bool:
         gates = self.pipeline.evaluation.gates
         return judge(measured, gates, pipeline=self.pipeline.name, run="backtest").passed
 
 
-def _beside(new: Candidate, old: Candidate, pipeline: Pipeline) -> Measured:
-    """Measure a candidate against a champion, as the task `evaluate` does."""
-    import polars as pl
-
-    rows = pl.DataFrame(pl.from_arrow(objects.read_parquet(new.uri("assemble", "set"))))
-    rows = rows.filter(pl.col("split") == "test")
+def _beside(new: Candidate, old: Candidate, rows: pl.DataFrame, pipeline: Pipeline) -> Measured:
+    """Measure a candidate against a champion on its test rows, as the task `evaluate` does."""
     about = json.loads(objects.read_text(new.uri("assemble", "description")))
     test = Test(
         task=about["task"],

@@ -14,7 +14,7 @@ from perennial.backtesting import grid, oracle
 from perennial.backtesting.walk import Span, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
@@ -101,18 +101,20 @@ class Verdict:
 
 
 def judge(
-    worlds: Sequence[World], spans: tuple[Span, Span], given: Retraining, metric: str
+    worlds: Sequence[World],
+    spans: tuple[Span, Span],
+    picked: Mapping[str, tuple[int, Outcome]],
+    metric: str,
 ) -> Verdict:
-    """Choose in the first part, judge in the second.
+    """Judge in the second part what was chosen in the first.
 
     Args:
         worlds: One a seed.
-        spans: Where it is chosen, and where it is judged.
-        given: What the YAML says.
+        spans: Where it was chosen, and where it is judged.
+        picked: What `choose` gave.
         metric: Which metric counts.
     """
-    early, late = spans
-    picked = choose(worlds, early, given, metric)
+    late = spans[1]
     best = np.array([frontier(world, late, metric) for world in worlds])
     policies = []
     for name, (tried, chosen) in picked.items():
@@ -133,16 +135,15 @@ def choose(
     The best has the best metric, on average over seeds, among those that train at most half as
     often as weekly retraining does; of equal ones the one that trains less.
     """
-    fixed = {name: outcome(worlds, span, told) for name, told in grid.fixed().items()}
-    most = HALF * float(fixed[grid.WEEKLY].trained.mean())
-    found = {name: (1, one) for name, one in fixed.items()}
-    if given.policies:
-        found[grid.CONFIGURED] = (1, outcome(worlds, span, given))
-    for name, variants in grid.families(given).items():
-        tried = [outcome(worlds, span, one) for one in variants]
+    every = {
+        name: [outcome(worlds, span, one) for one in variants]
+        for name, variants in grid.all_of(given).items()
+    }
+    most = HALF * float(every[grid.WEEKLY][0].trained.mean())
+    found = {}
+    for name, tried in every.items():
         few = [one for one in tried if one.trained.mean() <= most]
-        rank = _rank(metric)
-        found[name] = (len(tried), min(few or tried, key=rank))
+        found[name] = (len(tried), min(few or tried, key=_rank(metric)))
     return found
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks.errors import ConfigError, SourceError
 from perennial import console
-from perennial.backtesting import candidates, history, judging, weeks, work
+from perennial.backtesting import candidates, grid, history, judging, weeks, work
 from perennial.backtesting.ground import Ground
+from perennial.backtesting.walk import UnwatchedError, walk
 from perennial.progress import Progress
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
     from pathlib import Path
 
-    from ml_tasks.config import Environment, Pipeline
+    from ml_tasks.config import Environment, Pipeline, Retraining
     from ml_tasks.result import Window
     from perennial.backtesting.candidates import Candidate
     from perennial.backtesting.judging import Verdict
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 
 LEAST = 3
 """Windows that each part of history has to have: in fewer no policy shows itself."""
+
+
+AHEAD = 4
+"""Windows that a champion is watched in at once: most serve no longer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,11 +75,14 @@ def replay(given: Environment, pipeline: Pipeline, asked: Asked) -> Replay:
             for seed in seeds
         ]
         spans = judging.halves(grounds, windows, turn)
-        _follow(grounds, windows, spans, others)
-    metric = pipeline.evaluation.metric
-    with Progress("policies", 1) as bar:
-        verdict = judging.judge(grounds, spans, pipeline.monitoring.retraining, metric)
-        bar.show(1, "")
+        follow = _Following(grounds, windows, others)
+        follow.score()
+        told, metric = pipeline.monitoring.retraining, pipeline.evaluation.metric
+        variants = [one for some in grid.all_of(told).values() for one in some]
+        follow.watch(spans[0], variants)
+        picked = judging.choose(grounds, spans[0], told, metric)
+        follow.watch(spans[1], [chosen.retraining for _tried, chosen in picked.values()])
+        verdict = judging.judge(grounds, spans, picked, metric)
     return Replay(pipeline, place.home, seeds, len(made), verdict)
 
 
@@ -123,32 +132,49 @@ def _made(
     return {name: found[name] for name in told if found[name] is not None}
 
 
-def _follow(
-    grounds: Sequence[Ground],
-    windows: Sequence[Window],
-    spans: tuple[Span, Span],
-    others: ProcessPoolExecutor,
-) -> None:
-    """Score all candidates, and watch those who may be champion as long as they may be."""
-    told = {}
-    for ground in grounds:
-        until = dict.fromkeys(ground.candidates, None) | _until(ground, spans)
-        for end, candidate in ground.candidates.items():
-            place, pipeline = ground.environment, ground.pipeline
-            told[end, ground.seed] = (place, pipeline, candidate, windows, until[end])
-    found = _each("weeks after them", weeks.find, work.follow, told, others)
-    for ground in grounds:
-        ground.followed = {end: found[end, ground.seed] for end in ground.candidates}
+@dataclass(frozen=True, slots=True)
+class _Following:
+    """Follows candidates as far as policies come to them."""
 
+    grounds: Sequence[Ground]
+    windows: Sequence[Window]
+    others: ProcessPoolExecutor
 
-def _until(ground: Ground, spans: tuple[Span, Span]) -> dict[datetime, datetime]:
-    """Give to whoever may be champion the end of the part of history in which it may be."""
-    found: dict[datetime, datetime] = {}
-    for span in spans:
-        changes = [window.end for window in span.windows[:-1]]
-        last = span.windows[-1].end
-        found |= dict.fromkeys(ground.reachable(span.first, changes), last)
-    return found
+    def score(self) -> None:
+        """Score each candidate in all windows after it."""
+        every = {(end, ground): None for ground in self.grounds for end in ground.candidates}
+        self._follow("scores", every)
+
+    def watch(self, span: Span, retrainings: Sequence[Retraining]) -> None:
+        """Watch whoever becomes champion on the way of one of the policies."""
+        lacking: dict[tuple[datetime, Ground], datetime | None] = {}
+        while lacking := self._lacking(span, retrainings):
+            self._follow("watched", lacking)
+
+    def _lacking(
+        self, span: Span, retrainings: Sequence[Retraining]
+    ) -> dict[tuple[datetime, Ground], datetime | None]:
+        """Give who has to be watched for policies to go on, and until when."""
+        found: dict[tuple[datetime, Ground], datetime | None] = {}
+        for ground, retraining in product(self.grounds, retrainings):
+            try:
+                walk(ground, span, retraining)
+            except UnwatchedError as fault:
+                ahead = span.windows[span.windows.index(fault.window) :][:AHEAD]
+                known = found.get((fault.champion, ground)) or ahead[-1].end
+                found[fault.champion, ground] = max(known, ahead[-1].end)
+        return found
+
+    def _follow(self, what: str, until: Mapping[tuple[datetime, Ground], datetime | None]) -> None:
+        told = {
+            (end, ground.seed): (
+                ground.environment, ground.pipeline, ground.candidates[end], self.windows, last,
+            )
+            for (end, ground), last in until.items()
+        }  # fmt: skip
+        found = _each(what, weeks.find, work.follow, told, self.others)
+        for end, ground in until:
+            ground.followed[end] = found[end, ground.seed]
 
 
 def _each(

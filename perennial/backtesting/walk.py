@@ -16,11 +16,32 @@ if TYPE_CHECKING:
     from perennial.backtesting.weeks import Score
 
 
+AGE = "schedule"
+"""The policy that asks for nothing but the champion's age."""
+
+
+class UnwatchedError(Exception):
+    """A policy came to a champion that nobody has watched in that window yet."""
+
+    def __init__(self, champion: datetime, window: Window) -> None:
+        """Say who, and in which window."""
+        super().__init__(f"{champion} in {window}")
+        self.champion, self.window = champion, window
+
+
 class World(Protocol):
     """What history gives to whoever walks through it; candidates are named by their end."""
 
     def evidence(self, champion: datetime, window: Window) -> Evidence:
-        """Give what policies are told at a window's end."""
+        """Give what policies are told at a window's end.
+
+        Raises:
+            UnwatchedError: Nobody has watched that champion in that window yet.
+        """
+        ...
+
+    def age(self, champion: datetime, window: Window) -> Evidence:
+        """Give the same without anything that watching it has found."""
         ...
 
     def passes(self, candidate: datetime, champion: datetime) -> bool:
@@ -57,12 +78,16 @@ def walk(world: World, span: Span, retraining: Retraining) -> Walk:
     """Go from window to window: the champion predicts, the policy decides, the gates judge.
 
     At the last window's end nothing is decided: nobody would see what it is worth.
+
+    Raises:
+        UnwatchedError: It comes to a champion that nobody has watched in that window yet.
     """
+    told = world.age if {one.name for one in retraining.policies} <= {AGE} else world.evidence
     champion, champions = span.first, [span.first]
     trained: dict[datetime, str] = {}
     promoted = []
     for window in span.windows[:-1]:
-        made = decide(world.evidence(champion, window), retraining, tuple(trained))
+        made = decide(told(champion, window), retraining, tuple(trained))
         if made.train:
             trained[window.end] = made.why
             if world.passes(window.end, champion):

@@ -45,6 +45,8 @@ class Score:
 class Followed:
     """What is known of a candidate after it, by the windows' ends, oldest first."""
 
+    known: str = ""
+    """Moment up to which labels count in the scores."""
     scores: dict[str, Score] = field(default_factory=dict)
     measures: dict[str, list[Measure]] = field(default_factory=dict)
     """By the window at whose end they were taken."""
@@ -60,7 +62,10 @@ class Followed:
             metric,
             candidate.measured,
             [newest[at] for at in sorted(newest, key=lambda at: at[1])],
-            [alarm for moment in moments for alarm in self.alarms[moment]],
+            sorted(
+                (alarm for moment in moments for alarm in self.alarms[moment]),
+                key=lambda alarm: (alarm.day, alarm.of),
+            ),
         )
 
 
@@ -122,9 +127,9 @@ def find(
 ) -> Followed | None:
     """Give what was found of a candidate before, if that is all."""
     found = _File(environment, pipeline, candidate, windows).read()
-    after, watched = _after(candidate, windows, until)
-    whole = len(found.scores) >= len(after) and len(found.measures) >= len(watched)
-    return found if whole else None
+    _all, watched = _after(candidate, windows, until)
+    scored = found.known == _moment(windows[-1])
+    return found if scored and len(found.measures) >= len(watched) else None
 
 
 def follow(
@@ -144,8 +149,9 @@ def follow(
     found, looks = file.read(), file.looks()
     after, watched = _after(candidate, windows, until)
     eyes = _Eyes(rows, candidate, after)
-    for window in after[len(found.scores) :]:
-        found.scores[_moment(window)] = eyes.score(window, windows[-1].end)
+    if found.known != _moment(windows[-1]):
+        found.scores = {_moment(one): eyes.score(one, windows[-1].end) for one in after}
+        found.known = _moment(windows[-1])
     if len(watched) > len(found.measures):
         uri = candidates.reference_of(rows.environment, rows.whole, candidate)
         with folders.unpacked(uri) as folder:
@@ -258,6 +264,7 @@ class _File:
             return Followed()
         told: dict[str, Any] = json.loads(objects.read_text(self._json))
         return Followed(
+            told["known"],
             {at: Score(**one) for at, one in told["scores"].items()},
             {at: [Measure(**m) for m in some] for at, some in told["measures"].items()},
             {at: [Alarm(**a) for a in some] for at, some in told["alarms"].items()},

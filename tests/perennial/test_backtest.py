@@ -295,6 +295,9 @@ class Made:
         del champion
         return self.ends.index(candidate) not in self.refused
 
+    def age(self, champion: datetime, window: Window) -> Evidence:
+        return self.evidence(champion, window)
+
     def evidence(self, champion: datetime, window: Window) -> Evidence:
         since = self.windows[self.ends.index(champion) : self.windows.index(window) + 1]
         realised = [Measured(w, self.score(champion, w).value, 0.001, 100) for w in since]
@@ -340,8 +343,7 @@ def test_no_policy_is_better_than_the_oracle(seed: int) -> None:
     _, span = spans(world)
     best = judging.frontier(world, span, "roc_auc")
     given = Retraining()
-    every = [*grid.fixed().values(), *itertools.chain(*grid.families(given).values())]
-    for one in every:
+    for one in itertools.chain(*grid.all_of(given).values()):
         outcome = judging.outcome([world], span, one)
         assert outcome.quality <= best[len(outcome.walks[0].trained)] + 1e-12
     assert (np.diff(best) >= -1e-12).all()
@@ -350,7 +352,7 @@ def test_no_policy_is_better_than_the_oracle(seed: int) -> None:
 def test_what_is_refused_is_trained_and_does_not_serve() -> None:
     world = made(1)
     span = Span(world.ends[0], world.windows)
-    weekly = walk(world, span, grid.fixed()[grid.WEEKLY])
+    weekly = walk(world, span, grid.all_of(Retraining())[grid.WEEKLY][0])
     assert list(weekly.trained) == [w.end for w in world.windows[:-1]]
     refused = {world.ends[n] for n in world.refused}
     assert refused
@@ -374,10 +376,16 @@ def test_limits_hold_in_the_walk() -> None:
 def test_a_choice_knows_nothing_of_what_comes_after_the_turn() -> None:
     worlds = [made(seed) for seed in (1, 2, 3)]
     given = Retraining(policies=(Policy(name="drift"),))
-    first = judging.judge(worlds, spans(worlds[0]), given, "roc_auc")
+    both = spans(worlds[0])
+
+    def judged() -> judging.Verdict:
+        picked = judging.choose(worlds, both[0], given, "roc_auc")
+        return judging.judge(worlds, both, picked, "roc_auc")
+
+    first = judged()
     for world in worlds:
         world.worth[:, 6:] = np.random.default_rng(9).uniform(0.3, 0.9, world.worth[:, 6:].shape)
-    second = judging.judge(worlds, spans(worlds[0]), given, "roc_auc")
+    second = judged()
     for one, other in zip(first.policies, second.policies, strict=True):
         assert one.chosen.retraining == other.chosen.retraining
         assert one.chosen.quality == other.chosen.quality
