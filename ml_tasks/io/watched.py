@@ -11,7 +11,7 @@ from ml_tasks.io.database import Database
 from ml_tasks.io.schema import alarms, grades, looks, measures
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from ml_tasks.io.leases import Lease
 
@@ -221,12 +221,21 @@ class Watched(Database):
             rows = tx.execute(wanted.order_by(looks.c.day, looks.c.version, looks.c.signal))
             return [Look(**row._mapping) for row in rows]
 
-    def shares(self, pipeline: str, *, since: str = "") -> list[Share]:
-        """Give looks of all versions in short, by day: of two years they are tens of thousands."""
-        wanted = sa.select(*(looks.c[name] for name in Share._fields))
-        wanted = wanted.where(looks.c.pipeline == pipeline, looks.c.day >= since)
+    def furthest(self, pipeline: str, version: str, *, since: str) -> dict[str, float]:
+        """Give by signal how far a version's was at most on the way to an alarm, since a day."""
+        own = (looks.c.pipeline == pipeline, looks.c.version == version, looks.c.day >= since)
+        most = sa.func.max(sa.func.coalesce(looks.c.share, 0.0))
         with self.transaction() as tx:
-            return [Share._make(row) for row in tx.execute(wanted.order_by(looks.c.day))]
+            rows = tx.execute(sa.select(looks.c.signal, most).where(*own).group_by(looks.c.signal))
+            return {name: float(share) for name, share in rows}
+
+    def shares(self, pipeline: str, signals: Collection[str], *, since: str = "") -> list[Share]:
+        """Give looks at some signals in short, of all versions, by day."""
+        wanted = sa.select(*(looks.c[name] for name in Share._fields))
+        own = (looks.c.pipeline == pipeline, looks.c.day >= since, looks.c.signal.in_(signals))
+        with self.transaction() as tx:
+            rows = tx.execute(wanted.where(*own).order_by(looks.c.day))
+            return [Share._make(row) for row in rows]
 
     def alarms(self, pipeline: str | None = None, *, version: str = "") -> list[Alarm]:
         """Give alarms, oldest first; of one pipeline and version where they are named."""

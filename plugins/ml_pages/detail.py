@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ml_pages import charts, facts, glance, heat, judged, performance
+from ml_pages import facts, glance, heat, judged, performance, segments
 from ml_pages.arrivals import arrived
 from ml_tasks.errors import ConfigError
 from ml_tasks.io.audit import MOVES
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from ml_pages.facts import Facts
     from ml_pages.glance import Glance
     from ml_pages.heat import Heat
-    from ml_pages.judged import Bounds, Judged
+    from ml_pages.judged import Judged
     from ml_pages.performance import Chart, Seen
+    from ml_pages.segments import Part
     from ml_tasks.config import Environment, Pipeline
     from ml_tasks.io.control import AuditEntry, Control, Trigger
-    from ml_tasks.io.watched import Alarm, Grade, Measure
+    from ml_tasks.io.watched import Alarm, Grade
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +47,6 @@ class Training:
     def version(self) -> str | None:
         """Give its version, which the log of champions knows where the run's objects are gone."""
         return self.judged.version or next((e.detail["version"] for e in self.moves), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A segment in the newest window in which truth is known; places are per cent."""
-
-    measure: Measure
-    reference: Bounds | None
-    low: float
-    high: float
-    at: float
-    judged_at: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,35 +91,33 @@ def detail(
         ConfigError: Metric or segment was not measured; names those that were.
     """
     own = facts.of_one(control, pipeline, now)
-    metrics, segments = _choices(own)
+    metrics, parts = _choices(own)
     chosen = metric or pipeline.evaluation.metric
     _known("metric", chosen, [*metrics, pipeline.evaluation.metric])
-    _known("segment", segment, ["", *segments])
+    _known("segment", segment, ["", *parts])
     measures = own.measures
     if (chosen, segment) != (pipeline.evaluation.metric, ""):
         since = own.windows[0].start if own.windows else ""
         measures = control.measures(pipeline.name, since=since, metric=chosen, segment=segment)
-    seen = performance.windows(measures, performance.champions(own.measures))
+    champion = performance.champions(own.measures)
+    seen = performance.windows(measures, champion)
     runs = {e.detail["version"]: e.detail["run"] for e in own.audit if e.action in MOVES}
     in_chart = {runs.get(one.version) for one in seen}
     started = [t for t in own.triggers if t.run is not None]
     shown = started[-facts.NUM_TRAININGS :]
     read = judged.all_of(environment, [t for t in started if t in shown or t.run in in_chart])
-    references = {
-        version: read[run].reference(chosen, segment)
-        for version, run in runs.items()
-        if run in read
-    }
+    known = {version: read[run] for version, run in runs.items() if run in read}
+    references = {version: one.reference(chosen, segment) for version, one in known.items()}
     return Detail(
         glance=glance.glance(own, environment),
         metric=chosen,
         metrics=metrics,
         segment=segment,
-        segments=segments,
+        segments=parts,
         seen=tuple(seen),
         chart=performance.chart(seen, references, own.audit),
-        parts=tuple(_parts(own, chosen, read)),
-        heat=heat.heat(own.shares, own.alarms, own.windows),
+        parts=tuple(segments.parts(own.parts, chosen, champion, known)),
+        heat=heat.heat(own.shares, own.alarms, own.windows, len(own.furthest)),
         alarms=tuple(reversed(own.alarms)),
         trainings=tuple(_training(own, t, read[t.run or ""]) for t in reversed(shown)),
         triggers=tuple(reversed(own.triggers)),
@@ -167,35 +154,3 @@ def _training(own: Facts, trigger: Trigger, found: Judged) -> Training:
     )
     graded = [g for g in own.grades if (g.version, g.metric) == (made.version, metric)]
     return replace(made, grade=graded[-1]) if graded else made
-
-
-def _parts(own: Facts, metric: str, read: dict[str, Judged]) -> list[Part]:
-    """Lay the segments out on one scale, each beside what it was when the champion was judged."""
-    truth = [m for m in own.parts if m.kind == "realised" and m.metric == metric]
-    newest = min((m.start for m in truth), default="")
-    shown = [m for m in truth if m.start == newest]
-    champion = None if own.head is None else read.get(own.head.run)
-    told = {
-        m.segment: champion.reference(metric, m.segment) if champion is not None else None
-        for m in shown
-    }
-    values = [*(m.value for m in shown), *(r.value for r in told.values() if r is not None)]
-    bounds = [b for m in shown for b in (m.low, m.high) if b is not None]
-    scale = charts.domain(values, bounds)
-
-    def at(value: float | None, instead: float) -> float:
-        share = ((instead if value is None else value) - scale.low) / (scale.high - scale.low)
-        return round(100 * min(max(share, 0.0), 1.0), 2)
-
-    return [
-        Part(
-            m,
-            reference,
-            at(m.low, m.value),
-            at(m.high, m.value),
-            at(m.value, m.value),
-            None if reference is None else at(reference.value, reference.value),
-        )
-        for m in sorted(shown, key=lambda m: m.segment)
-        for reference in [told[m.segment]]
-    ]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from ml_pages import performance
+from ml_pages import heat, performance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -55,7 +55,10 @@ class Facts:
     triggers: Sequence[Trigger]
     costs: Sequence[Cost]
     audit: Sequence[AuditEntry] = ()
+    furthest: Mapping[str, float] = field(default_factory=dict)
+    """By signal, how far the champion's was of late on the way to an alarm."""
     shares: Sequence[Share] = ()
+    """Of the signals that are shown."""
     grades: Sequence[Grade] = ()
     parts: Sequence[Measure] = ()
     """All metrics and segments since the newest window in which truth is known."""
@@ -102,22 +105,31 @@ def of_one(control: Control, pipeline: Pipeline, now: datetime) -> Facts:
     measures = control.measures(name, since=since, metric=pipeline.evaluation.metric)
     realised = [m.start for m in measures if m.kind == "realised"]
     last = max(realised or [m.start for m in measures], default=None)
-    triggers = control.triggers(name)
+    head, triggers = control.champion(name), control.triggers(name)
+    alarms = [alarm for alarm in control.alarms(name) if alarm.day >= since[:10]]
+    furthest = _furthest(control, name, measures)
     first = min((t.created for t in triggers[-NUM_TRAININGS:]), default=_iso(now))
     return Facts(
         pipeline=pipeline,
         now=now,
-        head=control.champion(name),
+        head=head,
         windows=windows,
         measures=measures,
-        alarms=[a for a in control.alarms(name) if a.day >= since[:10]],
+        alarms=alarms,
         triggers=triggers,
         costs=control.costs(pipeline=name, since=min(first, _iso(now - RECENT))),
         audit=control.audit(name),
-        shares=control.shares(name, since=since[:10]),
+        furthest=furthest,
+        shares=control.shares(name, heat.chosen(furthest, alarms), since=since[:10]),
         grades=control.grades(name),
         parts=[] if last is None else control.measures(name, since=last, segments=True),
     )
+
+
+def _furthest(control: Control, name: str, measures: Sequence[Measure]) -> dict[str, float]:
+    """Give how far each signal of the version that was watched last was of late."""
+    seen = performance.windows(measures, performance.champions(measures))[-heat.LATE :]
+    return control.furthest(name, seen[-1].version, since=seen[0].start[:10]) if seen else {}
 
 
 def _failed(costs: Iterable[Cost]) -> list[Failed]:

@@ -13,11 +13,11 @@ from ml_tasks.config.metrics import sign
 from ml_tasks.flow import FLOWS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ml_pages.facts import Facts
     from ml_pages.judged import Bounds
-    from ml_pages.performance import Chart
+    from ml_pages.performance import Chart, Seen
     from ml_tasks.config import Environment
     from ml_tasks.io.control import Trigger
     from ml_tasks.io.watched import Alarm, Kind, Measure
@@ -28,7 +28,7 @@ SAID: dict[Level, str] = {
     "bad": "needs attention", "warn": "worth a look", "new": "not watched yet", "good": "healthy",
 }  # fmt: skip
 STANDING = timedelta(days=14)
-"""How long an alarm stands, counted back from the end of the newest window."""
+"""How long an alarm stands, counted back from the end of the window that was watched last."""
 WAITING = timedelta(minutes=30)
 """How long a wish to train may wait for its run."""
 NUM_SIGNALS = 3
@@ -108,7 +108,7 @@ def glance(facts: Facts, environment: Environment) -> Glance:
         reference=reference,
         realised=next((one.realised for one in reversed(seen) if one.realised), None),
         estimated=next((one.estimated for one in reversed(seen) if one.estimated), None),
-        standing=_standing(facts),
+        standing=_standing(facts, seen),
         open=tuple(t for t in facts.triggers if t.state != "done"),
         training=next((t for t in reversed(facts.triggers) if t.run is not None), None),
         troubles=(),
@@ -118,10 +118,10 @@ def glance(facts: Facts, environment: Environment) -> Glance:
     return replace(made, troubles=tuple(found))
 
 
-def _standing(facts: Facts) -> tuple[Alarm, ...]:
-    if facts.head is None or not facts.windows:
+def _standing(facts: Facts, seen: Sequence[Seen]) -> tuple[Alarm, ...]:
+    if facts.head is None or not seen:
         return ()
-    since = f"{words.moment(facts.windows[-1].end) - STANDING:%Y-%m-%d}"
+    since = f"{words.moment(seen[-1].end) - STANDING:%Y-%m-%d}"
     return tuple(a for a in facts.alarms if a.version == facts.head.version and a.day >= since)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -10,13 +11,13 @@ from typing import TYPE_CHECKING
 from ml_pages import charts, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ml_pages.charts import Tick
     from ml_tasks.io.watched import Alarm, Share
     from ml_tasks.io.windows import Ingested
 
-EDGES = (0.01, 0.03, 0.1, 0.3, 1.0)
+EDGES = (0.001, 0.01, 0.1, 0.3, 1.0)
 """Shares of the way to an alarm at which the colour changes; the last one is the alarm."""
 NUM_SIGNALS = 40
 LATE = 4
@@ -86,15 +87,38 @@ class Heat:
     """Windows with alarms."""
     times: tuple[Tick, ...]
     left_out: int
-    """Signals that were calmer than all that are shown."""
+    """Signals that are not shown."""
     unknown: bool
     """Whether looks are among them that were taken before shares were kept."""
 
 
+def chosen(furthest: Mapping[str, float], alarms: Iterable[Alarm]) -> list[str]:
+    """Give the signals that are shown: half of them alarmed most often, the others are furthest.
+
+    Args:
+        furthest: By signal, how far it was of late.
+        alarms: Those of the windows that are shown.
+    """
+    often = Counter(str(signal["name"]) for alarm in alarms for signal in alarm.signals)
+    names = [name for name, _ in often.most_common(NUM_SIGNALS // 2)]
+    names += sorted(furthest, key=lambda name: (-furthest[name], name))
+    return list(dict.fromkeys(names))[:NUM_SIGNALS]
+
+
 def heat(
-    looks: Sequence[Share], alarms: Iterable[Alarm], windows: Sequence[Ingested]
+    looks: Sequence[Share],
+    alarms: Iterable[Alarm],
+    windows: Sequence[Ingested],
+    number: int = 0,
 ) -> Heat | None:
-    """Lay the map out; `None` where nothing was looked at."""
+    """Lay the map out; `None` where nothing was looked at.
+
+    Args:
+        looks: At the signals that are shown.
+        alarms: Of any signals.
+        windows: Those that are shown, oldest first.
+        number: How many signals there are.
+    """
     days = sorted({look.day for look in looks})
     known = [w for w in windows if days and w.end[:10] > days[0] and w.start[:10] <= days[-1]]
     starts = [w.start[:10] for w in known]
@@ -115,7 +139,8 @@ def heat(
     rows = [Row(signal, tuple(map(own.get, places))) for signal, own in found.items()]
     rows.sort(key=lambda row: (-row.late, -row.most, row.signal))
     columns = _columns(known, told, list(alarms), places)
-    return _laid(columns, rows, any(look.share is None for look in looks))
+    unknown = any(look.share is None for look in looks)
+    return _laid(columns, rows, max(number - len(rows), 0), unknown)
 
 
 def _columns(
@@ -131,10 +156,9 @@ def _columns(
     return tuple(made)
 
 
-def _laid(columns: tuple[Column, ...], rows: Sequence[Row], unknown: bool) -> Heat:
-    shown = tuple(rows[:NUM_SIGNALS])
+def _laid(columns: tuple[Column, ...], rows: Sequence[Row], left_out: int, unknown: bool) -> Heat:
     by_shade: dict[int, list[tuple[int, int]]] = {}
-    for down, row in enumerate(shown):
+    for down, row in enumerate(rows):
         for across, cell in enumerate(row.cells):
             if cell is not None:
                 by_shade.setdefault(shade(cell.share), []).append((down, across))
@@ -148,12 +172,12 @@ def _laid(columns: tuple[Column, ...], rows: Sequence[Row], unknown: bool) -> He
     marks = [(round(100 * (n + 0.5) / number, 2), c) for n, c in enumerate(columns) if c.alarms]
     return Heat(
         columns=columns,
-        rows=shown,
+        rows=tuple(rows),
         shades=tuple((n, charts.cells(places)) for n, places in sorted(by_shade.items())),
         changes=tuple(changes),
         marks=tuple(marks),
         times=tuple(_times(columns)),
-        left_out=len(rows) - len(shown),
+        left_out=left_out,
         unknown=unknown,
     )
 

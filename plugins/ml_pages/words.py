@@ -73,7 +73,7 @@ def percent(share: float | None) -> str:
     """Give a share in per cent, small ones too; `-` where there is none."""
     if share is None:
         return "-"
-    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.1f} %"
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
 def short(text: str, most: int = 120) -> str:

@@ -82,11 +82,18 @@ def test_a_metric_of_a_segment(control: Control) -> None:
     assert {m.segment for m in control.measures("p", segments=True)} == {"", "carrier=UA"}
 
 
-def test_looks_in_short_by_day(control: Control) -> None:
-    assert control.shares("p", since=DAYS[2]) == [
+def test_looks_at_some_signals_in_short_by_day(control: Control) -> None:
+    assert control.shares("p", ["ks a", "ks c"], since=DAYS[2]) == [
         Share(DAYS[2], "1", "ks a", 0.5, None, "r"),
         Share(DAYS[3], "1", "ks a", 0.5, 0.25, "r"),
     ]
+    assert control.shares("p", []) == []
+    assert control.shares("p", ["ks b"]) == []
+
+
+def test_how_far_each_signal_was(control: Control) -> None:
+    assert control.furthest("p", "1", since=DAYS[2]) == {"ks a": 0.25}
+    assert control.furthest("p", "2", since=DAYS[0]) == {}
 
 
 def test_champions_and_alarms_of_all(control: Control) -> None:

@@ -118,8 +118,23 @@ def test_each_window_shows_a_signals_furthest_day() -> None:
     first = found.rows[0].cells[0]
     assert first is not None
     assert (first.share, first.day, found.rows[0].cells[1]) == (1.4, "2013-01-09", None)
-    assert dict(found.shades) == {0: "M0 1h1v1h-1z", 1: "M1 1h1v1h-1z", 5: "M0 0h1v1h-1z"}
+    assert dict(found.shades) == {0: "M0 1h1v1h-1z", 2: "M1 1h1v1h-1z", 5: "M0 0h1v1h-1z"}
     assert [(tick.at, tick.label) for tick in found.changes] == [(50.0, "2")]
     assert [(at, column.paged) for at, column in found.marks] == [(25.0, False)]
     assert found.unknown
     assert heat([], [alarm], windows) is None
+
+
+def test_signals_that_alarmed_often_and_those_that_are_furthest_are_shown() -> None:
+    from ml_pages import heat
+
+    alarms = [
+        Alarm(
+            pipeline="p", version="1", day="2013-01-09", of="inputs", level=1.4, paged=False,
+            loss=None, signals=[{"name": f"old {n}"} for n in range(25)], run="r",
+        )
+    ]  # fmt: skip
+    furthest = {f"late {n}": 1 / (n + 1) for n in range(500)}
+    shown = heat.chosen(furthest, alarms)
+    assert shown == [*(f"old {n}" for n in range(20)), *(f"late {n}" for n in range(20))]
+    assert heat.chosen({}, []) == []
