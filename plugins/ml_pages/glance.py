@@ -187,7 +187,7 @@ def _alarms(made: Glance) -> Iterator[Trouble]:
         last = pages[-1]
         names = [str(signal["name"]) for signal in last.signals]
         more = f" and {len(names) - NUM_SIGNALS} more" if len(names) > NUM_SIGNALS else ""
-        cost = "" if last.loss is None else f"; costs {words.number(last.loss)} of {metric}"
+        cost = "" if last.loss is None else f"; may cost {words.number(last.loss)} of {metric}"
         yield Trouble(
             "bad",
             f"Alarm on {last.day}: {', '.join(names[:NUM_SIGNALS])}{more} moved{cost}.",
