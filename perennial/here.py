@@ -52,8 +52,9 @@ class Here:
         """
         self._environment, self._pipeline, self._doing = environment, pipeline, doing
         self._control, self._weeks = Control(environment.control), weeks
-        self._pool = ThreadPoolExecutor(1)
+        self._ahead, self._books = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self._coming: dict[Window, Future[None]] = {}
+        self._recorded: list[Future[Done]] = []
 
     def __enter__(self) -> Here:
         """Begin to bring in."""
@@ -61,7 +62,7 @@ class Here:
         known = {(one.start, one.end) for one in self._control.windows(self._pipeline.name)}
         for week in self._weeks:
             if (week.start.isoformat(), week.end.isoformat()) not in known:
-                self._coming[week] = self._pool.submit(self._bring, week)
+                self._coming[week] = self._ahead.submit(self._bring, week)
         return self
 
     def __exit__(
@@ -70,8 +71,9 @@ class Here:
         _fault: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        """Bring in nothing more; the week that is on its way comes in."""
-        self._pool.shutdown(cancel_futures=True)
+        """Bring in nothing more; what has begun ends."""
+        self._ahead.shutdown(cancel_futures=True)
+        self._books.shutdown(cancel_futures=True)
 
     def ingest(self, week: Window) -> None:
         """Wait until a week is in."""
@@ -80,9 +82,16 @@ class Here:
             self._coming[week].result()
 
     def watch(self, week: Window) -> None:
-        """Run the monitoring of a week."""
+        """Run the monitoring of a week; nothing that follows waits for its record."""
         run = f"year-monitoring-{week.start:%Y-%m-%d}"
-        _require(self._flow("monitoring", run, week, self._doing))
+        _require(self._flow("monitoring", run, week, self._doing, aside=True))
+
+    def settle(self) -> None:
+        """Wait for the records."""
+        self._doing("records")
+        for one in self._recorded:
+            done = one.result()
+            _require(None if done.outcome.succeeded else done)
 
     def ask(self, window: Window) -> None:
         """Write the trigger."""
@@ -109,40 +118,71 @@ class Here:
         window: Window,
         doing: Callable[[str], None],
         trigger: str | None = None,
+        *,
+        aside: bool = False,
     ) -> Done | None:
-        """Do what of a run is not done yet; give the task that failed, if one did."""
+        """Do what of a run is not done yet; give the task that failed, if one did.
+
+        Args:
+            flow: Which flow.
+            run: Name of the run.
+            window: Its window.
+            doing: Told what is done.
+            trigger: Of a training.
+            aside: Let its record be written while others go on.
+        """
         known = runs.results(self._environment, self._pipeline.name, run)
+        good = {task for task, result in known.items() if result.error is None}
         failed: Done | None = None
         skipped = False
-        for place in FLOWS[flow]:
-            result = known.get(place.task)
-            if result is not None and result.error is None:
+        for together in waves(FLOWS[flow]):
+            wave = [place for place in together if place.task not in good]
+            last = bool(wave) and wave[0].teardown
+            if not wave or (last and skipped and wave[0].unless_skipped):
                 continue
-            if (failed or skipped) and not place.teardown:
+            if (failed or skipped) and not last:
                 continue
-            if skipped and place.unless_skipped:
+            doing(f"week to {window.end:%Y-%m-%d}: {', '.join(place.task for place in wave)}")
+            todo = [(place, run, str(window), trigger) for place in wave]
+            if last and aside and failed is None:
+                self._recorded.append(self._books.submit(self._tried, *todo[0]))
                 continue
-            doing(f"week of {window.end:%Y-%m-%d}: {place.task}")
-            own = trigger if place.task == "claim" else None
-            done = self._tried(place, run, str(window), own)
-            if done.outcome.code == ExitCode.SKIP:
-                skipped = True
-            elif not done.outcome.succeeded:
-                failed = failed or done
+            with ThreadPoolExecutor(len(todo)) as pool:
+                for done in pool.map(lambda one: self._tried(*one), todo):
+                    skipped = skipped or done.outcome.code == ExitCode.SKIP
+                    if not done.outcome.succeeded and done.outcome.code != ExitCode.SKIP:
+                        failed = failed or done
         return failed
 
     def _tried(self, place: Step, run: str, window: str, trigger: str | None) -> Done:
         """Run a task, again where another try may help, as often as Airflow would."""
         for last in (*([False] * place.retries), True):
             done = runner.run_task(
-                self._environment, self._pipeline, place, run=run, window=window, trigger=trigger,
-                on_line=_nobody,
+                self._environment, self._pipeline, place, run=run, window=window,
+                trigger=trigger if place.task == "claim" else None, on_line=_nobody,
             )  # fmt: skip
             over = done.outcome.succeeded or done.outcome.code == ExitCode.SKIP
             if over or last or done.outcome.hopeless:
                 return done
             time.sleep(WAIT_SECONDS)
         raise AssertionError("the last try is one")
+
+
+def waves(flow: Sequence[Step]) -> list[list[Step]]:
+    """Give the steps of a flow in their order, side by side where none needs the other.
+
+    >>> [[step.task for step in wave] for wave in waves(FLOWS["training"])][2:5]
+    [['train'], ['reference', 'evaluate'], ['judge']]
+    """
+    found: list[list[Step]] = []
+    for step in flow:
+        names = {one.task for one in found[-1]} if found else set()
+        apart = not step.needs or bool(names & set(step.needs))
+        if found and not apart:
+            found[-1].append(step)
+        else:
+            found.append([step])
+    return found
 
 
 def _nobody(_line: str) -> None:

@@ -65,6 +65,9 @@ class InAirflow:
         window = Window.parse(trigger.window)
         self._follow(window, lambda show: self._loop.follow(trigger.id, show))
 
+    def settle(self) -> None:
+        """Wait for nothing: each run was followed to its end."""
+
     def _follow(self, window: Window, training: Callable[[Show], object]) -> None:
         """Follow a training; that the data do not allow it is an outcome, no fault."""
         until = f"{window.end:%Y-%m-%d}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections import defaultdict
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ml_tasks.io import runs
 from ml_tasks.io.audit import MOVES
@@ -15,13 +16,15 @@ from perennial.difference import OF_THE_RUN
 from perennial.weeks import asked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ml_tasks.config import Environment, Pipeline
     from ml_tasks.io.control import Trigger
-    from ml_tasks.io.watched import Alarm, Look
+    from ml_tasks.io.ledger import Retraining
+    from ml_tasks.io.watched import Alarm, Look, Measure
     from ml_tasks.result import Result, Window
 
+One = TypeVar("One")
 TOLD_ONLY = ("cpu_seconds", "outcome", "run")
 """Of a training: what differs from home to home, and words about what the hashes say."""
 
@@ -117,6 +120,21 @@ class Story:
         return _hash([self.pipeline, self.metric, weeks, self.champions])
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What control holds of some weeks."""
+
+    ingested: Mapping[str, str]
+    """By start: the run that brought it in."""
+    measures: Mapping[str, list[Measure]]
+    """By start of the window."""
+    looks: Mapping[str, list[Look]]
+    """By day; so are alarms."""
+    alarms: Mapping[str, list[Alarm]]
+    ledger: Mapping[str, Retraining]
+    """By trigger."""
+
+
 class Reader:
     """Reads a product's weeks, whoever ran their tasks."""
 
@@ -128,13 +146,14 @@ class Reader:
     def story(self, weeks: Sequence[Window]) -> Story:
         """Give what happened in some weeks."""
         name, control = self._pipeline.name, self._control
-        spent = Counter[str]()
+        spent: dict[str, float] = defaultdict(float)
         for cost in control.costs(pipeline=name):
             spent[cost.task] += cost.cpu_seconds
+        found = self._found(weeks[0])
         return Story(
             pipeline=name,
             metric=self._pipeline.evaluation.metric,
-            weeks=tuple(self.week(week) for week in weeks),
+            weeks=tuple(self._week(week, found) for week in weeks),
             champions=tuple(
                 (e.action, str(e.detail["version"]))
                 for e in control.audit(name)
@@ -145,20 +164,37 @@ class Reader:
 
     def week(self, week: Window) -> Week:
         """Give what happened in a week, as far as it is known now."""
-        ingested = {one.start: one.run for one in self._control.windows(self._pipeline.name)}
-        results = self._results(ingested.get(week.start.isoformat(), ""))
-        asking = asked(self._control, self._pipeline, week)
+        return self._week(week, self._found(week))
+
+    def _found(self, first: Window) -> _Found:
+        name, control, start = self._pipeline.name, self._control, first.start
+        metric = self._pipeline.evaluation.metric
+        return _Found(
+            ingested={one.start: one.run for one in control.windows(name)},
+            measures=_by(
+                (one.start, one)
+                for one in control.measures(name, since=start.isoformat(), metric=metric)
+            ),
+            looks=_by((one.day, one) for one in control.looks(name, since=f"{start:%Y-%m-%d}")),
+            alarms=_by((one.day, one) for one in control.alarms(name)),
+            ledger={one.trigger: one for one in control.ledger(name)},
+        )
+
+    def _week(self, week: Window, found: _Found) -> Week:
+        results = self._results(found.ingested.get(week.start.isoformat(), ""))
         return Week(
             window=str(week),
             outputs=_outputs(results),
-            watched=self._watched(week),
-            trainings=tuple(self._training(one) for one in asking),
+            watched=self._watched(week, found),
+            trainings=tuple(
+                self._training(one, found.ledger[one.id])
+                for one in asked(self._control, self._pipeline, week)
+            ),
         )
 
-    def _watched(self, week: Window) -> Watched | None:
-        name, metric = self._pipeline.name, self._pipeline.evaluation.metric
-        first, after = f"{week.start:%Y-%m-%d}", f"{week.end:%Y-%m-%d}"
-        own = [one for one in self._control.looks(name, since=first) if one.day < after]
+    def _watched(self, week: Window, found: _Found) -> Watched | None:
+        days = [f"{week.start + timedelta(days=n):%Y-%m-%d}" for n in range(_days(week))]
+        own = [look for day in days for look in found.looks.get(day, ())]
         for run in sorted({look.run for look in own}):
             results = self._results(run)
             if "decide" in results and results["decide"].window == week:
@@ -166,34 +202,23 @@ class Reader:
         else:
             return None
         decided, scored = results["decide"].values, results["score"]
-        start = week.start.isoformat()
-        measures = self._control.measures(name, since=start)
+        measures = found.measures.get(week.start.isoformat(), ())
         return Watched(
             version=scored.values["version"],
             predictions=scored.outputs["predictions"].content_hash,
-            measures=tuple(
-                (m.version, m.kind, m.value, m.rows)
-                for m in measures
-                if (m.start, m.metric) == (start, metric)
-            ),
+            measures=tuple((m.version, m.kind, m.value, m.rows) for m in measures),
             looks=_hash([_content(look) for look in own]),
-            alarms=tuple(
-                _content(alarm)
-                for alarm in self._control.alarms(name)
-                if first <= alarm.day < after
-            ),
+            alarms=tuple(_content(one) for day in days for one in found.alarms.get(day, ())),
             train=decided["train"],
             why=decided["why"],
         )
 
-    def _training(self, trigger: Trigger) -> Training:
+    def _training(self, trigger: Trigger, entry: Retraining) -> Training:
         results, evidence = self._results(trigger.run or ""), trigger.evidence
         judged = results["judge"].values["gates"] if "judge" in results else []
         measured = results["evaluate"].values if "evaluate" in results else {}
         promoted = _values(results, "promote")
         metric = self._pipeline.evaluation.metric
-        entries = {one.trigger: one for one in self._control.ledger(trigger.pipeline)}
-        entry = entries[trigger.id]
         return Training(
             trigger=trigger.id,
             cause=trigger.cause,
@@ -219,6 +244,18 @@ class Reader:
 
     def _results(self, run: str) -> Mapping[str, Result]:
         return runs.results(self._environment, self._pipeline.name, run) if run else {}
+
+
+def _by(pairs: Iterable[tuple[str, One]]) -> dict[str, list[One]]:
+    """Gather what belongs to the same day or window, in its order."""
+    found: dict[str, list[One]] = {}
+    for name, one in pairs:
+        found.setdefault(name, []).append(one)
+    return found
+
+
+def _days(week: Window) -> int:
+    return (week.end - week.start).days
 
 
 def _outputs(results: Mapping[str, Result]) -> dict[str, str]:

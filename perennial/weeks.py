@@ -40,6 +40,10 @@ class Stage(Protocol):
         """Follow the training of a trigger to its end."""
         ...
 
+    def settle(self) -> None:
+        """Wait for what may be done a little later."""
+        ...
+
 
 def chosen(pipeline: Pipeline, since: str, until: str) -> list[Window]:
     """Give the windows that begin on a day or later and end by another.
