@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_tasks.config.metrics import sign
 from ml_tasks.errors import NothingToDo
-from ml_tasks.io import folders, predictions
+from ml_tasks.io import distributions, folders, predictions
 from ml_tasks.io.champions import succession
 from ml_tasks.io.control import Control
 from ml_tasks.io.evolution import read_as
@@ -32,9 +31,9 @@ if TYPE_CHECKING:
 
     from ml_tasks.config import Pipeline
     from ml_tasks.context import Context
-    from ml_tasks.io.control import Head
+    from ml_tasks.io.control import Head, Lease
     from ml_tasks.io.watched import Alarm, Grade, Look, Measure
-    from ml_tasks.result import Result
+    from ml_tasks.result import Output, Result
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +88,12 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             seen, head.version, reference, pipeline, context.run, before
         )
         grades = _grades(seen, pipeline, context, control)
+        output = _spread(seen, head, reference, context, lease)
         control.watch(pipeline.name, [*measures, *looks, *alarms, *grades], lease)
-    return context.result(values=_said(pipeline, head, measures, looks, alarms))
+    return context.result(
+        outputs={"distributions": output},
+        values=_said(pipeline, head, measures, looks, alarms),
+    )
 
 
 def patience(pipeline: Pipeline, reference: Reference) -> timedelta:
@@ -162,8 +165,7 @@ def found(
     ]
     own = seen.own(version, now)
     measures = [*realised, *how.estimated(now, version, own, reference)]
-    metric = pipeline.evaluation.metric
-    days = Days(pipeline.name, version, run, reference, metric, sign(metric))
+    days = Days(pipeline.name, version, run, reference)
     inputs, truth = days.inputs(own, before), days.truth(seen.own(version), before, now.end)
     looks, floor = [*before, *inputs, *truth], pipeline.monitoring.alarms.least_loss
     known, moved = days.followed("inputs", looks, floor)
@@ -188,6 +190,20 @@ def _grades(seen: Seen, pipeline: Pipeline, context: Context, control: Control) 
         for predicted in predictions.read(lake, pipeline.name, reach)
         for grade in grading.grades(with_labels(predicted, labels, pipeline), own, seen.end)
     ]
+
+
+def _spread(seen: Seen, head: Head, reference: Reference, context: Context, lease: Lease) -> Output:
+    """Publish how inputs and predictions of the window's days were spread."""
+    lake, window = Lake(context.environment), seen.end
+    before = distributions.read(lake, context.pipeline, window)
+    made = reference.bins.spread(seen.own(head.version, window), head.version, window)
+    return lake.publish(
+        distributions.table(context.pipeline),
+        distributions.together(before, made).to_arrow(),
+        window,
+        lease,
+        properties={"run": context.run},
+    )
 
 
 def _said(

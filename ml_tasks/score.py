@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from ml_tasks.errors import ConfigError, NothingToDo
-from ml_tasks.io import lookup, objects, predictions
+from ml_tasks.io import folders, lookup, objects, predictions
 from ml_tasks.io.control import Control
 from ml_tasks.io.engine import evaluate
 from ml_tasks.io.evolution import read_as
@@ -15,6 +15,8 @@ from ml_tasks.io.lake import Lake
 from ml_tasks.io.predictions import SHADOW
 from ml_tasks.models.predict import OnnxModel
 from ml_tasks.monitoring import trial
+from ml_tasks.monitoring.outliers import Ecod
+from ml_tasks.monitoring.reference import OUTLIERS
 from ml_tasks.sources.schema import raw_schema
 from ml_tasks.training import champion
 
@@ -42,7 +44,8 @@ def run(pipeline: Pipeline, context: Context) -> Result:
 
     Raises:
         NothingToDo: There is no champion, it learned from this window, or nothing was asked in it.
-        ConfigError: The champion takes in what no view and no source has any more.
+        ConfigError: The champion takes in what no view and no source has any more, or was
+            registered without what it is watched with.
     """
     window, lake = context.required_window(), Lake(context.environment)
     control = Control(context.environment.control)
@@ -96,10 +99,10 @@ def _predicted(
     """Give what the champion says of rows, and what another version says beside it."""
     asked_both = [*first[1].inputs, *(beside[1].inputs if beside else ())]
     told = lookup.beside(rows, pipeline, context, {}, list(dict.fromkeys(asked_both)))
-    made = [_said(rows, told, *first, pipeline, shadow=False)]
+    made = [_said(rows, told, *first, pipeline, context, shadow=False)]
     if beside is not None:
         try:
-            made.append(_said(rows, told, *beside, pipeline, shadow=True))
+            made.append(_said(rows, told, *beside, pipeline, context, shadow=True))
         except ConfigError as fault:
             log.warning("no comparison: %s", fault)
     return made
@@ -111,9 +114,11 @@ def _said(
     head: Head,
     model: Stored,
     pipeline: Pipeline,
+    context: Context,
     *,
     shadow: bool,
 ) -> pl.DataFrame:
+    """Give what a version says of rows, and how odd they are beside its reference."""
     import polars as pl
 
     if missing := sorted(set(model.inputs) - set(told.columns)):
@@ -123,8 +128,12 @@ def _said(
         )
     own = told.select(name for name in told.columns if name in model.inputs)
     said = OnnxModel(objects.read_bytes(model.graph), model.spec).predict(own)
-    made = answers(rows, own, head.version, said, pipeline)
-    return made.with_columns(pl.lit(shadow).alias(SHADOW))
+    with folders.unpacked(champion.reference(context.environment, head)) as folder:
+        reference = Ecod.load(folder / OUTLIERS)
+    return answers(rows, own, head.version, said, pipeline).with_columns(
+        pl.Series("outlier", reference.score(own.to_arrow()).times, pl.Float64),
+        pl.lit(shadow).alias(SHADOW),
+    )
 
 
 def answers(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_tasks.monitoring.profile import as_numbers
 from ml_tasks.sources import nycflights13
 
 if TYPE_CHECKING:
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 ROWS = 250_000
 """At most, drawn at random: all of the days that are watched, about 890 each."""
 TEXTS = ("carrier", "origin", "dest")
+NUMBERS = (
+    "distance", "recent_delay", "recent_late", "recent_departures", "aircraft_delay", "temp",
+    "dewp", "humid", "wind_dir", "wind_speed", "precip", "pressure", "visib", "hour",
+    "planned_minutes",
+)  # fmt: skip
+INPUTS = (*TEXTS, *NUMBERS)
 LATE = 15
 
 
@@ -53,142 +59,120 @@ HARMLESS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """Rows with labels and predictions, by day."""
+class Model:
+    """Numbers as they are and texts by how many flights are late, under trees."""
 
-    columns: Mapping[str, Floats]
-    labels: NDArray[np.int8]
-    predictions: Floats
-    days: NDArray[np.int64]
-    """0, 1, ...; sorted."""
+    booster: Any
+    late: Mapping[str, Mapping[str, float]]
+    """By column of texts: the share of each word; another word's is the average."""
+    average: float
+
+    def predict(self, rows: pl.DataFrame) -> Floats:
+        """Give the chance that a flight is late."""
+        return np.asarray(self.booster.predict(self.matrix(rows)), np.float64)
+
+    def matrix(self, rows: pl.DataFrame) -> Floats:
+        """Give rows as numbers."""
+        return np.column_stack([self._numbers(rows[name]) for name in INPUTS])
+
+    def _numbers(self, column: pl.Series) -> Floats:
+        import polars as pl
+
+        if column.name not in self.late:
+            return column.to_numpy()
+        late = self.late[column.name]
+        words = {word: late.get(word, self.average) for word in column.unique().drop_nulls()}
+        return column.replace_strict({**words, None: math.nan}, return_dtype=pl.Float64).to_numpy()
 
 
 @dataclass(frozen=True, eq=False)
 class Flights:
     """Days that the model has not seen, and the model."""
 
-    rows: Rows
-    model: Any
+    rows: pl.DataFrame
+    """`INPUTS`, `prediction`, `label` and `day`, which is 0, 1, ... and in order."""
+    model: Model
     auc: float
-    worth: Mapping[str, float] = field(default_factory=dict)
-    """By column: AUC that is lost where its values are another row's."""
-    gone: Mapping[str, float] = field(default_factory=dict)
-    """By column: AUC that is lost where it is missing."""
 
-    def shifted(self, shift: Shift, rng: np.random.Generator) -> Rows:
+    @property
+    def number(self) -> int:
+        """How many days there are."""
+        return int(self.rows["day"][-1]) + 1
+
+    def shifted(self, shift: Shift, rng: np.random.Generator) -> pl.DataFrame:
         """Give the same days with the shift in all rows."""
-        rows, labels = self.rows, self.rows.labels
+        import polars as pl
+
+        rows, label = self.rows, self.rows["label"]
         if not shift.column:
-            drawn = (rng.random(len(labels)) < labels.mean()).astype(np.int8)
-            return Rows(rows.columns, drawn, rows.predictions, rows.days)
-        before = rows.columns[shift.column]
-        columns = dict(rows.columns) | {shift.column: _changed(before, shift.kind, rng)}
-        return Rows(columns, labels, self._predict(columns), rows.days)
-
-    def _predict(self, columns: Mapping[str, Floats]) -> Floats:
-        return np.asarray(self.model.predict(np.column_stack(list(columns.values()))), np.float64)
+            drawn = (rng.random(len(label)) < float(np.mean(label.to_numpy()))).astype(np.float64)
+            return rows.with_columns(pl.Series("label", drawn))
+        rows = rows.with_columns(_changed(rows[shift.column], shift.kind, rng))
+        return rows.with_columns(pl.Series("prediction", self.model.predict(rows)))
 
 
-def mixed(rows: Rows, shifted: Rows, hit: NDArray[np.bool_]) -> Rows:
+def mixed(rows: pl.DataFrame, shifted: pl.DataFrame, hit: NDArray[np.bool_]) -> pl.DataFrame:
     """Give rows of which those that are hit are the shifted ones."""
-    columns = {
-        name: before if (after := shifted.columns[name]) is before else np.where(hit, after, before)
-        for name, before in rows.columns.items()
-    }
-    return Rows(
-        columns,
-        np.where(hit, shifted.labels, rows.labels),
-        np.where(hit, shifted.predictions, rows.predictions),
-        rows.days,
+    import polars as pl
+
+    lot = pl.Series(hit)
+    return rows.with_columns(
+        shifted[name].zip_with(lot, rows[name])
+        for name in rows.columns
+        if not shifted[name].equals(rows[name])
     )
 
 
-def auc(labels: NDArray[Any], predictions: Floats) -> float:
+def auc(rows: pl.DataFrame) -> float:
     """Give the chance that a late flight ranks above one that is not."""
-    from scipy.stats import rankdata
-
-    positive = int(labels.sum())
-    negative = len(labels) - positive
-    total = float(rankdata(predictions)[labels == 1].sum())
-    return (total - positive * (positive + 1) / 2) / (positive * negative)
+    ranks = rows["prediction"].rank().filter(rows["label"] == 1)
+    positive, negative = len(ranks), rows.height - len(ranks)
+    return (float(ranks.sum()) - positive * (positive + 1) / 2) / (positive * negative)
 
 
 def load(seed: int, rows: int = ROWS) -> Flights:
     """Fit a model on each third day of 2013, and give the other days, held against it."""
     import lightgbm
+    import polars as pl
 
-    frame = _frame()
-    days = np.unique(frame["day"].to_numpy(), return_inverse=True)[1]
-    labels = (frame["arrival_delay"].to_numpy() > LATE).astype(np.int8)
-    learned = days % 3 == 0
-    table = _numbers(frame, labels, learned)
-    matrix = np.column_stack(list(table.values()))
+    frame = _frame().with_columns(day=pl.col("day").rank("dense").cast(pl.Int64) - 1)
+    learned, others = (frame.filter((pl.col("day") % 3 == 0) == told) for told in (True, False))
+    average = float(learned["label"].mean())  # type: ignore[arg-type]
+    late = {name: _late(learned, name, average) for name in TEXTS}
     params = {
         "objective": "binary", "num_leaves": 31, "learning_rate": 0.1, "min_data_in_leaf": 200,
         "max_bin": 63, "num_threads": 1, "deterministic": True, "verbose": -1, "seed": seed,
     }  # fmt: skip
-    data = lightgbm.Dataset(matrix[learned], labels[learned], params=params)
-    model = lightgbm.train(params, data, num_boost_round=60)
-    rng = np.random.default_rng(seed)
-    watched = np.flatnonzero(~learned)
-    kept = np.sort(rng.choice(watched, min(rows, len(watched)), replace=False))
-    columns = {name: values[kept] for name, values in table.items()}
-    predictions = np.asarray(model.predict(matrix[kept]), np.float64)
-    own = np.unique(days[kept], return_inverse=True)[1]
-    found = Rows(columns, labels[kept], predictions, own)
-    base = auc(found.labels, predictions)
-    return _weighed(Flights(found, model, base), rng)
+    encoder = Model(None, late, average)
+    data = lightgbm.Dataset(encoder.matrix(learned), learned["label"].to_numpy(), params=params)
+    model = Model(lightgbm.train(params, data, num_boost_round=60), late, average)
+    watched = others.sample(min(rows, others.height), seed=seed).sort("day", maintain_order=True)
+    found = watched.with_columns(
+        pl.col("day").rank("dense").cast(pl.Int64) - 1,
+        pl.Series("prediction", model.predict(watched)),
+    )
+    return Flights(found, model, auc(found))
 
 
-def _weighed(flights: Flights, rng: np.random.Generator, sample: int = 25_000) -> Flights:
-    """Measure what the loss of each column would cost."""
-    rows = flights.rows
-    drawn = rng.choice(len(rows.labels), min(sample, len(rows.labels)), replace=False)
-    columns = {name: values[drawn] for name, values in rows.columns.items()}
-    part = Rows(columns, rows.labels[drawn], rows.predictions[drawn], rows.days[drawn])
-    sampled = Flights(part, flights.model, auc(part.labels, part.predictions))
+def _late(rows: pl.DataFrame, name: str, average: float) -> dict[str, float]:
+    """Give the share of late flights by word; ten average ones weigh in on each."""
+    import polars as pl
 
-    def lost(kind: str) -> dict[str, float]:
-        """Give the loss by column."""
-        return {
-            name: sampled.auc
-            - auc(part.labels, sampled.shifted(Shift(kind, name), rng).predictions)
-            for name in columns
-        }
-
-    return Flights(rows, flights.model, flights.auc, lost("scrambled"), lost("missing"))
+    late = (pl.col("label").sum() + 10 * average) / (pl.len() + 10)
+    return dict(rows.group_by(name).agg(late).sort(name).iter_rows())
 
 
-def _changed(before: Floats, kind: str, rng: np.random.Generator) -> Floats:
-    spread = float(np.nanstd(before))
+def _changed(before: pl.Series, kind: str, rng: np.random.Generator) -> pl.Series:
+    import polars as pl
+
     if kind == "missing":
-        return np.full_like(before, np.nan)
+        return pl.Series(before.name, [None], before.dtype).new_from_index(0, len(before))
+    if kind == "scrambled":
+        return before.gather(rng.permutation(len(before)))
+    spread = float(before.std())  # type: ignore[arg-type]
     if kind == "noisy":
-        return before + 2 * spread * rng.standard_normal(len(before))
-    if kind == "moved":
-        return before + spread
-    return rng.permutation(before)
-
-
-def _numbers(
-    frame: pl.DataFrame, labels: NDArray[np.int8], learned: NDArray[np.bool_]
-) -> dict[str, Floats]:
-    """Give all columns as numbers; texts as the share of late flights among what was learned."""
-    table = {}
-    for name in frame.columns:
-        if name in ("day", "arrival_delay"):
-            continue
-        if name not in TEXTS:
-            table[name] = frame[name].cast(float).to_numpy()
-            continue
-        texts = frame[name].to_numpy()
-        words, places = np.unique(texts[learned], return_inverse=True)
-        # Ten flights of average lateness weigh in, so that a rare word says little.
-        average = labels[learned].mean()
-        late = np.bincount(places, labels[learned]) + 10 * average
-        share = late / (np.bincount(places) + 10)
-        table[name] = as_numbers(texts, dict(zip(words.tolist(), share, strict=True)), average)
-    return table
+        return before + 2 * spread * pl.Series(rng.standard_normal(len(before)))
+    return before + spread
 
 
 def _frame() -> pl.DataFrame:
@@ -211,16 +195,19 @@ def _frame() -> pl.DataFrame:
             known.sort("at"), left_on="asked", right_on="at", by=by, tolerance=f"{hours}h",
             check_sortedness=False,
         ).drop("at", strict=False)  # fmt: skip
-    return joined.select(
-        "arrival_delay", "carrier", "origin", "dest", "distance", "recent_delay", "recent_late",
-        "recent_departures", "aircraft_delay", "temp", "dewp", "humid", "wind_dir", "wind_speed",
-        "precip", "pressure", "visib",
+    found = joined.with_columns(
         day=pl.col("local").dt.date(),
         hour=pl.col("local").dt.hour(),
         planned_minutes=(
             pl.col("scheduled_arrival") - pl.col("scheduled_departure")
         ).dt.total_minutes(),
-    ).sort("day", maintain_order=True)  # fmt: skip
+    )
+    return found.select(
+        *TEXTS,
+        *(pl.col(name).cast(pl.Float64) for name in NUMBERS),
+        (pl.col("arrival_delay") > LATE).cast(pl.Float64).alias("label"),
+        "day",
+    ).sort("day", maintain_order=True)
 
 
 def _departures(flights: pl.DataFrame) -> pl.DataFrame:

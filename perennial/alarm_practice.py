@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perennial import alarm_looks
+from ml_tasks.drift_tests import profile
+from ml_tasks.drift_tests.kept import Told
+from perennial.alarm_days import INPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import polars as pl
     from numpy.typing import NDArray
 
-    from perennial.alarm_looks import Described
-
     Floats = NDArray[np.float64]
-    Rule = Callable[[Described, Described], NDArray[np.bool_]]
+    Rule = Callable[[Floats, Floats], NDArray[np.bool_]]
 
 P_VALUE = 0.05
 DISTANCE = 0.1
@@ -31,23 +32,46 @@ DEVIATIONS = 3
 """Between a reference's mean and nannyml's threshold."""
 
 
-def any_p_value(reference: Described, looks: Described) -> NDArray[np.bool_]:
+class Cut:
+    """Columns cut where the rows of all days are cut into parts of equal size."""
+
+    def __init__(self, rows: pl.DataFrame) -> None:
+        """Learn where."""
+        import polars as pl
+
+        told = Told("profile", "scipy", profile.Params(time="date"))
+        dated = rows.select(*INPUTS, "prediction", date=rows["day"].cast(pl.Date))
+        self._kept = profile.fit(dated.to_arrow(), told)
+
+    def days(self, rows: pl.DataFrame) -> Floats:
+        """Count rows by day, column and part; the last part are missing values."""
+        parts = self._kept.parts(rows.select(*INPUTS, "prediction").to_arrow())
+        width, number = profile.MISSING + 1, parts.shape[1]
+        places = (
+            parts + width * np.arange(number) + width * number * rows["day"].to_numpy()[:, None]
+        )
+        days = int(rows["day"][-1]) + 1
+        counted = np.bincount(places.ravel(), minlength=days * number * width)
+        return counted.reshape(days, number, width).astype(np.float64)
+
+
+def any_p_value(reference: Floats, looks: Floats) -> NDArray[np.bool_]:
     """Alarm where one column's Kolmogorov-Smirnov test gives p < 0.05."""
     return np.asarray((_p_values(reference, looks) < P_VALUE).any(axis=1))
 
 
-def corrected(reference: Described, looks: Described) -> NDArray[np.bool_]:
+def corrected(reference: Floats, looks: Floats) -> NDArray[np.bool_]:
     """Alarm where one p-value is below 0.05 divided by the number of columns."""
     found = _p_values(reference, looks)
     return np.asarray((found < P_VALUE / found.shape[1]).any(axis=1))
 
 
-def share_of_columns(reference: Described, looks: Described) -> NDArray[np.bool_]:
+def share_of_columns(reference: Floats, looks: Floats) -> NDArray[np.bool_]:
     """Alarm where half of the columns lie 0.1 standard deviations or more off, as evidently does.
 
     Distances are Wasserstein's, on the scale of places in the reference.
     """
-    ours, theirs = _values(reference.parts.sum(axis=0)), _values(looks.parts)
+    ours, theirs = _values(reference.sum(axis=0)), _values(looks)
     gaps = np.abs(np.cumsum(ours, axis=-1) - np.cumsum(theirs, axis=-1)).sum(axis=-1)
     places = np.arange(ours.shape[-1])
     mean = (ours * places).sum(axis=-1)
@@ -55,13 +79,13 @@ def share_of_columns(reference: Described, looks: Described) -> NDArray[np.bool_
     return np.asarray((gaps / spread >= DISTANCE).mean(axis=1) >= SHARE)
 
 
-def beyond_deviations(reference: Described, looks: Described) -> NDArray[np.bool_]:
+def beyond_deviations(reference: Floats, looks: Floats) -> NDArray[np.bool_]:
     """Alarm where one column's Jensen-Shannon distance exceeds the reference days' own, as nannyml.
 
     The threshold is their mean and three standard deviations.
     """
-    whole = reference.parts.sum(axis=0)
-    own, new = _jensen_shannon(reference.parts, whole), _jensen_shannon(looks.parts, whole)
+    whole = reference.sum(axis=0)
+    own, new = _jensen_shannon(reference, whole), _jensen_shannon(looks, whole)
     return np.asarray((new > own.mean(axis=0) + DEVIATIONS * own.std(axis=0)).any(axis=1))
 
 
@@ -73,15 +97,22 @@ RULES: dict[str, Rule] = {
 }
 
 
-def _p_values(reference: Described, looks: Described) -> Floats:
+def _p_values(reference: Floats, looks: Floats) -> Floats:
     """Give p-values by look and column, by the asymptotic law that large samples have."""
     from scipy.special import kolmogorov
 
-    whole = reference.parts.sum(axis=0)
-    distances = alarm_looks.distances(looks.parts, whole)
-    ours, theirs = whole[:, :-1].sum(axis=-1), looks.parts[..., :-1].sum(axis=-1)
+    whole = reference.sum(axis=0)
+    distances = _distances(looks, whole)
+    ours, theirs = whole[:, :-1].sum(axis=-1), looks[..., :-1].sum(axis=-1)
     size = np.sqrt(ours * theirs / np.maximum(ours + theirs, 1.0))
     return np.asarray(kolmogorov(size * distances), np.float64)
+
+
+def _distances(days: Floats, whole: Floats) -> Floats:
+    """Give Kolmogorov and Smirnov's of the values that are there, by day and column."""
+    ours, theirs = (np.cumsum(_values(of), axis=-1) for of in (days, whole))
+    found: Floats = np.abs(ours - theirs).max(axis=-1)
+    return found
 
 
 def _values(parts: Floats) -> Floats:

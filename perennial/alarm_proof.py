@@ -8,19 +8,24 @@ import numpy as np
 
 from ml_tasks.monitoring.budget import Budget
 from perennial import alarm_days, alarm_practice, alarm_report, alarm_trials
-from perennial.alarm_report import OURS, Proof, Quiet
+from perennial.alarm_report import OURS, WEEKS, Proof, Quiet
+from perennial.alarm_trials import Trials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from perennial.alarm_days import Shift
-    from perennial.alarm_looks import Described
-    from perennial.alarm_trials import Found, Ground
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from perennial.alarm_days import Flights, Shift
+    from perennial.alarm_trials import Found
 
     Show = Callable[[str], None]
 
-QUICK_ROWS, QUICK_YEARS, QUICK_TRIALS, QUICK_TARGETS = 60_000, 20, 20, (0.01,)
-TRIALS = 50
+QUICK_ROWS, QUICK_YEARS, QUICK_TRIALS = 60_000, 5, 10
+TRIALS, EACH = 15, 5
+"""Of each shift in all, and with each reference."""
+A_HUNDREDTH = (0.01,)
 
 
 def measure(*, years: int, seed: int, reference: int, quick: bool, show: Show) -> Proof:
@@ -28,73 +33,84 @@ def measure(*, years: int, seed: int, reference: int, quick: bool, show: Show) -
     rows, trials = alarm_days.ROWS, TRIALS
     targets: tuple[float, ...] = alarm_trials.TARGETS
     if quick:
-        rows, trials, targets = QUICK_ROWS, QUICK_TRIALS, QUICK_TARGETS
+        rows, trials, targets = QUICK_ROWS, QUICK_TRIALS, A_HUNDREDTH
         years = min(years, QUICK_YEARS)
     budget = Budget()
-    ground = alarm_trials.prepare(seed, reference, budget, rows)
-    show(f"{len(ground.flights.rows.labels):,} flights of {ground.number} days")
+    flights = alarm_days.load(seed, rows)
+    show(f"{flights.rows.height:,} flights of {flights.number} days")
     rng = np.random.default_rng(seed)
-    harmful = [
-        found
-        for shift in alarm_days.HARMFUL
-        for found in _told(show, alarm_trials.tried(ground, shift, trials, rng, targets))
-    ]
-    harmless = [
-        found
-        for shift in alarm_days.HARMLESS
-        for found in _told(show, alarm_trials.tried(ground, shift, trials, rng, None))
-    ]
-    show(f"{years} years without drift")
+    alone, weeks = (
+        Trials.drawn(
+            flights, reference, budget, rng, alarm_trials.in_streaks(flights.number, streak),
+            trials, EACH,
+        )
+        for streak in (1, 7)
+    )  # fmt: skip
+
+    def tried(
+        some: Trials, shifts: tuple[Shift, ...], targets: tuple[float, ...] | None
+    ) -> tuple[Found, ...]:
+        found = []
+        for shift in shifts:
+            for one in some.tried(shift, rng, targets):
+                show(f"{one.shift}, {one.cost:.4f} of AUC: paged {one.power:.2f}")
+                found.append(one)
+        return tuple(found)
+
     return Proof(
         seed=seed,
         reference=reference,
-        days=ground.number,
-        rows=len(ground.flights.rows.labels),
-        auc=ground.flights.auc,
+        days=flights.number,
+        rows=flights.rows.height,
+        auc=flights.auc,
         allowed=budget.false_pages * alarm_report.QUARTER / budget.days,
-        quiet=tuple(_quiet(ground, years, rng)),
-        harmful=tuple(harmful),
-        harmless=tuple(harmless),
+        harmful=tried(alone, alarm_days.HARMFUL, targets),
+        in_weeks=tried(weeks, alarm_days.HARMFUL, A_HUNDREDTH),
+        harmless=tried(alone, alarm_days.HARMLESS, None),
+        quiet=(
+            *_ours(flights, reference, budget, years, rng, show),
+            *_practice(flights, reference, years, rng),
+        ),
     )
 
 
-def _told(show: Show, found: Iterator[Found]) -> Iterator[Found]:
-    for one in found:
-        show(f"{one.shift}, {one.cost:.4f} of AUC: paged {one.power:.2f}")
-        yield one
+def _ours(
+    flights: Flights, reference: int, budget: Budget, years: int, rng: np.random.Generator,
+    show: Show,
+) -> Iterator[Quiet]:  # fmt: skip
+    """Count pages without drift, of days in any order and of days that hang together."""
+    for name, streak in ((OURS, 1), (f"{OURS}{WEEKS}", 7)):
+        draw, counts = alarm_trials.in_streaks(flights.number, streak), []
+        for pages in alarm_trials.quiet(flights, reference, budget, years, rng, draw):
+            counts.append(pages)
+            show(f"{name}: year {len(counts)} without drift, {pages} pages")
+        yield Quiet(name, tuple(counts))
 
 
-def _quiet(ground: Ground, years: int, rng: np.random.Generator) -> Iterator[Quiet]:
-    """Count alarms without drift: ours, ours on days that hang together, and common practice."""
-    any_order = alarm_trials.any_order(ground.number)
-    for name, draw in (
-        (OURS, any_order),
-        (f"{OURS}, days in threes", alarm_trials.in_streaks(ground.number, 3)),
-        (f"{OURS}, days in weeks", alarm_trials.in_streaks(ground.number, 7)),
-    ):
-        counted = alarm_trials.quiet(ground, years, rng, draw)
-        yield Quiet(name, tuple(sum(year) for year in counted))
-    drifted = _of_a_hundredth(ground, rng)
+def _practice(
+    flights: Flights, reference: int, years: int, rng: np.random.Generator
+) -> Iterator[Quiet]:
+    """Count alarms of common practice, without drift and at one that costs 0.01 of AUC."""
+    cut, draw = alarm_practice.Cut(flights.rows), alarm_trials.in_streaks(flights.number, 1)
+    days = cut.days(flights.rows)
+    drifted = [cut.days(rows) for rows in _of_a_hundredth(flights, rng)]
     for name, rule in alarm_practice.RULES.items():
-        counts, shares = [], []
+        counts: list[int] = []
+        shares: list[NDArray[np.bool_]] = []
         for _year in range(years):
-            days = any_order(rng, ground.reference + 365)
-            own = ground.days.of(days[: ground.reference])
-            looks = days[ground.reference :]
-            counts.append(int(rule(own, ground.days.of(looks)).sum()))
-            shares += [float(rule(own, d.of(looks[: alarm_trials.WITHIN])).mean()) for d in drifted]
+            drawn = draw(rng, reference, alarm_trials.YEAR)
+            own, looks = days[drawn[:reference]], drawn[reference:]
+            counts.append(int(rule(own, days[looks]).sum()))
+            shares += [rule(own, of[looks[: alarm_trials.WITHIN]]) for of in drifted]
         yield Quiet(name, tuple(counts), float(np.mean(shares)))
 
 
-def _of_a_hundredth(ground: Ground, rng: np.random.Generator) -> list[Described]:
+def _of_a_hundredth(flights: Flights, rng: np.random.Generator) -> Iterator[pl.DataFrame]:
     """Give days with three different shifts that cost 0.01 of AUC."""
-    shifts: tuple[Shift, ...] = (
+    for shift in (
         alarm_days.Shift("missing", "hour"),
         alarm_days.Shift("noisy", "recent_late"),
         alarm_days.Shift("scrambled", "aircraft_delay"),
-    )
-    return [
-        days
-        for shift in shifts
-        for _share, _cost, days in alarm_trials.planted(ground, shift, rng, (0.01,))
-    ]
+    ):
+        for _share, _cost, rows in alarm_trials.planted(flights, shift, rng, A_HUNDREDTH):
+            yield rows

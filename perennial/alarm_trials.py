@@ -1,51 +1,44 @@
-"""Histories of a monitor, made of real days: without drift, and with drift from a day on."""
+"""Histories of a monitor, made of real days: without drift, and with drift from a day on.
+
+They are looked at as the task `monitor` does it: its reference, its looks, its alarms.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ml_tasks.monitoring import alarms
-from ml_tasks.monitoring.budget import Budget, by_cost
-from perennial import alarm_days, alarm_looks
+from ml_tasks.config.monitoring import Alarms, Monitoring
+from ml_tasks.models import spec
+from ml_tasks.monitoring import fitting, worth
+from ml_tasks.monitoring.days import Days
+from perennial import alarm_days
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    import polars as pl
     from numpy.typing import NDArray
 
-    from ml_tasks.monitoring.alarms import Update, Watch
-    from ml_tasks.monitoring.profile import Profiles
+    from ml_tasks.io.watched import Alarm, Look
+    from ml_tasks.monitoring.budget import Budget
     from perennial.alarm_days import Flights, Shift
-    from perennial.alarm_looks import Described
 
-    Days = Callable[[np.random.Generator, int], NDArray[np.int64]]
+    Order = Callable[[np.random.Generator, int, int], NDArray[np.int64]]
+    """Draws so many days of a reference and so many that are looked at."""
 
 WITHIN = 14
 """Looks in which a drift has to be found."""
-FLOOR = 0.003
-"""AUC; what costs less is listed and pages nobody."""
-TARGETS = (0.0025, 0.005, 0.01, 0.02)
+YEAR = 365
+TARGETS = (0.005, 0.01, 0.02)
 """What shifts are planted to cost in AUC."""
-
-
-@dataclass(frozen=True, eq=False)
-class Ground:
-    """What all histories are drawn from."""
-
-    flights: Flights
-    scales: Profiles
-    days: Described
-    budget: Budget
-    reference: int
-    """Days that a reference has."""
-
-    @property
-    def number(self) -> int:
-        """How many different days there are."""
-        return len(self.days.rows)
+MONITORING = Monitoring(engine="scipy", alarms=Alarms(least_loss=0.003))
+"""What a product gets without being told, but for the floor: what costs less is listed."""
+METRIC = "roc_auc"
+BEGIN, NAME, RUN = date(2013, 1, 1), "flights", "proof"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,78 +66,166 @@ class Found:
         return self.paged / self.trials
 
 
-def prepare(seed: int, reference: int, budget: Budget, rows: int = alarm_days.ROWS) -> Ground:
-    """Load the days and describe them."""
-    flights = alarm_days.load(seed, rows)
-    scales = alarm_looks.measure(flights)
-    return Ground(flights, scales, alarm_looks.describe(flights.rows, scales), budget, reference)
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Rows by day, with or without a shift."""
+
+    rows: pl.DataFrame
+
+    def day(self, day: int, place: int) -> pl.DataFrame:
+        """Give a day's rows as if it were another day, a number of days after the first."""
+        import polars as pl
+
+        days = self.rows["day"]
+        first, beyond = (int(days.search_sorted(day, side=side)) for side in ("left", "right"))
+        noon = datetime(BEGIN.year, BEGIN.month, BEGIN.day, 12, tzinfo=UTC) + timedelta(days=place)
+        return self.rows.slice(first, beyond - first).with_columns(
+            pl.lit(noon).alias("event_time"), pl.lit(noon).alias("label_known_at")
+        )
 
 
-def any_order(number: int) -> Days:
-    """Draw days independently: none of them tells of the next, so that there is no drift."""
-    return lambda rng, length: rng.integers(0, number, length)
+class Watched:
+    """A model that is watched with some days as its reference."""
+
+    def __init__(
+        self, flights: Flights, days: NDArray[np.int64], budget: Budget, seed: int
+    ) -> None:
+        """Fit the reference as the task `reference` does it; days come in that order."""
+        import polars as pl
+
+        source = Source(flights.rows)
+        rows = pl.concat(source.day(int(day), place) for place, day in enumerate(days))
+        inputs = {"numeric": alarm_days.NUMBERS, "categorical": alarm_days.TEXTS}
+        told = spec.fit(rows[:1], task="classification", label="label", **inputs)
+        importance = worth.importance(
+            flights.model.predict, rows, alarm_days.INPUTS,
+            task="classification", metric=METRIC, sign=1, seed=seed,
+        )  # fmt: skip
+        reference = fitting.fit(rows, told, MONITORING, importance, budget)
+        self._length = len(days)
+        self._days = Days(NAME, "1", RUN, reference)
+        self._seen: dict[int, list[Look]] = {}
+        self._source = source
+
+    def look_at(self, source: Source) -> None:
+        """Look at other rows from now on."""
+        self._source, self._seen = source, {}
+
+    def history(self, days: Sequence[int]) -> list[list[Alarm]]:
+        """Give the alarms of each look at days that follow the reference."""
+        looks, names = [], []
+        for place, day in enumerate(days, self._length):
+            names.append(str(BEGIN + timedelta(days=place)))
+            looks += [replace(look, day=names[-1]) for look in self._looks(int(day))]
+        found: dict[str, list[Alarm]] = {name: [] for name in names}
+        for of in ("inputs", "truth"):
+            alarms = self._days.followed(of, looks, MONITORING.alarms.least_loss)[1]
+            for alarm in alarms:
+                found[alarm.day].append(alarm)
+        return list(found.values())
+
+    def _looks(self, day: int) -> list[Look]:
+        """Look at a day, once."""
+        if day not in self._seen:
+            rows = self._source.day(day, self._length)
+            end = datetime.max.replace(tzinfo=UTC)
+            self._seen[day] = [*self._days.inputs(rows, []), *self._days.truth(rows, [], end)]
+        return self._seen[day]
 
 
-def in_streaks(number: int, streak: int) -> Days:
-    """Draw runs of days that followed each other: no drift in the long run, but weather lasts."""
+def in_streaks(number: int, streak: int) -> Order:
+    """Draw runs of days that followed each other: no drift in the long run, but weather lasts.
 
-    def draw(rng: np.random.Generator, length: int) -> NDArray[np.int64]:
-        starts = rng.integers(0, number, -(-length // streak))
-        return ((starts[:, None] + np.arange(streak)) % number).ravel()[:length]
+    Of runs of one day none tells of the next.
+
+    The reference has other days than those that are looked at, which may come again.
+    """
+
+    def draw(rng: np.random.Generator, reference: int, looks: int) -> NDArray[np.int64]:
+        starts = rng.permutation(np.arange(0, number - streak + 1, streak))
+        own = -(-reference // streak)
+        others = rng.choice(starts[own:], -(-looks // streak))
+        drawn = [(some[:, None] + np.arange(streak)).ravel() for some in (starts[:own], others)]
+        return np.concatenate([drawn[0][:reference], drawn[1][:looks]])
 
     return draw
 
 
-def history(
-    ground: Ground, rng: np.random.Generator, looks: int, drifted: Described, draw: Days
-) -> Iterator[Update]:
-    """Draw a reference and looks, and watch them."""
-    drawn = draw(rng, ground.reference + looks)
-    reference = ground.days.of(drawn[: ground.reference])
-    own, new = alarm_looks.statistics(
-        ground.scales.names, reference, drifted.of(drawn[ground.reference :])
-    )
-    most = alarm_looks.potential(ground.scales.names, ground.flights)
-    watch: Watch = alarms.begin(own, by_cost(most), ground.budget, FLOOR)
-    usual = {name: float(np.mean(values)) for name, values in own.items()}
-    for look in range(looks):
-        seen = {name: float(values[look]) for name, values in new.items()}
-        costs = alarm_looks.costs(ground.scales.names, ground.flights, seen, usual)
-        watch, update = watch.look(seen, costs)
-        yield update
+def quiet(
+    flights: Flights, reference: int, budget: Budget, years: int, rng: np.random.Generator,
+    draw: Order,
+) -> Iterator[int]:  # fmt: skip
+    """Give the pages of years without drift, each with a reference of its own."""
+    for year in range(years):
+        days = draw(rng, reference, YEAR)
+        watched = Watched(flights, days[:reference], budget, year)
+        looks = watched.history(days[reference:].tolist())
+        yield sum(alarm.paged for alarms in looks for alarm in alarms)
 
 
-def quiet(ground: Ground, years: int, rng: np.random.Generator, draw: Days) -> list[list[bool]]:
-    """Give, year by year and look by look, whether somebody was paged though there is no drift."""
-    return [
-        [update.alarm for update in history(ground, rng, 365, ground.days, draw)]
-        for _year in range(years)
-    ]
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """Models that are watched, each with days that it is then shown."""
+
+    flights: Flights
+    ends: tuple[tuple[Watched, tuple[NDArray[np.int64], ...]], ...]
+
+    @classmethod
+    def drawn(
+        cls, flights: Flights, reference: int, budget: Budget, rng: np.random.Generator,
+        draw: Order, trials: int, each: int,
+    ) -> Trials:  # fmt: skip
+        """Draw references, and for each of them so many times the days of two weeks."""
+        ends = []
+        for number in range(trials // each):
+            days = draw(rng, reference, WITHIN * each)
+            watched = Watched(flights, days[:reference], budget, number)
+            ends.append((watched, tuple(np.split(days[reference:], each))))
+        return cls(flights, tuple(ends))
+
+    def tried(
+        self, shift: Shift, rng: np.random.Generator, targets: tuple[float, ...] | None
+    ) -> Iterator[Found]:
+        """Let each monitor look at the planted shift until it pages."""
+        for share, cost, rows in planted(self.flights, shift, rng, targets):
+            source = Source(rows)
+            ends = [end for watched, days in self.ends for end in _ends(watched, days, source)]
+            delays = tuple(look for look, paged, _name in ends if paged)
+            names = [name for _look, _paged, name in ends if name]
+            yield Found(
+                shift=str(shift),
+                share=share,
+                cost=cost,
+                trials=len(ends),
+                paged=len(delays),
+                listed=len(names) - len(delays),
+                delays=delays,
+                signal=max(sorted(set(names)), key=names.count) if names else "",
+            )
 
 
 def planted(
-    ground: Ground, shift: Shift, rng: np.random.Generator, targets: tuple[float, ...] | None
-) -> Iterator[tuple[float, float, Described]]:
+    flights: Flights, shift: Shift, rng: np.random.Generator, targets: tuple[float, ...] | None
+) -> Iterator[tuple[float, float, pl.DataFrame]]:
     """Give the share of rows, the cost and the days with the shift in them.
 
     Args:
-        ground: What the days are.
+        flights: What the days are.
         shift: What is planted.
         rng: Draws the rows that are hit.
         targets: What it is to cost; those out of reach are left out. `None`: it hits all rows.
     """
-    flights = ground.flights
     whole = flights.shifted(shift, rng)
-    lot = rng.random(len(flights.rows.labels))
+    lot = rng.random(flights.rows.height)
+
+    def hit(share: float) -> pl.DataFrame:
+        return alarm_days.mixed(flights.rows, whole, lot < share)
 
     def cost(share: float) -> float:
-        rows = alarm_days.mixed(flights.rows, whole, lot < share)
-        return flights.auc - alarm_days.auc(rows.labels, rows.predictions)
+        return flights.auc - alarm_days.auc(hit(share))
 
-    shares = [1.0] if targets is None else _shares(cost, targets)
-    for share in shares:
-        rows = alarm_days.mixed(flights.rows, whole, lot < share)
-        yield share, cost(share), alarm_looks.describe(rows, ground.scales)
+    for share in [1.0] if targets is None else _shares(cost, targets):
+        yield share, cost(share), hit(share)
 
 
 def _shares(cost: Callable[[float], float], targets: tuple[float, ...]) -> list[float]:
@@ -160,33 +241,16 @@ def _shares(cost: Callable[[float], float], targets: tuple[float, ...]) -> list[
     return found
 
 
-def tried(
-    ground: Ground, shift: Shift, trials: int, rng: np.random.Generator,
-    targets: tuple[float, ...] | None,
-) -> Iterator[Found]:  # fmt: skip
-    """Let the monitor look at the planted shift until it pages, trial by trial."""
-    for share, cost, drifted in planted(ground, shift, rng, targets):
-        ends = [_watched(ground, drifted, rng) for _trial in range(trials)]
-        delays = tuple(look for look, paged, _name in ends if paged)
-        names = [name for _look, _paged, name in ends if name]
-        yield Found(
-            shift=str(shift),
-            share=share,
-            cost=cost,
-            trials=trials,
-            paged=len(delays),
-            listed=len(names) - len(delays),
-            delays=delays,
-            signal=max(sorted(set(names)), key=names.count) if names else "",
-        )
-
-
-def _watched(ground: Ground, drifted: Described, rng: np.random.Generator) -> tuple[int, bool, str]:
+def _ends(
+    watched: Watched, days: Sequence[NDArray[np.int64]], source: Source
+) -> Iterator[tuple[int, bool, str]]:
     """Give the look that paged, and the signal; without a page the signal that was listed first."""
-    listed = ""
-    for update in history(ground, rng, WITHIN, drifted, any_order(ground.number)):
-        if update.alarm:
-            return update.look, True, update.pages[0].name
-        if update.listed and not listed:
-            listed = update.listed[0].name
-    return WITHIN, False, listed
+    watched.look_at(source)
+    for some in days:
+        looks = list(enumerate(watched.history(some.tolist()), 1))
+        alarms = [(look, alarm) for look, alarms in looks for alarm in alarms]
+        look, alarm = next((one for one in alarms if one[1].paged), (WITHIN, None))
+        if alarm is None and alarms:
+            yield WITHIN, False, str(alarms[0][1].signals[0]["name"])
+        else:
+            yield look, alarm is not None, str(alarm.signals[0]["name"]) if alarm else ""

@@ -18,7 +18,7 @@ app = typer.Typer(help="The budget of false alarms.", no_args_is_help=True)
 
 @app.command()
 def prove(
-    years: Annotated[int, typer.Option(min=2, help="Years without drift.")] = 100,
+    years: Annotated[int, typer.Option(min=2, help="Years without drift.")] = 10,
     seed: Annotated[int, typer.Option(help="Of model, days and shifts.")] = 1,
     reference: Annotated[int, typer.Option(min=7, help="Days that a reference has.")] = 60,
     quick: Annotated[

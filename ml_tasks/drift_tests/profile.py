@@ -118,6 +118,10 @@ class Profile(Kept):
         """All columns of numbers or texts."""
         return tuple(self._scales)
 
+    def parts(self, rows: pa.Table) -> Parts:
+        """Give the part of the reference that each row's value of each column falls in."""
+        return _parts(rows, self._scales)
+
     def test(self, window: pa.Table) -> tuple[Drift, ...]:
         """Say, by column, how far values and ties to other columns lie off; rows are one day's."""
         if not window.num_rows:
@@ -165,7 +169,7 @@ class Profile(Kept):
         )
 
 
-def fit(reference: pa.Table, told: Told) -> Kept:
+def fit(reference: pa.Table, told: Told) -> Profile:
     """Cut each column into parts, and learn what days are like.
 
     Raises:
@@ -194,7 +198,7 @@ def fit(reference: pa.Table, told: Told) -> Kept:
     return Profile(told, reference.num_rows, scales, usual)
 
 
-def restore(state: State, told: Told, rows: int) -> Kept:
+def restore(state: State, told: Told, rows: int) -> Profile:
     """Make it again of what was saved."""
     arrays = state.arrays
     scales = {}
@@ -250,12 +254,16 @@ def _described(
     rows: pa.Table, scales: Mapping[str, Scale], days: Sequence[NDArray[np.int64]]
 ) -> Days:
     """Give the profiles of days, each of which has some of the rows."""
-    parts = np.stack([scale.parts(rows, name) for name, scale in scales.items()], axis=1)
+    parts = _parts(rows, scales)
     return Days(
         np.stack([_shares(parts[own]) for own in days]),
         np.stack([_ties(parts[own]) for own in days]),
         np.array([len(own) for own in days], np.float64),
     )
+
+
+def _parts(rows: pa.Table, scales: Mapping[str, Scale]) -> Parts:
+    return np.stack([scale.parts(rows, name) for name, scale in scales.items()], axis=1)
 
 
 def _shares(parts: Parts) -> Floats:

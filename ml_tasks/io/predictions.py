@@ -26,6 +26,8 @@ def table(pipeline: str) -> str:
 def read(lake: Lake, pipeline: str, window: Window | None = None) -> list[pl.DataFrame]:
     """Give what was predicted: key, times, version, prediction, what the model took in, segments.
 
+    Beside them `outlier`: how odd a row is to the version that predicted it, above 1 an outlier.
+
     Each row was predicted once by a champion; beside that, another version may have, in its shadow.
 
     Args:

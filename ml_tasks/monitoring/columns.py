@@ -17,12 +17,9 @@ UNSEEN = 0
 
 def numbers(rows: pa.Table, names: tuple[str, ...]) -> NDArray[np.float64]:
     """Give numeric columns `[n, k]`; null and infinity become NaN, as for the models."""
-    import polars as pl
-
-    if not names:
-        return np.zeros((rows.num_rows, 0))
-    frame = pl.DataFrame(pl.from_arrow(rows.select(list(names))))
-    found: NDArray[np.float64] = frame.select(pl.all().cast(pl.Float64)).to_numpy()
+    found = np.empty((rows.num_rows, len(names)))
+    for place, name in enumerate(names):
+        found[:, place] = rows[name].cast("float64", safe=False).to_numpy()
     return np.where(np.isfinite(found), found, np.nan)
 
 
@@ -47,14 +44,10 @@ class Vocabulary:
 
     def codes(self, rows: pa.Table, name: str) -> NDArray[np.int64]:
         """Give a column as codes `[n]`."""
-        import polars as pl
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
-        texts = pl.Series(rows[name]).cast(pl.String)
-        codes = texts.replace_strict(
-            pl.Series(self.words, dtype=pl.String),
-            pl.int_range(1, self.null, eager=True),
-            default=UNSEEN,
-            return_dtype=pl.Int64,
-        )
-        found: NDArray[np.int64] = codes.to_numpy()
-        return np.where(texts.is_null().to_numpy(), self.null, found)
+        texts = rows[name].cast(pa.string())
+        known = pc.index_in(texts, pa.array(self.words, pa.string()))
+        codes: NDArray[np.int64] = pc.add(known, 1).fill_null(UNSEEN).to_numpy().astype(np.int64)
+        return np.where(texts.is_null().to_numpy(), self.null, codes)

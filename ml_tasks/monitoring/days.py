@@ -30,9 +30,6 @@ class Days:
     version: str
     run: str
     reference: Reference
-    metric: str
-    sign: int
-    """1 where a larger metric is better, -1 where a smaller one is."""
 
     def inputs(self, rows: pl.DataFrame, before: Sequence[Look]) -> list[Look]:
         """Look at what came in and was predicted, of days that were not looked at.
@@ -128,8 +125,7 @@ class Days:
         )
 
     def _looks(self, day: date, found: dict[str, Found]) -> list[Look]:
-        told = {name: one.value for name, one in found.items()}
-        costs = worth.costs(self.reference.about, told)
+        costs = worth.costs(self.reference.about, found)
         return [
             Look(
                 pipeline=self.pipeline,

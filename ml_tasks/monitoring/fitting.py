@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ml_tasks import drift_tests
 from ml_tasks.drift_tests.kept import ALL
-from ml_tasks.monitoring import cbpe, dle, outliers
+from ml_tasks.monitoring import cbpe, distributions, dle, outliers
 from ml_tasks.monitoring.reference import (
     ESTIMATED,
     LABEL,
@@ -86,6 +86,7 @@ def fit(
         labels,
         _estimate(rows, spec, days.to_numpy()),
         outliers.fit(rows.to_arrow(), params=quantile, **names),
+        distributions.fit(rows, (*spec.numeric, PREDICTION), spec.categorical),
     )
     for signal, (about, own) in _own(made, rows, days, looks).items():
         made.about.about[signal] = about

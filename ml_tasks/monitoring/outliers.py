@@ -54,9 +54,24 @@ class Scores:
         return found
 
     @property
+    def times(self) -> Numbers:
+        """Each row's score as a multiple of the threshold: above 1 it is an outlier `[n]`."""
+        beyond = np.where(self.score > 0, np.inf, 0.0)
+        return np.divide(self.score, self.threshold, out=beyond, where=self.threshold > 0)
+
+    @property
     def outliers(self) -> NDArray[np.bool_]:
         """Which rows are beyond the threshold `[n]`."""
         return self.score > self.threshold
+
+    @property
+    def culprit(self) -> str:
+        """The column that outliers stand out by, beside the other rows; none without outliers."""
+        odd = self.outliers
+        if not odd.any():
+            return ""
+        usual = self.parts[~odd].mean(axis=0) if not odd.all() else 0.0
+        return self.columns[int((self.parts[odd].mean(axis=0) - usual).argmax())]
 
 
 @dataclass(frozen=True, slots=True)

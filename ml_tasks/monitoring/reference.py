@@ -10,6 +10,7 @@ import numpy as np
 
 from ml_tasks import drift_tests
 from ml_tasks.monitoring.cbpe import Cbpe
+from ml_tasks.monitoring.distributions import Bins
 from ml_tasks.monitoring.dle import Dle
 from ml_tasks.monitoring.outliers import Ecod
 from ml_tasks.training.metrics import log_loss, rmse
@@ -47,6 +48,8 @@ class Found:
     rows: int
     p_value: float | None = None
     """What a test of single rows says."""
+    by: str = ""
+    """The input that it is most likely off by, where it looks at all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class Reference:
     labels: Kept
     estimate: Cbpe | Dle
     outliers: Ecod
+    bins: Bins
 
     @property
     def loss(self) -> str:
@@ -112,8 +116,8 @@ class Reference:
         if self.loss in estimated:
             value = estimated[self.loss].value
             found[f"estimated {self.loss}"] = Found(value, rows.height)
-        odd = self.outliers.score(table).outliers
-        found[OUTLIERS] = Found(float(odd.mean()), rows.height)
+        odd = self.outliers.score(table)
+        found[OUTLIERS] = Found(float(odd.outliers.mean()), rows.height, by=odd.culprit)
         return found
 
     def truth(self, rows: pl.DataFrame) -> dict[str, Found]:
@@ -138,6 +142,7 @@ class Reference:
         self.labels.save(folder / LABEL)
         self.estimate.save(folder / "estimate")
         self.outliers.save(folder / OUTLIERS)
+        self.bins.save(folder)
         (folder / "about.json").write_text(f"{json.dumps(asdict(self.about), indent=2)}\n")
 
     @classmethod
@@ -153,6 +158,7 @@ class Reference:
             drift_tests.load(folder / LABEL),
             estimate.load(folder / "estimate"),
             Ecod.load(folder / OUTLIERS),
+            Bins.load(folder),
         )
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Look = tuple[Mapping[str, float], Costs]
     """A day's statistics by signal, and what each costs."""
 
-PARTS = {REALISED: 1.0, ESTIMATED: 0.5, PREDICTION: 0.5, LABEL: 0.25, OUTLIERS: 0.25}
+PARTS = {REALISED: 0.5, ESTIMATED: 0.2, PREDICTION: 0.2, LABEL: 0.1, OUTLIERS: 0.1}
 """What signals that are no input are worth beside all inputs together."""
 
 

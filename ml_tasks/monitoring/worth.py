@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,13 +17,13 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from ml_tasks.monitoring.reference import About
+    from ml_tasks.monitoring.reference import About, Found
 
     Numbers = NDArray[np.float64]
 
 CLEARLY = 1.5
 """How much further off another column has to be to be held the cause."""
-MOST_ROWS = 2_000
+MOST_ROWS = 10_000
 """More are not shuffled: what a column is worth is wanted to a digit, not to three."""
 
 
@@ -83,41 +82,42 @@ def importance(
     )
 
 
-def costs(about: About, found: Mapping[str, float]) -> dict[str, float]:
+def costs(about: About, found: Mapping[str, Found]) -> dict[str, float]:
     """Give by signal of a day what its drift may cost the metric at most.
 
     Of an input that is what the metric loses where it tells nothing, and of its missing values what
-    it loses where there are none, times the share by which they are more or fewer. Ties cost what
-    the input is worth that they are off by. Of what is no input, it is what all inputs are worth.
+    it loses where there are none, times the share by which they are more or fewer. Ties and
+    outliers cost what the input is worth that they are off by; predictions and what is estimated of
+    them what the dearest input is worth.
 
     Args:
         about: What is known of the reference.
-        found: The day's statistics; those of what is known when labels are cost nobody knows what.
+        found: What a day says; what is known when labels are costs nobody knows what.
     """
-    together = math.fsum(about.importance.values())
-    blamed = _blamed(about, found)
+    dearest = max(about.importance.values())
+    blamed = _blamed(about, found) | {name: one.by for name, one in found.items() if one.by}
     costs = {}
-    for name, value in found.items():
+    for name, one in found.items():
         column = about.about.get(name)
         if column is None or column in TRUTH:
             continue
         if name.endswith(f" {column} {MISSING}"):
-            costs[name] = about.gone.get(column, together) * value
+            costs[name] = about.gone.get(column, dearest) * one.value
         else:
-            costs[name] = about.importance.get(blamed.get(name, column), together)
+            costs[name] = about.importance.get(blamed.get(name, column), dearest)
     return costs
 
 
-def _blamed(about: About, found: Mapping[str, float]) -> dict[str, str]:
+def _blamed(about: About, found: Mapping[str, Found]) -> dict[str, str]:
     """Give by signal of ties the column that they are most likely off by: often their own.
 
     A column that is out of joint breaks all of its own ties, and one of each other column's.
     """
     off = {}
-    for name, value in found.items():
+    for name, one in found.items():
         if name.endswith(f" {about.about.get(name)} {TIES}"):
             usual = float(np.mean(list(about.own[name].values())))
-            off[name] = value / usual if usual else 1.0
+            off[name] = one.value / usual if usual else 1.0
     if not off:
         return {}
     worst = max(sorted(off), key=off.__getitem__)

@@ -15,7 +15,7 @@ from ml_tasks.config import Environment, Pipeline
 from ml_tasks.context import Context
 from ml_tasks.errors import ConfigError, NothingToDo
 from ml_tasks.flow import FLOWS
-from ml_tasks.io import objects, predictions, runs
+from ml_tasks.io import distributions, objects, predictions, runs
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.registry import Registry
@@ -175,6 +175,8 @@ def test_what_was_said_once_stays(
     )
     assert rows["segment_shop"].equals(rows["shop"].alias("segment_shop"))
     assert rows["prediction"].is_between(0, 1).all()
+    assert rows["outlier"].null_count() == 0
+    assert 0 < (rows["outlier"] > 1).mean() < 0.1
     assert rows.filter(pl.col("event_time") == pl.col("asked_at")).height == rows.height
     assert rows["event_time"].min() >= datetime(2024, 2, 12, tzinfo=UTC)
 
@@ -250,6 +252,30 @@ def test_each_day_is_looked_at_once(
     ]
     retried = monitor.run(pipeline, replace(context, run="calm", attempt=2))
     assert retried.values == watched["calm"]["monitor"].values
+
+
+def test_how_inputs_and_predictions_are_spread_is_kept_once(
+    pipeline: Pipeline, environment: Environment, watched: dict[str, dict[str, Result]]
+) -> None:
+    lake = Lake(environment)
+    spread = distributions.read(lake, pipeline.name, WEEKS[2])
+    assert spread["event_time"].n_unique() == 7
+    assert set(spread["column"]) == {"price", "shop", "prediction"}
+    assert spread.group_by("event_time", "column").agg(pl.sum("count"))[
+        "count"
+    ].unique().item() == (A_DAY)
+    price = spread.filter((pl.col("column") == "price") & pl.col("high").is_null())
+    last = price.filter(pl.col("of") == "bin")
+    assert last["share"].mean() > 3 * last["usual"].mean()  # prices moved up
+    whole = distributions.read(lake, pipeline.name)
+    assert whole["event_time"].n_unique() == 21
+    before = watched["moved"]["monitor"].outputs["distributions"]
+    context = Context(
+        task="monitor", pipeline=pipeline.name, run="moved", attempt=2, environment=environment,
+        window=WEEKS[2],
+    )  # fmt: skip
+    assert monitor.run(pipeline, context).outputs["distributions"].snapshot == before.snapshot
+    assert distributions.read(lake, pipeline.name).equals(whole)
 
 
 def test_an_alarm_names_what_moved_and_asks_for_a_training_once(
