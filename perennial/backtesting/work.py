@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import warnings
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from threading import Thread
@@ -80,7 +81,8 @@ def follow(
 
 
 def _entered() -> None:
-    """End with the process that began this one, however that ends."""
+    """End with the process that began this one, however that ends; Feast says once what it says."""
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module="feast")
     Thread(target=_with_parent, daemon=True).start()
 
 

@@ -407,9 +407,9 @@ def test_what_is_chosen_trains_half_as_often_as_every_week() -> None:
 def test_too_little_history_says_what_is_wanted(
     place: SimpleNamespace, replayed: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["backtest", "-p", "returns", "--until", "2024-01-22"]) == 2
+    assert main(["backtest", "-p", "returns", "--until", "2024-01-22"]) == 78
     assert "came 3 windows that are over" in capsys.readouterr().err
-    assert main(["backtest", "-p", "returns", "--turn", "soon"]) == 2
+    assert main(["backtest", "-p", "returns", "--turn", "soon"]) == 78
     assert "--turn: came 'soon', wanted a day" in capsys.readouterr().err
 
 
