@@ -22,6 +22,7 @@ STOPS = {
     "logged model": ("first-register", "mlflow POST /logged-models"),
     "model version": ("first-register", "mlflow POST /model-versions/create"),
     "predictions": ("watched-score", "commit predictions.flight_delays"),
+    "distributions": ("watched-monitor", "commit distributions.flight_delays"),
     "measures": ("watched-monitor", "control watch"),
     "registry": ("first-register", "mlflow POST /model-versions/set-tag"),
 }
