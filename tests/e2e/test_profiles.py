@@ -168,10 +168,14 @@ def test_both_profiles_make_equal_outputs(
 
 
 def test_a_wiped_home_comes_back_with_its_databases(
-    services: Callable[[], Services], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    services: Callable[[], Services],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What is not copied, the object store, is left as it is."""
     home, target = services().home, str(tmp_path / "backup")
+    fresh = {name: os.environ.get(name) for name in AWS}  # noqa: TID251
     services().stores_up(lambda _name, _seconds: None)
     audit = Control(services().present.control).audit()
     assert main(["backup", target]) == 0
@@ -182,6 +186,10 @@ def test_a_wiped_home_comes_back_with_its_databases(
     assert f"{home / 'postgres'}, {home / 'redis'}: there is state" in capsys.readouterr().err
     for place in [place for place in home.iterdir() if place.name != "s3"]:
         shutil.rmtree(place) if place.is_dir() else place.unlink()
+    for name, value in fresh.items():  # as in another process, which no command has told anything
+        monkeypatch.setenv(name, value or "")
+        if value is None:
+            monkeypatch.delenv(name)
 
     assert main(["restore", target]) == 0
     assert [n for n, one in services().processes.known().items() if one.alive] == []
