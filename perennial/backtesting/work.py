@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 import warnings
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from perennial.backtesting.weeks import Followed
 
 Name = TypeVar("Name")
+LOOK_SECONDS = 0.1
 _rows: dict[str, weeks.Rows] = {}
 """What this process has read."""
 
@@ -52,8 +54,13 @@ def spread(
         told: By name, what it is called with.
     """
     asked = {others.submit(call, *arguments): name for name, arguments in told.items()}
-    for done in as_completed(asked):
-        yield asked[done], done.result()
+    while asked:
+        done = [one for one in asked if one.done()]
+        for one in done:
+            yield asked.pop(one), one.result()
+        if not done:
+            # A signal that comes within a wait on a lock leaves that lock broken.
+            time.sleep(LOOK_SECONDS)
 
 
 def make(
