@@ -29,6 +29,8 @@ class OnnxModel:
 
         options = ort.SessionOptions()
         options.intra_op_num_threads = THREADS
+        # A thread that waits would keep a core from whoever runs beside it.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.spec = spec
         self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 

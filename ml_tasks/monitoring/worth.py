@@ -9,7 +9,7 @@ import numpy as np
 
 from ml_tasks.drift_tests.kept import MISSING, TIES
 from ml_tasks.monitoring.reference import TRUTH
-from ml_tasks.training.metrics import measure
+from ml_tasks.training import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -68,7 +68,7 @@ def importance(
     true = some["label"].to_numpy().astype(float)
 
     def value(of: pl.DataFrame) -> float:
-        return sign * measure(task, true, predict(of))[metric]  # type: ignore[arg-type]
+        return sign * metrics.value(metric, task, true, predict(of))  # type: ignore[arg-type]
 
     whole = value(some)
     order = dice.permutation(some.height).tolist()

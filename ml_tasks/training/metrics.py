@@ -26,13 +26,24 @@ def measure(
     return classification(y, p) if task == "classification" else regression(y, p)
 
 
+def value(
+    metric: str,
+    task: Literal["classification", "regression"],
+    y: NDArray[np.float64],
+    p: NDArray[np.float64],
+) -> float:
+    """Give one metric of a task, without the others where it is one that is often asked for."""
+    alone = {"roc_auc": roc_auc, "log_loss": log_loss, "rmse": rmse}
+    return alone[metric](y, p) if metric in alone else measure(task, y, p)[metric]
+
+
 def classification(y: NDArray[np.float64], p: NDArray[np.float64]) -> dict[str, float]:
     """Give accuracy, precision, recall and F1 at one half, rank and calibration metrics.
 
     ROC AUC and PR AUC are NaN where the labels are all the same.
     """
     import numpy as np
-    from sklearn.metrics import average_precision_score, roc_auc_score
+    from sklearn.metrics import average_precision_score
 
     said = p >= 0.5
     hit = float(np.sum(said & (y == 1)))
@@ -44,12 +55,20 @@ def classification(y: NDArray[np.float64], p: NDArray[np.float64]) -> dict[str, 
         "precision": float(precision),
         "recall": float(recall),
         "f1": float(2 * precision * recall / (precision + recall)) if hit else 0.0,
-        "roc_auc": float(roc_auc_score(y, p)) if both else float("nan"),
+        "roc_auc": roc_auc(y, p),
         "pr_auc": float(average_precision_score(y, p)) if both else float("nan"),
         "log_loss": log_loss(y, p),
         "brier": float(np.mean((p - y) ** 2)),
         "ece": calibration_error(y, p),
     }
+
+
+def roc_auc(y: NDArray[np.float64], p: NDArray[np.float64]) -> float:
+    """Give the chance that of two rows the one labelled 1 was given more; NaN without both."""
+    import numpy as np
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(y, p)) if len(np.unique(y)) > 1 else float("nan")
 
 
 def log_loss(y: NDArray[np.float64], p: NDArray[np.float64]) -> float:
