@@ -50,7 +50,8 @@ def made(
             log.error("%s: the champion was not held against the one before: %s", window, fault)
         except PromotionLostError as lost:
             log.warning("%s: %s", window, lost)
-            entry = _of_window(control.audit(pipeline.name), window)
+        # Somebody else may have gone back for this window meanwhile.
+        entry = entry or _of_window(control.audit(pipeline.name), window)
     if entry is not None:
         log.warning("%s: back to version %s: %s", window, entry.detail["version"], entry.why)
         _tell(control, entry)
