@@ -66,8 +66,9 @@ class Ground:
         return followed.evidence(self.candidates[champion], window, metric)
 
     def score(self, champion: datetime, window: Window) -> Score:
-        """Give what a champion was worth in a window."""
-        return self.followed[champion].scores.get(window.end.isoformat(), Score(math.nan, 0))
+        """Give what a champion was worth in a window; NaN where nothing was learned or known."""
+        followed = self.followed.get(champion, Followed())
+        return followed.scores.get(window.end.isoformat(), Score(math.nan, 0))
 
     def passes(self, candidate: datetime, champion: datetime | None) -> bool:
         """Tell whether a candidate passes its gates, beside a champion or as the first one."""
