@@ -78,13 +78,8 @@ def run(
             layout.make(before.given, before.environment, "")
     if own:
         urls = {}
-    taken = [place for part in manifest.parts for place in _taken(part, urls)]
-    taken += [str(place) for place in _clusters(services.home, own=own)]
-    if taken and not replace:
-        raise ConfigError(
-            f"{', '.join(taken)}: there is state, which would be lost; restore into an empty home, "
-            "or say --replace, which sets it aside"
-        )
+    if not replace:
+        _require_empty(manifest, urls, _clusters(services.home, own=own))
     show("looking at each file")
     archive.verify(source, manifest)
     show("copying")
@@ -99,6 +94,15 @@ def run(
             _load(source, entry, urls[entry.part])
         _give_back(Control(services.environment.control))
     return manifest, aside
+
+
+def _require_empty(manifest: Manifest, urls: Mapping[str, str], clusters: Sequence[Path]) -> None:
+    taken = [place for part in manifest.parts for place in _taken(part, urls)]
+    if taken := [*taken, *map(str, clusters)]:
+        raise ConfigError(
+            f"{', '.join(taken)}: there is state, which would be lost; restore into an empty home, "
+            "or say --replace, which sets it aside"
+        )
 
 
 def _as_it_was(services: Services, source: str, manifest: Manifest, scratch: Path) -> Services:
