@@ -68,7 +68,7 @@ def build(pipeline: config.Pipeline) -> DAG:
         wire("monitoring", tasks)
         asked = ask(tasks["decide"].output)
         announce(tasks["decide"].output)
-        at_the_end(tell(pipeline), tasks["record"], asked)
+        at_the_end(tell(pipeline, "decide"), tasks["record"], asked)
     return dag
 
 

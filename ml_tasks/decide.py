@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks import policies
-from ml_tasks.config import Outside, limits
+from ml_tasks.config import limits
 from ml_tasks.errors import NothingToDo
+from ml_tasks.io import audit
 from ml_tasks.io.control import Control
 from ml_tasks.monitoring import known, withdrawal
 from ml_tasks.result import Window
@@ -19,14 +20,13 @@ if TYPE_CHECKING:
 
     from ml_tasks.config import Pipeline, Retraining
     from ml_tasks.context import Context
+    from ml_tasks.io.control import Head, Report
     from ml_tasks.policies.evidence import Evidence, Wish
     from ml_tasks.result import Result
 
 log = logging.getLogger(__name__)
-CAUSE = "monitor"
+CAUSE = limits.MONITOR
 """Of all triggers that are decided here: one window is one trigger, whichever policy wants it."""
-OUTSIDE = "outside"
-"""Of those that the intake asks for because another system reported something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,16 @@ def decide(
         others: Window ends for which the intake asked, because of what another system reported.
         rolled_back: End of the window after which monitoring last went back to a champion before.
     """
+    now = evidence.window.end
+    # Of its own in this very window it asked before it was tried again.
+    taken = (*(at for at in asked if at != now), *others)
+    evidence = replace(evidence, asked=taken)
     found = [policies.wish(policy, evidence) for policy in retraining.policies]
     wishes = tuple(one for one in found if one is not None)
     if not wishes or (retraining.when == "all" and len(wishes) < len(found)):
         silent = [p.name for p, one in zip(retraining.policies, found, strict=True) if one is None]
         return Decision(False, f"not wanted by {', '.join(silent) or 'any policy'}", wishes)
-    now = evidence.window.end
-    # Of its own in this very window it asked before it was tried again.
-    before = [at for at in asked if at < now] + [at for at in others if at <= now]
+    before = [at for at in taken if at <= now]
     gains = [one.gain for one in wishes if one.gain is not None]
     against = limits.against(retraining, now, before, rolled_back)
     if against is None and gains and max(gains) < retraining.least_gain:
@@ -84,49 +86,77 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     control = Control(context.environment.control)
     control.migrate()
     window = context.required_window()
-    back = withdrawal.made(control, context.environment, pipeline, window, context.holder)
+    gone = withdrawal.made(control, context.environment, pipeline, window, context.holder)
     head = control.champion(pipeline.name)
     if head is None:
         raise NothingToDo(f"{pipeline.name} has no champion yet; train one")
+    wanted = Window.parse(f"{pipeline.schedule.start}/{window.end.isoformat()}")
+    values = _again(control, pipeline, wanted) or _anew(control, pipeline, context, head, wanted)
+    back = gone.entry and {"audit": gone.entry.number, **gone.entry.detail}
+    log.info("%s: %s: %s", window, "train" if values["train"] else "do not train", values["why"])
+    return context.result(values={**values, "rollback": back, "rollback_fault": gone.fault})
+
+
+def _again(control: Control, pipeline: Pipeline, wanted: Window) -> dict[str, Any] | None:
+    """Give what was decided where this window asked already: what it heeded is heeded by now."""
+    own = next(
+        (
+            trigger
+            for trigger in control.triggers(pipeline.name)
+            if (trigger.cause, trigger.window) == (CAUSE, str(wanted))
+            and "replays" not in trigger.evidence
+        ),
+        None,
+    )
+    if own is None:
+        return None
+    wishes = own.evidence.get("wishes", [])
+    return {"train": True, "why": own.evidence["why"], "wishes": wishes, "trigger": own.id}
+
+
+def _anew(
+    control: Control, pipeline: Pipeline, context: Context, head: Head, wanted: Window
+) -> dict[str, Any]:
+    """Decide, and write the trigger if one is wanted."""
+    window = context.required_window()
     evidence = known.evidence(control, context.environment, pipeline, head, window)
-    evidence = replace(evidence, reports=tuple(control.unheeded(pipeline.name)))
+    evidence = replace(evidence, reports=_reports(control, pipeline, window))
     asked, others = (
         [Window.parse(t.window).end for t in control.triggers(pipeline.name) if t.cause == cause]
-        for cause in (CAUSE, OUTSIDE)
+        for cause in limits.DECIDERS
     )
     entries = control.audit(pipeline.name)
-    rolled_back = withdrawal.last(entries)
+    rolled_back = audit.rolled_back(entries)
     made = decide(evidence, pipeline.monitoring.retraining, asked, others, rolled_back)
     values: dict[str, Any] = {
         "train": made.train,
         "why": made.why,
         "wishes": [asdict(wish) for wish in made.wishes],
         "trigger": None,
-        "rollback": back and {"audit": back.number, **back.detail},
     }
     if made.train:
-        wanted = Window.parse(f"{pipeline.schedule.start}/{window.end.isoformat()}")
+        told = _shown(evidence, made) | _reported(pipeline, evidence) | withdrawal.shown(entries)
         trigger, _new = control.ask(
-            pipeline.name,
-            CAUSE,
-            str(wanted),
-            who=context.run,
-            evidence=_shown(evidence, made)
-            | _reported(pipeline, evidence)
-            | withdrawal.shown(entries),
+            pipeline.name, CAUSE, str(wanted), who=context.run, evidence=told
         )
         values["trigger"] = trigger.id
-    log.info("%s: %s: %s", evidence.window, "train" if made.train else "do not train", made.why)
-    return context.result(values=values)
+    return values
+
+
+def _reports(control: Control, pipeline: Pipeline, window: Window) -> tuple[Report, ...]:
+    """Give open reports that no trigger names; none where later windows are in.
+
+    What is reported today is no reason to train up to a window of long ago.
+    """
+    newest = control.newest_windows(1).get(pipeline.name, [])
+    if any(Window.parse(f"{one.start}/{one.end}").end > window.end for one in newest):
+        return ()
+    return tuple(control.unheeded(pipeline.name))
 
 
 def _reported(pipeline: Pipeline, evidence: Evidence) -> dict[str, Any]:
     """Give the reports for which this training is the answer, where a policy heeds any."""
-    heeding = [
-        Outside.model_validate(policy.params)
-        for policy in pipeline.monitoring.retraining.policies
-        if policy.name == OUTSIDE
-    ]
+    heeding = pipeline.monitoring.retraining.outside
     heard = [r.shown for r in evidence.reports if any(one.heeds(r.labels) for one in heeding)]
     return {"reports": heard} if heard else {}
 
@@ -137,6 +167,7 @@ def _shown(evidence: Evidence, made: Decision) -> dict[str, Any]:
     return {
         "why": made.why,
         "policies": [one.policy for one in made.wishes],
+        "wishes": [asdict(one) for one in made.wishes],
         "window": str(evidence.window),
         "metric": evidence.metric,
         "reference": evidence.reference.value,

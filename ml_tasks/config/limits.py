@@ -5,13 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from ml_tasks.config.outside import OUTSIDE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from ml_tasks.config.monitoring import Retraining
 
 MONTH = timedelta(days=30)
+MONITOR = "monitor"
+"""Cause of all triggers that monitoring asks for, whichever policy wants it."""
+DECIDERS = (MONITOR, OUTSIDE)
+"""Causes of the triggers that policies asked for: limits hold over all of them."""
 
 
 def against(
@@ -41,3 +47,13 @@ def against(
     if rolled_back is not None and timedelta(0) <= end - rolled_back < days:
         return f"cool-down of {days.days} days since the rollback of {rolled_back:%Y-%m-%d}"
     return None
+
+
+def taken_in(day: date, asked: Sequence[datetime]) -> bool:
+    """Tell whether a training that was asked for takes a day in, as a whole.
+
+    Args:
+        day: Of an alarm, which is no reason any more then.
+        asked: Window ends of the trainings that policies asked for.
+    """
+    return any(day < end.date() for end in asked)

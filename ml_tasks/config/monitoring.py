@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from ml_tasks.config.outside import Outside
+from ml_tasks.config.outside import OUTSIDE, Outside
 from ml_tasks.config.section import Section
 from ml_tasks.config.wording import explain
 
@@ -43,7 +43,7 @@ class Policy(Section):
     @model_validator(mode="after")
     def _outside_holds(self) -> Policy:
         """Those of `outside` are read where nothing of a plug-in is: at once, or never."""
-        if self.name == "outside":
+        if self.name == OUTSIDE:
             try:
                 Outside.model_validate(self.params)
             except ValidationError as fault:
@@ -68,6 +68,12 @@ class Retraining(Section):
     graded_windows: int = Field(ge=0, default=4)
     """So many windows after a promotion are predicted by the champion before, too: what was won is
     measured on the same rows."""
+
+    @property
+    def outside(self) -> tuple[Outside, ...]:
+        """What other systems' alerts must be to count, by each policy that heeds any."""
+        own = (policy.params for policy in self.policies if policy.name == OUTSIDE)
+        return tuple(Outside.model_validate(params) for params in own)
 
 
 class Rollback(Section):

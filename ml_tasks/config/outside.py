@@ -9,6 +9,8 @@ from ml_tasks.config.section import Section
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+OUTSIDE = "outside"
+"""Name of the policy, and cause of the triggers that the intake asks for because of it."""
 NAME = "alertname"
 """The label by which Prometheus names an alert."""
 

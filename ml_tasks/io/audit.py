@@ -5,12 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from ml_tasks.io.database import Database, now
 from ml_tasks.io.schema import audit, heads
+from ml_tasks.result import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
 
 GENESIS = "0" * 64
 MOVES = ("promote", "rollback")
@@ -30,6 +35,11 @@ class AuditEntry:
     at: str
     previous: str
     hash: str
+
+    @property
+    def window(self) -> str | None:
+        """The window whose evidence brought this rollback; `None` of all else."""
+        return self.detail.get("window") if self.action == "rollback" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +103,12 @@ class Audit(Database):
                 return Flaw(entry.number, "its hash is not that of its content")
             previous = entry.hash
         return _unaccounted(entries, standing)
+
+
+def rolled_back(entries: Sequence[AuditEntry]) -> datetime | None:
+    """Give the end of the window that brought the last rollback; a person's has none."""
+    windows = [entry.window for entry in entries]
+    return max((Window.parse(one).end for one in windows if one), default=None)
 
 
 def audited(tx: sa.Connection, pipeline: str | None = None) -> list[AuditEntry]:

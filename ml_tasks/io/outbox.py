@@ -23,6 +23,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 20.0, 3600.0
 TRIES = 30
 """After so many, a day or so, what could not be sent is given up."""
 LONGEST_FAULT = 500
+NO_WORD = f"taken {TRIES} times, and nobody came to say at last whether it was sent"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,10 +104,15 @@ class Outbox(Database):
         return new
 
     def take(self, pipeline: str) -> Taken | None:
-        """Take the oldest that is due, for `CLAIM_SECONDS`; `None` where none is."""
+        """Take the oldest that is due, for `CLAIM_SECONDS`; `None` where none is.
+
+        Who dies while sending puts nothing back: what was taken too often is given up here.
+        """
         holder = uuid.uuid4().hex
         with self.transaction() as tx:
             at = clock(tx)
+            worn = _due(pipeline, at) & (sent.c.tries >= TRIES)
+            tx.execute(sent.update().where(worn).values(state=GIVEN_UP, holder=None, fault=NO_WORD))
             due = sa.select(sent).where(_due(pipeline, at)).order_by(sent.c.created, sent.c.id)
             row = tx.execute(due.limit(1).with_for_update(skip_locked=True)).one_or_none()
             if row is None:

@@ -126,6 +126,8 @@ class Grade:
 
 Found = Measure | Look | Alarm | Grade
 """What a run may write."""
+_Key = tuple[object, ...]
+"""A kind and the key of its table."""
 
 
 class Watched(Database):
@@ -151,7 +153,8 @@ class Watched(Database):
         """
         with self.transaction() as tx:
             lease.check_within(tx)
-            found = [one for one in found if not _older(tx, one)]
+            known = _known(tx, pipeline, found)
+            found = [one for one in found if not _older(one, known)]
             for kind, table in _TABLES.items():
                 names = [field.name for field in fields(kind)]
                 # Not `asdict`: it copies each word of thousands of looks.
@@ -270,14 +273,26 @@ _TABLES: dict[type[Found], sa.Table] = {
 }
 
 
-def _older(tx: sa.Connection, one: Found) -> bool:
+def _known(tx: sa.Connection, pipeline: str, found: Sequence[Found]) -> dict[_Key, str]:
+    """Give up to when labels were known for what was measured of the same windows before."""
+    known: dict[_Key, str] = {}
+    for kind in (Measure, Grade):
+        starts = [one.start for one in found if isinstance(one, kind)]
+        if starts:
+            table = _TABLES[kind]
+            key = list(table.primary_key.columns)
+            own = (table.c.pipeline == pipeline) & table.c.start.between(min(starts), max(starts))
+            for *names, until in tx.execute(sa.select(*key, table.c.known).where(own)):
+                known[kind, *names] = until
+    return known
+
+
+def _older(one: Found, known: Mapping[_Key, str]) -> bool:
     """Tell whether the same was measured by labels of a later moment."""
     if not isinstance(one, Measure | Grade):
         return False
-    table = _TABLES[type(one)]
-    same = sa.and_(*(c == getattr(one, c.name) for c in table.primary_key.columns))
-    newer = sa.select(table.c.known).where(same & (table.c.known > one.known))
-    return tx.execute(newer).first() is not None
+    key = (getattr(one, c.name) for c in _TABLES[type(one)].primary_key.columns)
+    return known.get((type(one), *key), "") > one.known
 
 
 def _of(kind: type[Found], table: sa.Table, pipeline: str | None) -> sa.Select[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks import rollback
@@ -10,23 +11,32 @@ from ml_tasks.errors import ConfigError, PromotionLostError
 from ml_tasks.io.audit import MOVES
 from ml_tasks.io.champions import line
 from ml_tasks.monitoring import standing
-from ml_tasks.result import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from ml_tasks.config import Environment, Pipeline
     from ml_tasks.io.control import AuditEntry, Control
+    from ml_tasks.result import Window
 
 log = logging.getLogger(__name__)
 LONGEST = 255
 """Characters of an outcome that the trigger ledger keeps."""
 
 
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """What became of the champion at a window's end."""
+
+    entry: AuditEntry | None
+    """The rollback that this window brought; `None` where it brought none."""
+    fault: str | None
+    """Why the champion could not be held against the one before; `None` where it could."""
+
+
 def made(
     control: Control, environment: Environment, pipeline: Pipeline, window: Window, who: str
-) -> AuditEntry | None:
+) -> Withdrawal:
     """Go back if the evidence of a window says so.
 
     The head and the audit entry are one transaction, and the entry names the window: whoever
@@ -38,15 +48,13 @@ def made(
         pipeline: The product.
         window: Nothing that was found of later ones counts.
         who: Who goes back, for the audit log.
-
-    Returns:
-        The entry that this window brought; `None` where it brought none.
     """
-    entry = _of_window(control.audit(pipeline.name), window)
+    entry, told = _of_window(control.audit(pipeline.name), window), None
     if entry is None:
         try:
             entry = _moved(control, environment, pipeline, window, who)
         except ConfigError as fault:
+            told = str(fault)
             log.error("%s: the champion was not held against the one before: %s", window, fault)
         except PromotionLostError as lost:
             log.warning("%s: %s", window, lost)
@@ -55,21 +63,15 @@ def made(
     if entry is not None:
         log.warning("%s: back to version %s: %s", window, entry.detail["version"], entry.why)
         _tell(control, entry)
-    return entry
+    return Withdrawal(entry, None if entry is not None else told)
 
 
 def shown(entries: Sequence[AuditEntry]) -> dict[str, Any]:
     """Give what a training should know of the version whose place it takes: that it was worse."""
     move = next((e for e in reversed(entries) if e.action in MOVES), None)
-    if move is None or not _by_policy(move):
+    if move is None or move.window is None:
         return {}
     return {"rolled_back": f"version {move.detail['before']}: {move.why}"}
-
-
-def last(entries: Sequence[AuditEntry]) -> datetime | None:
-    """Give the end of the window that brought the last rollback; a person's has none."""
-    ends = [Window.parse(e.detail["window"]).end for e in entries if _by_policy(e)]
-    return max(ends, default=None)
 
 
 def _moved(
@@ -90,12 +92,7 @@ def _moved(
 def _of_window(entries: Sequence[AuditEntry], window: Window) -> AuditEntry | None:
     """Give the last move if it is the rollback that a window brought."""
     move = next((e for e in reversed(entries) if e.action in MOVES), None)
-    own = move is not None and _by_policy(move) and move.detail["window"] == str(window)
-    return move if own else None
-
-
-def _by_policy(entry: AuditEntry) -> bool:
-    return entry.action == "rollback" and "window" in entry.detail
+    return move if move is not None and move.window == str(window) else None
 
 
 def _tell(control: Control, entry: AuditEntry) -> None:

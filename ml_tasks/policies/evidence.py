@@ -55,6 +55,8 @@ class Evidence:
     """Since the champion is watched."""
     reports: tuple[Report, ...] = ()
     """Open alerts of other systems that nobody has asked a training for."""
+    asked: tuple[datetime, ...] = ()
+    """Window ends of the trainings that policies asked for, but of this one."""
 
     def loss(self, value: float) -> float:
         """Give how much worse a value is than the reference; negative where it is better."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ml_tasks.config.limits import taken_in
+from ml_tasks.config.outside import OUTSIDE
 from ml_tasks.config.outside import Outside as Params
 from ml_tasks.policies.evidence import Wish
 
@@ -15,14 +17,15 @@ SHOWN = 3
 
 
 def wish(evidence: Evidence, params: Params) -> Wish | None:
-    """Want a training where an alert that counts is open and nobody has trained for it.
+    """Want a training where an alert that counts is open and nobody has asked for it.
 
     What it wins cannot be known.
     """
     names = [report.name for report in evidence.reports if params.heeds(report.labels)]
     if params.alarms:
-        names += [f"alarm of {page.at:%Y-%m-%d}" for page in evidence.pages]
+        left = (page.at for page in evidence.pages if not taken_in(page.at.date(), evidence.asked))
+        names += [f"alarm of {at:%Y-%m-%d}" for at in left]
     if not names:
         return None
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return Wish("outside", f"{', '.join(names[:SHOWN])}{more}", None)
+    return Wish(OUTSIDE, f"{', '.join(names[:SHOWN])}{more}", None)

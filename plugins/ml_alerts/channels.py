@@ -8,11 +8,10 @@ from urllib.parse import urlsplit
 import httpx
 from airflow.sdk import BaseNotifier
 from airflow.sdk.bases.hook import BaseHook
-from airflow.sdk.exceptions import AirflowException
 
 from ml_alerts.message import as_html, as_json, as_slack, title
 from ml_tasks.config import Email, Slack, Webhook, named
-from ml_tasks.errors import BackendError, ConfigError
+from ml_tasks.errors import BackendError, ConfigError, PerennialError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,11 +65,14 @@ def send(channel: Channel, taken: Taken) -> None:
         ConfigError: The channel's variable or connection is missing, or no address.
         BackendError: Nobody took it.
     """
-    notifier = _NOTIFIERS[type(channel)](channel, taken)
     try:
+        notifier = _NOTIFIERS[type(channel)](channel, taken)
         # As it is: to call the notifier would take what others reported for Jinja's templates.
         notifier.notify({})
-    except (OSError, AirflowException, ValueError) as fault:
+    except PerennialError:
+        raise
+    # Whatever it is, the others are to be sent: providers and their drivers raise what they like.
+    except Exception as fault:
         raise BackendError(f"{channel.name}: {type(fault).__name__}: {fault}") from fault
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowSkipException
 
 from ml_tasks import config
-from ml_tasks.config import Environment, Outside, limits
+from ml_tasks.config import Environment, limits
+from ml_tasks.config.outside import OUTSIDE
+from ml_tasks.io.audit import rolled_back
 from ml_tasks.io.control import Control, Report
 from ml_tasks.io.reports import OPEN
 from ml_tasks.io.triggers import ASKED
@@ -17,15 +20,12 @@ from ml_tasks.result import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
-    from ml_tasks.config import Pipeline
+    from ml_tasks.config import Outside, Pipeline
     from ml_tasks.io.control import Trigger
 
 log = logging.getLogger(__name__)
-OUTSIDE = "outside"
-"""Name of the policy, and the cause of the triggers that are asked for here."""
-DECIDERS = ("monitor", OUTSIDE)
-"""Causes of the triggers that policies asked for: limits hold over both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,11 @@ class Weighed:
 
 def weigh(control: Control, pipeline: Pipeline) -> Weighed:
     """Hold what is reported against the policy and its limits."""
-    heeding, retraining = _policies(pipeline), pipeline.monitoring.retraining
+    retraining = pipeline.monitoring.retraining
+    heeding = retraining.outside
     found = [one for one in control.unheeded(pipeline.name) if _heeded(heeding, one)]
-    asked = [t for t in control.triggers(pipeline.name) if t.cause in DECIDERS]
+    triggers = control.triggers(pipeline.name)
+    asked = [Window.parse(t.window).end for t in triggers if t.cause in limits.DECIDERS]
     if any(policy.alarms for policy in heeding):
         found += _alarms(control, pipeline.name, asked)
     reports = tuple(found)
@@ -54,13 +56,8 @@ def weigh(control: Control, pipeline: Pipeline) -> Weighed:
     if end is None:
         return Weighed(reports, None, "no window was published yet")
     window = Window.parse(f"{pipeline.schedule.start}/{end}")
-    ends = [Window.parse(one.window).end for one in asked]
-    back = [
-        Window.parse(entry.detail["window"]).end
-        for entry in control.audit(pipeline.name)
-        if entry.action == "rollback" and "window" in entry.detail
-    ]
-    against = limits.against(retraining, window.end, ends, max(back, default=None))
+    back = rolled_back(control.audit(pipeline.name))
+    against = limits.against(retraining, window.end, asked, back)
     return Weighed(reports, window, against)
 
 
@@ -102,24 +99,15 @@ def _unclaimed(trigger: Trigger, run: str) -> str:
     return trigger.id
 
 
-def _policies(pipeline: Pipeline) -> list[Outside]:
-    return [
-        Outside.model_validate(policy.params)
-        for policy in pipeline.monitoring.retraining.policies
-        if policy.name == OUTSIDE
-    ]
-
-
 def _heeded(policies: Sequence[Outside], report: Report) -> bool:
     return any(policy.heeds(report.labels) for policy in policies)
 
 
-def _alarms(control: Control, pipeline: str, asked: Sequence[Trigger]) -> list[Report]:
+def _alarms(control: Control, pipeline: str, asked: Sequence[datetime]) -> list[Report]:
     """Give the champion's alarms that page, on days that no training asked for takes in."""
     head = control.champion(pipeline)
     if head is None:
         return []
-    taken_in = max((Window.parse(t.window).end.isoformat() for t in asked), default="")
     return [
         Report(
             pipeline=pipeline,
@@ -133,5 +121,5 @@ def _alarms(control: Control, pipeline: str, asked: Sequence[Trigger]) -> list[R
             received=alarm.day,
         )
         for alarm in control.alarms(pipeline, version=head.version)
-        if alarm.paged and alarm.day >= taken_in[:10]
+        if alarm.paged and not limits.taken_in(date.fromisoformat(alarm.day), asked)
     ]

@@ -21,7 +21,7 @@ from ml_tasks.io.database import now
 from ml_tasks.io.reports import CLOSED, OPEN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from ml_tasks.config import Pipeline
 
@@ -93,13 +93,11 @@ def _kept(group: Group, request: Request, user: Any) -> JSONResponse:
     good: list[Alert] = []
     refused: list[str] = []
     for number, alert in enumerate(group.alerts):
-        if alert.labels.get(LABEL) in pipelines:
+        fault = _fault(alert, pipelines)
+        if fault is None:
             good.append(alert)
         else:
-            came = repr(alert.labels.get(LABEL, "nothing"))[:100]
-            refused.append(
-                f"alerts.{number}.labels.{LABEL}: came {came}, wanted one of {sorted(pipelines)}"
-            )
+            refused.append(f"alerts.{number}.{fault}")
     named = sorted({alert.labels[LABEL] for alert in good})
     _permitted(named, request, user)
     try:
@@ -114,6 +112,19 @@ def _kept(group: Group, request: Request, user: Any) -> JSONResponse:
     if refused:
         return JSONResponse({"detail": refused, **answer}, 422)
     return JSONResponse(answer)
+
+
+def _fault(alert: Alert, pipelines: Collection[str]) -> str | None:
+    """Say why an alert cannot be kept; `None` where it can."""
+    if alert.labels.get(LABEL) not in pipelines:
+        came = repr(alert.labels.get(LABEL, "nothing"))[:100]
+        return f"labels.{LABEL}: came {came}, wanted one of {sorted(pipelines)}"
+    try:
+        alert.starts_at.astimezone(UTC)
+    except OverflowError:
+        came = alert.starts_at.isoformat()
+        return f"startsAt: came {came!r}, wanted a moment of the years 1 to 9999 in UTC"
+    return None
 
 
 def _permitted(pipelines: Sequence[str], request: Request, user: Any) -> None:

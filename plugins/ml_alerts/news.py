@@ -117,7 +117,7 @@ class News:
         evidence = {
             name: _plain(value)
             for name, value in trigger.evidence.items()
-            if value and name != "why"
+            if value and name not in ("why", "wishes")
         }
         return self._message(
             "trigger",
@@ -141,6 +141,21 @@ class News:
             runbook="a-champion-has-to-go",
         )
 
+    def not_held(self, decided: Result) -> Iterator[Message]:
+        """Tell of a champion that could not be held against the one before it."""
+        fault = decided.values.get("rollback_fault")
+        if fault is None:
+            return
+        yield self._message(
+            "rolled_back",
+            f"{self.run} {fault}",
+            "the champion was not held against the one before",
+            fault,
+            {"run": self.run, "until it is mended": "a champion that is worse stays"},
+            self._links("decide"),
+            runbook="a-champion-has-to-go",
+        )
+
     def all(self, control: Control, results: Mapping[str, Result]) -> list[Message]:
         """Give everything that this run is to tell of, but its failed tasks.
 
@@ -153,6 +168,8 @@ class News:
             told += self.rejected(judged)
         if (done := results.get("promote")) is not None:
             told += self.promoted(done)
+        if (decided := results.get("decide")) is not None:
+            told += self.not_held(decided)
         own = {self.run, slug(self.run)}
         told += self.alarms([a for a in control.alarms(self.pipeline) if a.run in own])
         told += [self.asked(t) for t in control.triggers(self.pipeline) if t.who in own]

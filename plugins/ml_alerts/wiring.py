@@ -19,7 +19,7 @@ RETRY_SECONDS = 10
 
 def listens(pipeline: Pipeline) -> bool:
     """Tell whether alerts of other systems are a reason to train a product."""
-    return any(policy.name == "outside" for policy in pipeline.monitoring.retraining.policies)
+    return bool(pipeline.monitoring.retraining.outside)
 
 
 class Failed(BaseNotifier):

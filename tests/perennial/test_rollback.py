@@ -214,7 +214,7 @@ def test_what_monitoring_left_undone_is_finished_by_the_same_command(
     flights = config.load("flight_delays", ROOT / "ml_tasks" / "pipelines")
     own = flights.model_copy(update={"name": product.name})
     made = withdrawal.made(product.control, product.environment, own, window, "w/decide")
-    assert made is not None
+    assert made.entry is not None
     assert (product.head.version, product.registry.aliased()) == ("2", "3")
     assert product.back() == 0
     assert "by w/decide was not finished; nothing else is moved" in capsys.readouterr().out

@@ -90,7 +90,7 @@ class Product:
     def back(self, window: Window = WINDOWS[1], who: str = "w/decide") -> int | None:
         """Decide; give the number of the entry that the window brought."""
         made = withdrawal.made(self.control, self.environment, PIPELINE, window, who)
-        return None if made is None else made.number
+        return None if made.entry is None else made.entry.number
 
     @property
     def champion(self) -> str:
@@ -234,9 +234,11 @@ def test_switched_off_it_stays(product: Product) -> None:
     off = PIPELINE.monitoring.model_copy(update={"rollback": Rollback(automatic=False)})
     quiet = PIPELINE.model_copy(update={"monitoring": off})
     made = withdrawal.made(product.control, product.environment, quiet, WINDOWS[1], "w")
-    assert (made, product.champion) == (None, "2")
+    assert (made.entry, made.fault, product.champion) == (None, None, "2")
 
 
-def test_objects_that_are_gone_are_no_reason_to_stop(product: Product) -> None:
+def test_objects_that_are_gone_are_no_reason_to_stop_but_are_told_of(product: Product) -> None:
     objects.delete(f"{runs.root(product.environment, NAME, 'run1')}/train/1/model.onnx")
-    assert (product.back(), product.champion) == (None, "2")
+    made = withdrawal.made(product.control, product.environment, PIPELINE, WINDOWS[1], "w")
+    assert (made.entry, product.champion) == (None, "2")
+    assert "model.onnx" in str(made.fault) or "run1" in str(made.fault)
