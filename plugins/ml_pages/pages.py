@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx
 import jinja2
-from airflow.api_fastapi.core_api.security import requires_authenticated
-from fastapi import Depends, FastAPI
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_authenticated
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from ml_pages import pipelines
+from ml_pages import access, pipelines
 from ml_tasks.config import Environment
 from ml_tasks.errors import PerennialError
 from ml_tasks.io import objects
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 app = FastAPI(dependencies=[Depends(requires_authenticated())], docs_url=None, redoc_url=None)
 app.include_router(pipelines.router)
 SECONDS = 10
-SAFE = re.compile(r"(?!\.)[A-Za-z0-9_.-]+")
 REPORT = re.compile(
     r"/runs/(?P<pipeline>[^/]+)/(?P<run>[^/]+)/validate/(?P<attempt>\d+)/data_docs\.html$"
 )
@@ -48,9 +48,18 @@ class Report:
     written: datetime
 
 
+@app.exception_handler(access.DeniedError)
+def denied(_request: Request, fault: Exception) -> Response:
+    """Say why somebody does not see a page."""
+    return _say(403, str(fault))
+
+
 @app.get("/mlflow")
-def mlflow_run(pipeline: str, run: str, task: str = "") -> Response:
+def mlflow_run(user: GetUserDep, pipeline: str, run: str, task: str = "") -> Response:
     """Lead to a task's run in MLflow, or to its run's, or say why there is none yet."""
+    if wrong := access.fault(pipeline=pipeline, run=run, task=task):
+        return _say(400, wrong)
+    access.permit(pipeline, user)
     address = Environment().mlflow_url.rstrip("/")
     try:
         found = _find(address, pipeline, run, task) or _find(address, pipeline, run, "")
@@ -60,17 +69,19 @@ def mlflow_run(pipeline: str, run: str, task: str = "") -> Response:
         return _say(
             404, f"Run {run} of {pipeline} is not recorded yet: its last task, record, does that."
         )
-    return RedirectResponse(f"{address}/#/experiments/{found[0]}/runs/{found[1]}")
+    experiment, record = (quote(identity, safe="") for identity in found)
+    return RedirectResponse(f"{address}/#/experiments/{experiment}/runs/{record}")
 
 
 @app.get("/data-docs")
-def data_docs(pipeline: str = "", run: str = "") -> Response:
+def data_docs(user: GetUserDep, pipeline: str = "", run: str = "") -> Response:
     """Show what validation found in a run's window, or list the windows' reports."""
-    for what, name in (("pipeline", pipeline), ("run", run)):
-        if name and (not SAFE.fullmatch(name) or ".." in name):
-            return _say(400, f"{what}: came {name!r}, wanted letters, digits, '_', '-' and '.'")
+    if wrong := access.fault(pipeline=pipeline, run=run):
+        return _say(400, wrong)
     if run and not pipeline:
         return _say(400, f"run: came {run!r} alone, wanted its pipeline too")
+    if pipeline:
+        access.permit(pipeline, user)
     try:
         reports = _reports(Environment().objects_root, pipeline, run)
         if run and not reports:
@@ -79,6 +90,9 @@ def data_docs(pipeline: str = "", run: str = "") -> Response:
                 f"Run {run} of {pipeline} has no Data Docs: the task validate of an ingestion "
                 "writes them, and in this run it has not yet.",
             )
+        if not pipeline:
+            seen = access.readable({report.pipeline for report in reports}, user)
+            reports = [report for report in reports if report.pipeline in seen]
         page = objects.read_text(reports[0].uri) if run else _listed(reports, pipeline)
     except (PerennialError, OSError) as fault:
         return _say(502, f"Data Docs cannot be read: {fault}. Is the object store up?")

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import jinja2
+from airflow.api_fastapi.core_api.security import GetUserDep  # noqa: TC002 - FastAPI reads it
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from ml_pages import airflow_runs, facts, glance, heat, judged, words
+from ml_pages import access, airflow_runs, facts, glance, heat, judged, words
 from ml_pages.detail import detail
 from ml_tasks import config
 from ml_tasks.config import Environment
@@ -39,28 +40,46 @@ MOUNTED = "/perennial"
 
 
 @router.get("/pipelines")
-def pipelines(request: Request) -> Response:
-    """Show how all pipelines do, the worst first."""
+def pipelines(request: Request, user: GetUserDep) -> Response:
+    """Show how all pipelines do that somebody may see, the worst first."""
     environment, now = Environment(), datetime.now(UTC)
     good, faults = config.load_good(environment.pipelines)
+    seen = access.readable([*(one.name for one in good), *faults], user)
+    hidden = len(good) + len(faults) > len(seen)
+    faults = {name: fault for name, fault in faults.items() if name in seen}
     try:
-        known = facts.of_all(_control(environment), good, now)
+        mine = [one for one in good if one.name in seen]
+        known = facts.of_all(_control(environment), mine, now)
         with ThreadPoolExecutor(judged.AT_ONCE) as pool:
             shown = list(pool.map(lambda own: glance.glance(own, environment), known))
     except PerennialError as fault:
         return _say(request, 502, "Pipelines", f"{fault}. Is it up?")
     shown.sort(key=lambda one: (glance.ORDER.index(one.level), one.facts.pipeline.name))
-    return _render(request, "pipelines", shown=shown, faults=faults, folder=environment.pipelines)
+    return _render(
+        request,
+        "pipelines",
+        shown=shown,
+        faults=faults,
+        hidden=hidden,
+        folder=environment.pipelines,
+    )
 
 
 @router.get("/pipelines/{name}")
-def pipeline(request: Request, name: str, metric: str = "", segment: str = "") -> Response:
-    """Show one pipeline over its newest windows."""
+def pipeline(
+    request: Request, user: GetUserDep, name: str, metric: str = "", segment: str = ""
+) -> Response:
+    """Show one pipeline over its newest windows; one that is hidden is as one that is not."""
     environment, now = Environment(), datetime.now(UTC)
-    names = sorted(path.stem for path in environment.pipelines.glob("*.yaml"))
+    there = [path.stem for path in environment.pipelines.glob("*.yaml")]
+    names = sorted(access.readable(there, user))
     if name not in names:
-        known = ", ".join(names) or f"none; there is no YAML in {environment.pipelines}"
-        said = f"pipeline: came {name!r}, wanted one of {known}"
+        none = (
+            "none; of those in Airflow you may read no training DAG"
+            if there
+            else (f"none; there is no YAML in {environment.pipelines}")
+        )
+        said = f"pipeline: came {name!r}, wanted one of {', '.join(names) or none}"
         return _say(request, 404, "No such pipeline", said, names)
     try:
         declared = config.load(name, environment.pipelines)
@@ -78,8 +97,11 @@ def pipeline(request: Request, name: str, metric: str = "", segment: str = "") -
 
 
 @router.get("/run")
-def run(request: Request, pipeline: str, run: str, flow: str = "") -> Response:
+def run(request: Request, user: GetUserDep, pipeline: str, run: str, flow: str = "") -> Response:
     """Lead to a run in Airflow; to MLflow's record of it where it was made without Airflow."""
+    if wrong := access.fault(pipeline=pipeline, run=run, flow=flow):
+        return _say(request, 400, "No such run", wrong)
+    access.permit(pipeline, user)
     found = airflow_runs.find(pipeline, run, flow)
     if found is None:
         query = urlencode({"pipeline": pipeline, "run": run})

@@ -15,7 +15,7 @@ from ml_tasks.io import data_docs, objects
 from ml_tasks.io.data_docs import Report, Section
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from fastapi.testclient import TestClient
 
@@ -42,14 +42,10 @@ def stranger(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> TestC
 
 
 @pytest.fixture
-def browser(stranger: TestClient) -> Iterator[TestClient]:
+def browser(stranger: TestClient, token: Callable[..., str]) -> TestClient:
     """A browser that Airflow knows."""
-    from airflow.api_fastapi.core_api.security import get_user
-    from ml_pages.pages import app
-
-    app.dependency_overrides[get_user] = lambda: "somebody"
-    yield stranger
-    app.dependency_overrides.clear()
+    stranger.headers["Authorization"] = f"Bearer {token()}"
+    return stranger
 
 
 def written(

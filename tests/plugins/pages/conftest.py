@@ -227,14 +227,10 @@ def stranger(home: Filled, products: Path, monkeypatch: pytest.MonkeyPatch) -> T
 
 
 @pytest.fixture
-def browser(stranger: TestClient) -> Iterator[TestClient]:
+def browser(stranger: TestClient, token: Callable[..., str]) -> TestClient:
     """A browser that Airflow knows."""
-    from airflow.api_fastapi.core_api.security import get_user
-    from ml_pages.pages import app
-
-    app.dependency_overrides[get_user] = lambda: "somebody"
-    yield stranger
-    app.dependency_overrides.clear()
+    stranger.headers["Authorization"] = f"Bearer {token()}"
+    return stranger
 
 
 @pytest.fixture

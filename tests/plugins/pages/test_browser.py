@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from fastapi.testclient import TestClient
     from playwright.sync_api import Browser, Page
@@ -78,9 +78,10 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(chromium: Browser, address: str) -> Iterator[Page]:
+def page(chromium: Browser, address: str, token: Callable[..., str]) -> Iterator[Page]:
     """A tab that complains of nothing."""
     context = chromium.new_context(base_url=address, color_scheme="light")
+    context.add_cookies([{"name": "_token", "value": token(), "url": address}])
     tab = context.new_page()
     said: list[str] = []
     tab.on("console", lambda one: said.append(one.text) if one.type == "error" else None)
