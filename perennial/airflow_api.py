@@ -36,6 +36,10 @@ class Airflow:
         """Tell whether Airflow has read a DAG."""
         return self._answer("GET", f"/api/v2/dags/{dag}").is_success
 
+    def paused(self, dag: str) -> bool:
+        """Tell whether a DAG that it has read is switched off."""
+        return bool(self._ask("GET", f"/api/v2/dags/{dag}")["is_paused"])
+
     def task_ids(self, dag: str) -> list[str]:
         """Give the names of a DAG's tasks."""
         found = self._ask("GET", f"/api/v2/dags/{dag}/tasks")["tasks"]

@@ -14,7 +14,7 @@ from perennial.in_airflow import InAirflow
 from perennial.loop import Loop
 from perennial.progress import Progress
 from perennial.story import Reader
-from perennial.windows import windows
+from perennial.windows import named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ def run(services: Services, pipeline: Pipeline, until: str, follow: int) -> int:
         BackendError: A service ended or does not answer, or nothing goes on.
         RejectedError: A window or a training failed; with the task, the reason and what to do.
     """
-    began, wanted = time.monotonic(), windows(pipeline, until)
+    began, wanted = time.monotonic(), named(pipeline, until)
     try:
         doctor.require(services)
         with console.waiting("starting") as show:
@@ -50,10 +50,9 @@ def run(services: Services, pipeline: Pipeline, until: str, follow: int) -> int:
         control = Control(environment.control)
         before = _standing(control, pipeline)
         loop = Loop(services, pipeline, control, airflow)
-        _ingest(loop, list(wanted))
-        end = next(reversed(wanted.values()))
-        trained, trigger = _train(loop, f"{pipeline.schedule.start}/{end}")
-        later = weeks.following(pipeline, end, follow)
+        _ingest(loop, [f"{window.start:%Y-%m-%d}" for window in wanted])
+        trained, trigger = _train(loop, str(weeks.wanted(pipeline, wanted[-1].end)))
+        later = weeks.following(pipeline, wanted[-1].end, follow)
         gone = _go_on(loop, environment, pipeline, control, later)
     except KeyboardInterrupt:
         with suppress(OSError):  # the terminal may be gone

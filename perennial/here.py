@@ -67,13 +67,13 @@ class Here:
 
     def __exit__(
         self,
-        _kind: type[BaseException] | None,
+        kind: type[BaseException] | None,
         _fault: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        """Bring in nothing more; what has begun ends."""
-        self._ahead.shutdown(cancel_futures=True)
-        self._books.shutdown(cancel_futures=True)
+        """Wait for what has begun; after a fault or an interruption nothing more begins."""
+        for pool in (self._ahead, self._books):
+            pool.shutdown(cancel_futures=kind is not None)
 
     def ingest(self, week: Window) -> None:
         """Wait until a week is in."""
@@ -87,11 +87,14 @@ class Here:
         _require(self._flow("monitoring", run, week, self._doing, aside=True))
 
     def settle(self) -> None:
-        """Wait for the records."""
+        """Wait for all records.
+
+        Raises:
+            PerennialError: Some could not be written; the same command writes them.
+        """
         self._doing("records")
-        for one in self._recorded:
-            done = one.result()
-            _require(None if done.outcome.succeeded else done)
+        ended = [one.result() for one in self._recorded]
+        _require(*(done for done in ended if not done.outcome.succeeded))
 
     def ask(self, window: Window) -> None:
         """Write the trigger."""
@@ -102,10 +105,19 @@ class Here:
     def train(self, trigger: Trigger) -> None:
         """Run its training; what the data do not allow is its outcome."""
         window = Window.parse(trigger.window)
-        run = trigger.run or f"year-training-{window.end:%Y-%m-%d}"
+        run = trigger.run or self._name(trigger, window)
         failed = self._flow("training", run, window, self._doing, trigger.id)
         if failed is not None and failed.outcome.code != ExitCode.REJECTED:
             _require(failed)
+
+    def _name(self, trigger: Trigger, window: Window) -> str:
+        """Name a training after its end; with its trigger, where another may have that name."""
+        from ml_tasks.decide import CAUSE as DECIDED
+
+        name = f"year-training-{window.end:%Y-%m-%d}"
+        taken = any(one.run == name for one in self._control.triggers(self._pipeline.name))
+        usual = trigger.cause in (CAUSE, DECIDED) and "replays" not in trigger.evidence
+        return name if usual and not taken else f"{name}-{trigger.id}"
 
     def _bring(self, week: Window) -> None:
         run = f"year-ingestion-{week.start:%Y-%m-%d}"
@@ -189,12 +201,19 @@ def _nobody(_line: str) -> None:
     """Show no log: what goes wrong is told at the end."""
 
 
-def _require(failed: Done | None) -> None:
-    """Raise where a task failed: with its reason, and how to enter it again."""
-    if failed is None:
+def _require(*ended: Done | None) -> None:
+    """Raise where tasks failed: with their reasons, and how to enter them again."""
+    failed = [one for one in ended if one is not None]
+    if not failed:
         return
-    said = f"{failed.task}: {failed.outcome.message}"
-    end = "\n".join(failed.outcome.tail[-5:]) if failed.outcome.result is None else ""
-    again = f"to enter it again: perennial repro {failed.capsule}" if failed.capsule else ""
-    kind = ConfigError if failed.outcome.code == ExitCode.CONFIG else RejectedError
-    raise kind("\n".join(one for one in (said, end, again) if one))
+    kind = ConfigError if failed[0].outcome.code == ExitCode.CONFIG else RejectedError
+    raise kind("\n".join(line for one in failed for line in _said(one)))
+
+
+def _said(failed: Done) -> list[str]:
+    said = [f"{failed.task}: {failed.outcome.message}"]
+    if failed.outcome.result is None:
+        said += failed.outcome.tail[-5:]
+    if failed.capsule:
+        said.append(f"to enter it again: perennial repro {failed.capsule}")
+    return said

@@ -57,29 +57,41 @@ class InAirflow:
 
     def ask(self, window: Window) -> None:
         """Ask by the intake, and follow the training that it starts."""
-        if not any(t.state == DONE for t in self._asked(window)):
-            self._follow(window, lambda show: self._loop.train(CAUSE, str(window), WHY, show))
+        if not any(one.state == DONE for one in self._asked(window)):
+            self._follow(
+                window,
+                lambda show: self._loop.train(CAUSE, str(window), WHY, show),
+                lambda: self._asked(window),
+            )
 
     def train(self, trigger: Trigger) -> None:
-        """Follow the training that was decided."""
-        window = Window.parse(trigger.window)
-        self._follow(window, lambda show: self._loop.follow(trigger.id, show))
+        """Follow the training of a trigger."""
+        self._follow(
+            Window.parse(trigger.window),
+            lambda show: self._loop.follow(trigger.id, show),
+            lambda: [self._control.trigger(trigger.id)],
+        )
 
     def settle(self) -> None:
         """Wait for nothing: each run was followed to its end."""
 
-    def _follow(self, window: Window, training: Callable[[Show], object]) -> None:
+    def _follow(
+        self,
+        window: Window,
+        training: Callable[[Show], object],
+        asked: Callable[[], list[Trigger]],
+    ) -> None:
         """Follow a training; that the data do not allow it is an outcome, no fault."""
         until = f"{window.end:%Y-%m-%d}"
         try:
             training(lambda _done, what: self._say(f"training until {until}: {what}"))
         except RejectedError:
-            if not any(self._refused(one) for one in self._asked(window)):
+            if not any(self._refused(one) for one in asked()):
                 raise
 
     def _asked(self, window: Window) -> list[Trigger]:
         found = self._control.triggers(self._pipeline.name)
-        return [one for one in found if one.window == str(window)]
+        return [one for one in found if (one.cause, one.window) == (CAUSE, str(window))]
 
     def _refused(self, trigger: Trigger) -> bool:
         results = runs.results(self._environment, self._pipeline.name, trigger.run or "")

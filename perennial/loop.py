@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ml_launch import capsule
 from ml_launch.command import slug
 
-from ml_tasks.errors import BackendError, RejectedError
+from ml_tasks.errors import BackendError, ConfigError, RejectedError
 from ml_tasks.io.triggers import DONE
 
 if TYPE_CHECKING:
@@ -110,16 +110,18 @@ class Loop:
         waits = Patience()
         while True:
             run = next(iter(self._airflow.runs(self._monitoring, key=key)), None)
+            done = -1
             if run is not None:
                 self._stop_at_failure(self._monitoring, [run])
                 if run["state"] in ENDED:
                     return
                 done = self._shown(self._monitoring, run, show)
-                waits.check(done, f"the monitoring of {key}")
             elif time.monotonic() > limit:
                 # It came in without Airflow, or the event is lost.
                 self._airflow.emit(asset, key, {})
                 limit = time.monotonic() + DAG_SECONDS
+            self._stop_if_paused(self._monitoring)
+            waits.check(done, f"the monitoring of {key}")
             self._rest()
 
     def _followed(
@@ -204,6 +206,15 @@ class Loop:
                     "see perennial logs dag-processor"
                 )
             self._rest()
+        self._stop_if_paused(*dags)
+
+    def _stop_if_paused(self, *dags: str) -> None:
+        for dag in dags:
+            if self._airflow.paused(dag):
+                raise ConfigError(
+                    f"{dag} is paused, so that nothing of it runs: switch it on at "
+                    f"{self._services.airflow_url}/dags/{dag} and give the same command again"
+                )
 
     def _stop_at_failure(self, dag: str, runs: Iterable[dict[str, Any]]) -> None:
         for run in runs:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from ml_tasks.errors import ConfigError, RejectedError
 from ml_tasks.io.triggers import DONE
 from ml_tasks.result import Window
-from perennial.windows import windows
+from perennial.windows import named, windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,28 +51,26 @@ def chosen(pipeline: Pipeline, since: str, until: str) -> list[Window]:
     Args:
         pipeline: The product.
         since: A day; the schedule's start when empty.
-        until: A day; the schedule's end when empty, or today where it has none.
+        until: A day; all that are over when empty.
 
     Raises:
         ConfigError: A day is none, or no window lies between them.
     """
-    last = until or f"{pipeline.schedule.end or datetime.now(UTC).date()}"
-    found = windows(pipeline, last)
+    found = named(pipeline, until)
     try:
         first = datetime.fromisoformat(since).date() if since else pipeline.schedule.start
     except ValueError as fault:
         raise ConfigError(f"--from: came {since!r}, wanted a day such as 2013-01-01") from fault
-    weeks = [Window.parse(f"{a}/{b}") for a, b in found.items() if a >= f"{first}"]
+    weeks = [window for window in found if window.start.date() >= first]
     if not weeks:
-        raise ConfigError(f"--from: came {since}, wanted {max(found)} at the latest")
+        wanted = f"{found[-1].start:%Y-%m-%d} at the latest"
+        raise ConfigError(f"--from: came {since}, wanted {wanted}")
     return weeks
 
 
-def following(pipeline: Pipeline, end: str, most: int) -> list[Window]:
+def following(pipeline: Pipeline, end: datetime, most: int) -> list[Window]:
     """Give the windows that begin at a window's end, `most` of them where there are so many."""
-    last = pipeline.schedule.end or datetime.now(UTC).date()
-    found = windows(pipeline, f"{last}").items()
-    return [Window.parse(f"{a}/{b}") for a, b in found if a >= end][:most]
+    return [window for window in windows(pipeline) if window.start >= end][:most]
 
 
 def play(
@@ -107,12 +105,9 @@ def wanted(pipeline: Pipeline, end: datetime) -> Window:
 
 
 def asked(control: Control, pipeline: Pipeline, week: Window) -> list[Trigger]:
-    """Give the trainings that were asked for at a week's end: by `decide`, or for want of one."""
-    from ml_tasks.decide import CAUSE as DECIDED
-
-    window = str(wanted(pipeline, week.end))
+    """Give the trainings of all up to a week's end, whoever asked for them, oldest first."""
     found = control.triggers(pipeline.name)
-    return [t for t in found if t.window == window and t.cause in (CAUSE, DECIDED)]
+    return [one for one in found if Window.parse(one.window).end == week.end]
 
 
 def _due(control: Control, pipeline: Pipeline, end: datetime) -> bool:

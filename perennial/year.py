@@ -64,6 +64,7 @@ def command(
         with _stage(services, found, wanted, shown.doing) as stage:
             for week in weeks.play(stage, control, found, wanted):
                 shown.over(week)
+            stage.settle()
     out.print(f"done in {time.monotonic() - began:.0f} s", markup=False)
     told = shown.reader.story(wanted)
     if as_json:

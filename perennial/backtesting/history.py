@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
-
-from croniter import croniter
 
 from ml_tasks.flow import FLOWS
 from ml_tasks.io.control import Control
-from ml_tasks.result import Window
 from perennial import apart
 from perennial.backtesting import steps
 
@@ -17,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ml_tasks.config import Environment, Pipeline
-    from ml_tasks.result import Result
+    from ml_tasks.result import Result, Window
 
 
 def place(given: Environment, pipeline: Pipeline) -> Environment:
@@ -26,26 +22,6 @@ def place(given: Environment, pipeline: Pipeline) -> Environment:
     read = [told[name] for name in ("schedule", "sources", "validation", "features")]
     name = f"{pipeline.name}-{steps.key(read)}"
     return apart.on_this_machine(given, given.home / "backtest" / name)
-
-
-def windows(pipeline: Pipeline, until: date | None) -> list[Window]:
-    """Give the windows that are over, oldest first.
-
-    Args:
-        pipeline: Says how they are cut.
-        until: No window ends later; none that is not over does in any case.
-    """
-    schedule = pipeline.schedule
-    last = datetime.now(UTC) if until is None else datetime.combine(until, time(), UTC)
-    start = datetime.combine(schedule.start, time(), UTC)
-    walk = croniter(schedule.cron, start)
-    found = []
-    while (end := walk.get_next(datetime)) <= last:
-        if schedule.end is not None and start.date() > schedule.end:
-            break
-        found.append(Window(start=start, end=end))
-        start = end
-    return found
 
 
 def missing(environment: Environment, pipeline: Pipeline, wanted: Sequence[Window]) -> list[Window]:

@@ -12,6 +12,7 @@ from perennial.backtesting import candidates, grid, history, judging, weeks, wor
 from perennial.backtesting.ground import Ground
 from perennial.backtesting.walk import UnwatchedError, walk
 from perennial.progress import Progress
+from perennial.windows import windows as cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -64,7 +65,7 @@ def replay(given: Environment, pipeline: Pipeline, asked: Asked) -> Replay:
         RejectedError: A window cannot be read, or no model passes its gates in the first part.
     """
     place = history.place(given, pipeline)
-    windows = _read(place, pipeline, history.windows(pipeline, asked.until))
+    windows = _read(place, pipeline, cut(pipeline, asked.until))
     turn = _turn(pipeline, windows, asked.turn)
     seeds = tuple(pipeline.training.seed + number for number in range(asked.seeds))
     ends = [end for end in candidates.ends(pipeline, windows) if end < windows[-1].end]

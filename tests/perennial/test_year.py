@@ -1,4 +1,4 @@
-"""Four weeks of a small product by the real command: killed in the middle, and gone on with."""
+"""Four weeks of a small product by the real command: killed in a training, and gone on with."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+import psutil
 import pytest
 import yaml
 
 from ml_tasks import config
 from ml_tasks.config import Environment
+from ml_tasks.io import runs
 from ml_tasks.io.control import Control
 from perennial import weeks
 from perennial.__main__ import main
@@ -56,7 +60,7 @@ def product(data: str) -> dict[str, Any]:
         "name": NAME,
         "description": "Will an order come back?",
         "owner": "shop",
-        "schedule": {"cron": "0 0 * * 1", "start": f"{START:%Y-%m-%d}", "end": "2024-01-31"},
+        "schedule": {"cron": "0 0 * * 1", "start": f"{START:%Y-%m-%d}", "end": "2024-01-28"},
         "sources": {
             "orders": {
                 "kind": "parquet",
@@ -114,6 +118,17 @@ class Place:
             text=True,
         )
 
+    def trains(self, until: str) -> bool:
+        """Tell whether the task `train` of a week's training runs."""
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                words = process.cmdline()
+                wanted = {"train", f"year-training-{until}"} <= set(words)
+                own = self.variables["PERENNIAL_HOME"]
+                if wanted and process.environ().get("PERENNIAL_HOME") == own:
+                    return True
+        return False
+
     def services(self) -> Services:
         return Services(Environment(home=self.variables["PERENNIAL_HOME"]))
 
@@ -148,17 +163,24 @@ def place(folder: Path) -> Iterator[Place]:
 def told(place: Place) -> dict[str, Any]:
     """The story of a command that was killed while its second training ran."""
     first = place.start()
-    assert first.stdout is not None
-    for line in first.stdout:
-        if "training asked for by year" in line:
-            first.send_signal(signal.SIGKILL)
-    first.wait(60)
+    while not (found := place.trains("2024-01-22")) and first.poll() is None:
+        time.sleep(0.2)
+    first.send_signal(signal.SIGKILL)
+    printed, _progress = first.communicate(timeout=60)
+    assert found, printed
+    assert "training asked for by year" in printed
+    (claimed,) = [
+        one
+        for one in Control(place.services().present.control).triggers(NAME)
+        if one.cause == "monitor"
+    ]
+    assert claimed.state == "claimed"
     again = place.start("--json")
     said, progress = again.communicate(timeout=240)
     assert again.returncode == 0, progress
     assert "weeks 4/4" in progress
-    found: dict[str, Any] = json.loads(said)
-    return found
+    told: dict[str, Any] = json.loads(said)
+    return told
 
 
 def test_weeks_go_by_in_their_order(told: dict[str, Any]) -> None:
@@ -203,6 +225,16 @@ def test_nothing_is_done_twice_and_nothing_is_left(place: Place, told: dict[str,
     control = Control(place.services().present.control)
     costs = [(one.run, one.task) for one in control.costs(pipeline=NAME) if one.state == "done"]
     assert len(costs) == len(set(costs))
+    for week in told["weeks"]:
+        run = f"year-monitoring-{week['window'][:10]}"
+        recorded = runs.results(place.services().present, NAME, run).get("record")
+        written = {task for of, task in costs if of == run}
+        if week["watched"] is None:
+            assert recorded is None
+        else:
+            assert recorded is not None
+            assert recorded.error is None
+            assert written == {"score", "monitor", "decide"}
     known = Processes(place.services().home).known()
     assert not [name for name, one in known.items() if one.alive]
     assert "api-server" not in known
