@@ -95,6 +95,42 @@ def watchers(pipeline: config.Pipeline) -> list[AssetWatcher]:
     return found
 
 
+def asking(pipeline: config.Pipeline, request: Asset) -> list[Any]:
+    """Give the tasks that write triggers and emit the event that starts their training."""
+
+    @task(outlets=[request], doc_md="Write the trigger once and start its training.")
+    def ask(params: Any = None, dag_run: Any = None, outlet_events: Any = None) -> str:
+        from ml_launch.intake import write_trigger
+
+        if dag_run.run_type == "asset_triggered":
+            raise AirflowSkipException("nothing is asked for: the watcher wants a sweep")
+        scheduled = dag_run.run_type == "scheduled"
+        trigger = write_trigger(pipeline.name, params, dag_run.run_id, scheduled=scheduled)
+        outlet_events[request].add_partitions([trigger])
+        return trigger
+
+    @task(outlets=[request], doc_md="Start what was asked for and never claimed.")
+    def sweep(ti: Any = None, outlet_events: Any = None) -> list[str]:
+        from ml_launch.intake import lost_triggers
+
+        trainings = ti.get_dr_count(
+            dag_id=f"{pipeline.name}__training", states=["queued", "running"]
+        )
+        lost = lost_triggers(pipeline.name, trainings)
+        outlet_events[request].add_partitions(lost)
+        return lost
+
+    @task(outlets=[request], doc_md="Ask where another system reported what counts.")
+    def heed(dag_run: Any = None, outlet_events: Any = None) -> str:
+        from ml_alerts.heed import heed as heeded
+
+        trigger = heeded(pipeline.name, dag_run.run_id)
+        outlet_events[request].add_partitions([trigger])
+        return trigger
+
+    return [ask(), sweep(), *([heed()] if listens(pipeline) else [])]
+
+
 def build(pipeline: config.Pipeline) -> DAG:
     """Write the trigger, then emit the event that starts the training; beside it, sweep."""
     end = pipeline.schedule.end
@@ -118,39 +154,8 @@ def build(pipeline: config.Pipeline) -> DAG:
         params=form(pipeline),
         is_paused_upon_creation=False,
     ) as dag:
-
-        @task(outlets=[request], doc_md="Write the trigger once and start its training.")
-        def ask(params: Any = None, dag_run: Any = None, outlet_events: Any = None) -> str:
-            from ml_launch.intake import write_trigger
-
-            if dag_run.run_type == "asset_triggered":
-                raise AirflowSkipException("nothing is asked for: the watcher wants a sweep")
-            scheduled = dag_run.run_type == "scheduled"
-            trigger = write_trigger(pipeline.name, params, dag_run.run_id, scheduled=scheduled)
-            outlet_events[request].add_partitions([trigger])
-            return trigger
-
-        @task(outlets=[request], doc_md="Start what was asked for and never claimed.")
-        def sweep(ti: Any = None, outlet_events: Any = None) -> list[str]:
-            from ml_launch.intake import lost_triggers
-
-            trainings = ti.get_dr_count(
-                dag_id=f"{pipeline.name}__training", states=["queued", "running"]
-            )
-            lost = lost_triggers(pipeline.name, trainings)
-            outlet_events[request].add_partitions(lost)
-            return lost
-
-        @task(outlets=[request], doc_md="Ask where another system reported what counts.")
-        def heed(dag_run: Any = None, outlet_events: Any = None) -> str:
-            from ml_alerts.heed import heed as heeded
-
-            trigger = heeded(pipeline.name, dag_run.run_id)
-            outlet_events[request].add_partitions([trigger])
-            return trigger
-
-        asking = [ask(), sweep(), *([heed()] if listens(pipeline) else [])]
-        at_the_end(tell(pipeline), *asking)
+        asked = asking(pipeline, request)
+        at_the_end(tell(pipeline), *asked)
     return dag
 
 

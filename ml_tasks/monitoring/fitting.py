@@ -61,7 +61,6 @@ def fit(
         RejectedError: There are too few rows or days.
     """
     days, looks = rows["event_time"].dt.date(), _looks(monitoring, spec)
-    named = [f"{number}-{told.test}" for number, told in enumerate(looks)]
     tests = tuple(
         drift_tests.fit(told.test, _seen(rows, told, spec), told.params, monitoring.engine)
         for told in looks
@@ -70,18 +69,7 @@ def fit(
     quantile = outliers.Params(quantile=1 - monitoring.outlier_share)
     names = {"numeric": spec.numeric, "categorical": spec.categorical}
     made = Reference(
-        About(
-            spec.task,
-            spec.numeric,
-            spec.categorical,
-            tests=tuple(named),
-            importance=importance.told,
-            gone=importance.there,
-            label_seconds=_lag(rows),
-            about={},
-            budget=(part.false_pages, part.days),
-            own={},
-        ),
+        _about(rows, spec, looks, importance, part),
         tests,
         labels,
         _estimate(rows, spec, days.to_numpy()),
@@ -102,6 +90,24 @@ def _looks(monitoring: Monitoring, spec: Spec) -> list[Drift]:
         for told in monitoring.drift
         if texts or told.columns or drift_tests.TESTS[told.test].SEES != "texts"
     ]
+
+
+def _about(
+    rows: pl.DataFrame, spec: Spec, looks: Sequence[Drift], importance: Worth, part: Budget
+) -> About:
+    """Give what is known before a signal was looked at."""
+    return About(
+        spec.task,
+        spec.numeric,
+        spec.categorical,
+        tests=tuple(f"{number}-{told.test}" for number, told in enumerate(looks)),
+        importance=importance.told,
+        gone=importance.there,
+        label_seconds=_lag(rows),
+        about={},
+        budget=(part.false_pages, part.days),
+        own={},
+    )
 
 
 def _lag(rows: pl.DataFrame) -> float:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ml_pages.segments import Part
     from ml_tasks.config import Environment, Pipeline
     from ml_tasks.io.control import AuditEntry, Control, Trigger
-    from ml_tasks.io.watched import Alarm, Grade
+    from ml_tasks.io.watched import Alarm, Grade, Measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +95,7 @@ def detail(
     chosen = metric or pipeline.evaluation.metric
     _known("metric", chosen, [*metrics, pipeline.evaluation.metric])
     _known("segment", segment, ["", *parts])
-    measures = own.measures
-    if (chosen, segment) != (pipeline.evaluation.metric, ""):
-        since = own.windows[0].start if own.windows else ""
-        measures = control.measures(pipeline.name, since=since, metric=chosen, segment=segment)
+    measures = _measures(control, own, chosen, segment)
     champion = performance.champions(own.measures)
     seen = performance.windows(measures, champion)
     runs = {e.detail["version"]: e.detail["run"] for e in own.audit if e.action in MOVES}
@@ -129,6 +126,13 @@ def _choices(own: Facts) -> tuple[tuple[str, ...], tuple[str, ...]]:
     metrics = sorted({m.metric for m in own.parts if not m.segment})
     segments = sorted({m.segment for m in own.parts if m.segment})
     return tuple(metrics), tuple(segments)
+
+
+def _measures(control: Control, own: Facts, metric: str, segment: str) -> Sequence[Measure]:
+    if (metric, segment) == (own.pipeline.evaluation.metric, ""):
+        return own.measures
+    since = own.windows[0].start if own.windows else ""
+    return control.measures(own.pipeline.name, since=since, metric=metric, segment=segment)
 
 
 def _known(what: str, came: str, wanted: Sequence[str]) -> None:
