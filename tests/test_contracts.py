@@ -110,3 +110,40 @@ def test_a_dag_file_imports_only_what_parses_fast(file: Path) -> None:
             module = node.module or ""
             found.add(module if module.startswith("ml_tasks") else module.split(".")[0])
     assert found <= MAY_IMPORT
+
+
+CODE = sorted(
+    file
+    for folder in ("ml_tasks", "perennial", "feature_repo", "plugins", "dags", "bench", "k8s")
+    for file in (ROOT / folder).rglob("*.py")
+    if "migrations" not in file.parts
+)
+LONGEST_FILE, LONGEST_FUNCTION = 300, 50
+
+
+def too_long(text: str) -> list[str]:
+    """Files and functions that are longer than one reads at a time; docstrings do not count."""
+    lines = len(text.splitlines())
+    found = [f"{lines} lines"] if lines > LONGEST_FILE else []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            said = node.body[0] if ast.get_docstring(node) is not None else None
+            parts = (node, said) if said is not None else (node,)
+            whole, *doc = ((part.end_lineno or 0) - part.lineno + 1 for part in parts)
+            if whole - sum(doc) > LONGEST_FUNCTION:
+                found.append(f"{node.name}: {whole - sum(doc)} lines")
+    return found
+
+
+def test_files_and_functions_are_short() -> None:
+    assert len(CODE) > 200
+    found = {str(file.relative_to(ROOT)): too_long(file.read_text()) for file in CODE}
+    assert {file: long for file, long in found.items() if long} == {}
+
+
+def test_what_is_too_long_is_named() -> None:
+    function = 'async def f():\n    """Say.\n\n    More.\n    """\n' + "    x = 1\n" * 49
+    assert too_long(function) == []
+    assert too_long(f"class A:\n    x = 1\n{function}    x = 1\n") == ["f: 51 lines"]
+    assert too_long("x = 1\n" * 300) == []
+    assert too_long("x = 1\n" * 301) == ["301 lines"]

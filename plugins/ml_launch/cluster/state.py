@@ -286,10 +286,8 @@ def _over_memory(wanted: Wanted) -> str:
 
 
 def _over_disk(said: str, wanted: Wanted) -> str:
-    return (
-        f"the task wrote more than it was given ({said.strip()}); raise "
-        f"resources.{wanted.task}.disk_gb"
-    )
+    wish = f"raise resources.{wanted.task}.disk_gb"
+    return f"the task wrote more than it was given ({said.strip()}); {wish}"
 
 
 def _lost(pod: Pod, now: datetime) -> bool:
