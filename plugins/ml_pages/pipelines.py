@@ -74,12 +74,10 @@ def pipeline(
     there = [path.stem for path in environment.pipelines.glob("*.yaml")]
     names = sorted(access.readable(there, user))
     if name not in names:
-        none = (
-            "none; of those in Airflow you may read no training DAG"
-            if there
-            else (f"none; there is no YAML in {environment.pipelines}")
-        )
-        said = f"pipeline: came {name!r}, wanted one of {', '.join(names) or none}"
+        why = f"there is no YAML in {environment.pipelines}"
+        if there:
+            why = "you may read no product's training DAG in Airflow"
+        said = f"pipeline: came {name!r}, wanted one of {', '.join(names) or f'none; {why}'}"
         return _say(request, 404, "No such pipeline", said, names)
     try:
         declared = config.load(name, environment.pipelines)

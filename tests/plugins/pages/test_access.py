@@ -105,7 +105,7 @@ def test_a_product_that_is_hidden_is_told_of_as_one_that_is_not_there(
         missing = told.get("/pipelines/none", headers=apart())
         assert hidden.text == missing.text.replace("none", name)
     nobody = told.get(f"/pipelines/{NAME}", headers=apart(None))
-    assert "none; of those in Airflow you may read no training DAG" in nobody.text
+    assert "none; you may read no product&#39;s training DAG in Airflow" in nobody.text
 
 
 def test_lists_leave_out_what_is_denied(
