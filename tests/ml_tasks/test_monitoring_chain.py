@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from ml_tasks import decide, monitor, score
-from ml_tasks.config import Environment, Pipeline
+from ml_tasks.config import Environment, Monitoring, Pipeline, Policy, Retraining
 from ml_tasks.context import Context
 from ml_tasks.errors import ConfigError, NothingToDo
 from ml_tasks.flow import FLOWS
@@ -20,6 +20,7 @@ from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.registry import Registry
 from ml_tasks.result import Result, Window
+from tests.ml_tasks.io.test_reports import REPORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -305,6 +306,34 @@ def test_an_alarm_names_what_moved_and_asks_for_a_training_once(
     )  # fmt: skip
     assert decide.run(pipeline, context).values["trigger"] == trigger.id
     assert len(control.triggers(pipeline.name)) == 2
+
+
+def test_an_open_alert_is_a_reason_at_the_newest_window_alone_and_a_retry_finds_its_trigger(
+    pipeline: Pipeline, environment: Environment, watched: dict[str, dict[str, Result]]
+) -> None:
+    control = Control(environment.control)
+    report = replace(REPORT, pipeline=pipeline.name)
+    control.report([report])
+    told = Retraining(policies=(Policy(name="outside"),), cool_down_days=0)
+    listening = pipeline.model_copy(update={"monitoring": Monitoring(retraining=told)})
+
+    def decided(window: Window, run: str, attempt: int = 1) -> dict[str, Any]:
+        context = Context(
+            task="decide", pipeline=pipeline.name, run=run, attempt=attempt,
+            environment=environment, window=window,
+        )  # fmt: skip
+        return decide.run(listening, context).values
+
+    old = decided(WEEKS[1], "cleared")
+    assert (old["train"], old["why"]) == (False, "not wanted by outside")
+    assert [one.key for one in control.unheeded(pipeline.name)] == [report.key]
+    first = decided(WEEKS[3], "newest")
+    trigger = control.trigger(first["trigger"])
+    assert [one["key"] for one in trigger.evidence["reports"]] == [report.key]
+    assert control.unheeded(pipeline.name) == []
+    assert (first["train"], first["why"]) == (True, "outside: FeedChanged")
+    assert decided(WEEKS[3], "newest", attempt=2) == first, "it died after it had written that"
+    assert decided(WEEKS[3], "another") == first
 
 
 def test_a_champion_without_a_reference_says_so(

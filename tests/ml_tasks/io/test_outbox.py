@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ml_tasks.io.control import Control
-from ml_tasks.io.outbox import FIRST_PAUSE, LONGEST_PAUSE, TRIES
+from ml_tasks.io.outbox import FIRST_PAUSE, LONGEST_PAUSE, NO_WORD, TRIES
 from ml_tasks.io.schema import sent
 
 CONTENT = {"subject": "s"}
@@ -86,3 +86,19 @@ def test_what_could_not_be_sent_waits_ever_longer_and_is_given_up(control: Contr
     (row,) = control.sent("p")
     assert (row.state, row.fault) == ("given up", "nobody answers")
     assert control.take("p") is None
+
+
+def test_what_every_sender_died_of_is_given_up_and_the_next_is_sent(control: Control) -> None:
+    post(control)
+    for _ in range(TRIES):
+        assert control.take("p") is not None, "and then its process dies"
+        let_time_pass(control)
+    assert len(control.due("p")) == 1, "somebody is to come and give it up"
+    post(control, "other")
+    taken = control.take("p")
+    assert taken is not None
+    assert taken.tries == 1
+    assert [(one.state, one.tries, one.fault) for one in control.sent("p")] == [
+        ("given up", TRIES, NO_WORD), ("waiting", 1, None),
+    ]  # fmt: skip
+    assert control.due("p") == []

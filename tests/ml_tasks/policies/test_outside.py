@@ -37,6 +37,26 @@ def test_what_counts_is_wanted_for_an_unknown_gain(params: dict[str, Any], why: 
     assert found == (None if why is None else Wish("outside", why, None))
 
 
+@pytest.mark.parametrize(
+    ("days", "train"),
+    [
+        pytest.param((), True, id="nobody asked"),
+        pytest.param((-9,), True, id="asked before it"),
+        pytest.param((-1,), False, id="asked since"),
+        pytest.param((7,), False, id="a later window asked"),
+        pytest.param((0,), True, id="asked in this very window"),
+    ],
+)
+def test_an_alarm_that_a_training_takes_in_is_no_reason_any_more(
+    days: tuple[int, ...], train: bool
+) -> None:
+    alarms = Policy(name="outside", params={"alerts": ["Nothing"], "alarms": True})
+    asked = [WEEK.end + timedelta(days=one) for one in days]
+    retraining = Retraining(policies=(alarms,), cool_down_days=0)
+    made = decide(replace(EVIDENCE, pages=(page(2, 0.01),)), retraining, asked)
+    assert (made.train, made.why.startswith("not wanted")) == (train, not train), made.why
+
+
 def test_without_open_alerts_nothing_is_wanted() -> None:
     assert wish({}, reports=()) is None
 

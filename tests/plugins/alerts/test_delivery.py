@@ -194,3 +194,18 @@ def test_what_was_for_a_channel_that_is_gone_is_given_up(
     assert [(one.state, one.fault) for one in control.sent(NAME)] == [
         ("given up", "its channel is in the YAML no more")
     ]
+
+
+def test_one_that_no_notifier_can_make_stops_none_behind_it(
+    product: Callable[..., Pipeline], control: Control, receiver: Receiver
+) -> None:
+    found = product(
+        alerts=[{"kind": "slack", "connection": "chat"}, {"kind": "webhook", "url": receiver.url}]
+    )
+    by = [channel.name for channel in found.alerts]
+    control.post(NAME, "alarm", "torn", by[:1], {"subject": "without its parts"})
+    control.post(NAME, "alarm", "whole", by[1:], MESSAGE.content)
+    sent_off, (fault,) = deliver(control, found)
+    assert (sent_off, fault) == (1, f"{by[0]}: KeyError: 'cause'")
+    states = {one.channel: (one.state, one.fault) for one in control.sent(NAME)}
+    assert states == {by[0]: ("waiting", fault), by[1]: ("sent", None)}

@@ -144,6 +144,19 @@ def test_a_product_that_is_none_is_refused_and_the_others_are_kept(server: Serve
     assert server.kept("bad") == []
 
 
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
+def test_a_moment_beyond_the_calendar_is_refused_and_the_others_are_kept(
+    server: Server, moment: str
+) -> None:
+    name = f"beside-{moment[:4]}"
+    answer = server.post(group(alert("edge", startsAt=moment), alert(name)))
+    assert (answer.status_code, answer.json()["kept"]) == (422, 1)
+    assert answer.json()["detail"] == [
+        f"alerts.0.startsAt: came '{moment}', wanted a moment of the years 1 to 9999 in UTC"
+    ]
+    assert (len(server.kept(name)), server.kept("edge")) == (1, [])
+
+
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [

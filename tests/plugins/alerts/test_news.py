@@ -136,6 +136,17 @@ def test_a_run_tells_of_what_it_did(news: News, control: Control) -> None:
     assert news.all(control, {}) == news.all(control, {})
 
 
+def test_a_champion_that_could_not_be_held_is_told_of(news: News, control: Control) -> None:
+    decided = result("decide", train=False, rollback=None, rollback_fault="model.onnx is gone")
+    (told,) = news.all(control, {"decide": decided})
+    assert (told.kind, told.cause) == ("rolled_back", "model.onnx is gone")
+    assert told.subject == "the champion was not held against the one before"
+    assert section(told.runbook)
+    assert told.links["Airflow"].endswith("/tasks/decide")
+    quiet = result("decide", train=False, rollback=None, rollback_fault=None)
+    assert news.all(control, {"decide": quiet}) == []
+
+
 def test_a_quiet_run_tells_of_nothing(news: News, control: Control) -> None:
     passed = result("judge", passed=True, gates=GATES[:1])
     assert news.all(control, {"judge": passed}) == []
