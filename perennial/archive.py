@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
@@ -99,14 +99,18 @@ def get(source: str, entry: Entry, file: Path) -> None:
 
     Raises:
         RejectedError: It is not what it was.
+        BackendError: It cannot be read, or the file not be written.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
-    file.touch(mode=0o600)
-    with file.open("wb") as target:
-        for chunk in _chunks(source, entry):
-            digest.update(chunk)
-            target.write(chunk)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        with file.open("wb") as target:
+            for chunk in _chunks(source, entry):
+                digest.update(chunk)
+                target.write(chunk)
+    except OSError as fault:
+        raise BackendError(f"{file}: cannot be written from {source}: {fault}") from fault
     if digest.hexdigest() != entry.sha256:
         raise RejectedError(f"{source}/{entry.place}: it is not what was backed up")
     file.chmod(entry.mode)
@@ -137,9 +141,15 @@ def read(source: str) -> Manifest:
     if bytes_hash(text) != sealed:
         raise RejectedError(f"{source}/{MANIFEST}: it is not what was backed up")
     try:
-        return Manifest.model_validate_json(text)
+        found = Manifest.model_validate_json(text)
     except ValidationError as fault:
         raise ConfigError(f"{source}/{MANIFEST}: made by another version: {fault}") from fault
+    names = {part.name for part in found.parts}
+    for entry in found.entries:
+        path = PurePosixPath(entry.path)
+        if entry.part not in names or path.is_absolute() or ".." in path.parts:
+            raise RejectedError(f"{source}/{MANIFEST}: {entry.place} lies outside of its parts")
+    return found
 
 
 def verify(source: str, manifest: Manifest) -> None:

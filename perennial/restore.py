@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import sqlalchemy as sa
 import typer
 
-from ml_tasks.errors import BackendError, ConfigError, ExitCode
+from ml_tasks.errors import BackendError, ConfigError, ExitCode, PerennialError
 from ml_tasks.io import housekeeping
 from ml_tasks.io.control import Control
 from ml_tasks.io.schema import leases
@@ -83,7 +83,29 @@ def run(
     show("looking at each file")
     archive.verify(source, manifest)
     show("copying")
-    aside = _aside(manifest, services.home, urls)
+    aside: list[Path] = []
+    mark = services.home / state.RESTORING
+    mark.write_text(source)
+    try:
+        _aside(manifest, services.home, urls, aside)
+        _bring_back(services, source, manifest, show, own=own)
+    except (PerennialError, OSError) as fault:
+        was = f"; what was there lies in {', '.join(map(str, aside))}" if aside else ""
+        raise BackendError(
+            f"{fault}; {services.home} is restored in part{was}: mend it and restore with --replace"
+        ) from fault
+    mark.unlink()
+    return manifest, aside
+
+
+def _bring_back(
+    services: Services,
+    source: str,
+    manifest: Manifest,
+    show: Callable[[str], None],
+    *,
+    own: bool,
+) -> None:
     roots = {part.name: _root(part) for part in manifest.parts if part.kind in {"files", "sqlite"}}
     for entry in (one for one in manifest.entries if one.part in roots):
         archive.get(source, entry, roots[entry.part] / entry.path)
@@ -93,7 +115,6 @@ def run(
             show(entry.part)
             _load(source, entry, urls[entry.part])
         _give_back(Control(services.environment.control))
-    return manifest, aside
 
 
 def _require_empty(manifest: Manifest, urls: Mapping[str, str], clusters: Sequence[Path]) -> None:
@@ -160,13 +181,21 @@ def _same_place(
         )
     now = {part.name: part.address for part in parts}
     for part in manifest.parts:
-        moves = part.name.startswith(HOME) or part.name == state.ONLINE
+        moves = part.name == state.ONLINE or _of_home(part, services.home)
         moves |= own and part.kind == "postgres"
         if not moves and now.get(part.name) != part.address:
             raise ConfigError(
                 f"{part.name}: came {now.get(part.name)}, and it was backed up from "
                 f"{part.address}; give the same addresses (PERENNIAL_*)"
             )
+
+
+def _of_home(part: Part, home: Path) -> bool:
+    if part.name == HOME:
+        return part.address == home.as_uri()
+    place = Path(part.address)
+    inside = part.kind == "sqlite" and place.is_relative_to(home) and ".." not in place.parts
+    return part.name.startswith(f"{HOME}-") and inside
 
 
 def _clusters(home: Path, *, own: bool) -> list[Path]:
@@ -195,30 +224,31 @@ def _root(part: Part) -> Path:
     return state.path_of(part.address) if part.kind == "files" else Path(part.address)
 
 
-def _aside(manifest: Manifest, home: Path, urls: Mapping[str, str]) -> list[Path]:
-    """Move what is there out of the way; give where to."""
-    stamp = f"{state.REPLACED}{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    moved: list[Path] = []
-
-    def move(place: Path, folder: Path) -> None:
-        if folder not in moved:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            moved.append(folder)
-        place.rename(folder / place.name)
+def _aside(manifest: Manifest, home: Path, urls: Mapping[str, str], folders: list[Path]) -> None:
+    """Move what is there out of the way; `folders` is told where to."""
+    stamp = f"{state.REPLACED}{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
 
     for part in manifest.parts:
-        if part.kind == "postgres" and _taken(part, urls):
-            move(_dumped(urls[part.name], home, part.name), home / stamp)
-        elif part.kind == "sqlite" and (file := Path(part.address)).exists():
-            if not file.is_relative_to(home):
-                move(file, file.parent / stamp)
-        elif part.name == "home" and home.is_dir():
-            own = [place for place in home.iterdir() if state.moves(place.name)]
-            for place in [*own, *_clusters(home, own=not urls)]:
-                move(place, home / stamp)
-        elif part.kind == "files" and (root := _root(part)).exists():
-            move(root, root.parent / stamp)
-    return moved
+        for place in _standing(part, home, urls):
+            folder = (home if place.is_relative_to(home) else place.parent) / stamp
+            if folder not in folders:
+                folder.mkdir(mode=0o700, parents=True)
+                folders.append(folder)
+            place.rename(folder / place.name)
+
+
+def _standing(part: Part, home: Path, urls: Mapping[str, str]) -> list[Path]:
+    """Give what a part would be written over."""
+    if part.kind == "postgres":
+        return [_dumped(urls[part.name], home, part.name)] if _taken(part, urls) else []
+    if part.kind == "sqlite":
+        # A journal that stayed would be taken for the restored database's own.
+        files = [Path(part.address + end) for end in ("", *state.BESIDE)]
+        return [file for file in files if file.exists() and not file.is_relative_to(home)]
+    if part.name == HOME:
+        own = [place for place in home.iterdir() if state.moves(place.name)]
+        return [*own, *_clusters(home, own=not urls)]
+    return [root] if part.kind == "files" and (root := _root(part)).exists() else []
 
 
 def _dumped(url: str, home: Path, name: str) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io.control import Control
-from perennial import addresses, health, layout, servers, settings
+from perennial import addresses, health, layout, servers, settings, state
 from perennial.addresses import PREFERRED
 from perennial.ports import chosen_alone, free_port, socket_path
 from perennial.processes import Processes, call, tail
@@ -140,6 +140,7 @@ class Services:
             return self._up(on_ready)
 
     def _up(self, on_ready: Callable[[str, float], None]) -> list[str]:
+        state.require_whole(self.home)
         missing = self.dead()
         addresses.require_reachable(self.environment)
         servers.require([name for name in missing if name in servers.SERVERS])

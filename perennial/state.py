@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 
+from ml_tasks.errors import ConfigError
 from perennial.archive import Part
 
 if TYPE_CHECKING:
@@ -24,15 +25,18 @@ if TYPE_CHECKING:
     from ml_tasks.config import Environment
 
 LEFT_OUT = (
-    "logs", "services.json", "warm.sock", "warm.rehearsal", "postgres", "redis", "s3",
+    "logs", "services.json", "warm.sock", "warm.rehearsal", "postgres", "redis", "s3", "restoring",
 )  # fmt: skip
 """Of a home: what its services make anew, and the folders of servers that have their own means."""
+RESTORING = "restoring"
+"""Stands in a home for as long as a restore has not come to its end."""
 REPLACED = "replaced-"
 """What a restore set aside."""
 ONLINE = "online"
 ROOTS = ("objects", "warehouse", "landing")
 _SQLITE = b"SQLite format 3\x00"
-_BESIDE = ("-wal", "-shm", "-journal")
+BESIDE = ("-wal", "-shm", "-journal")
+"""What belongs to an SQLite database and lies beside it."""
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")
 
 
@@ -99,7 +103,7 @@ def walk(root: Path) -> Iterator[Path]:
             file = here / name
             if (top and not moves(name)) or _DRAFT.fullmatch(name):
                 continue
-            if name.endswith(_BESIDE) and is_sqlite(here / name.rpartition("-")[0]):
+            if name.endswith(BESIDE) and is_sqlite(here / name.rpartition("-")[0]):
                 continue
             if file.is_file() and stat.S_ISREG(file.stat().st_mode):
                 yield file
@@ -108,6 +112,20 @@ def walk(root: Path) -> Iterator[Path]:
 def moves(name: str) -> bool:
     """Tell whether what lies in a home under a name is state of its own."""
     return name not in LEFT_OUT and not name.startswith(REPLACED)
+
+
+def require_whole(home: Path) -> None:
+    """Make sure that no restore of a home broke off.
+
+    Raises:
+        ConfigError: One did.
+    """
+    mark = home / RESTORING
+    if mark.exists():
+        raise ConfigError(
+            f"{home}: the restore of {mark.read_text()} has not come to its end; give it again "
+            "with --replace"
+        )
 
 
 def is_sqlite(file: Path) -> bool:

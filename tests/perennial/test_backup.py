@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import resource
 import shutil
 import sqlite3
 import threading
@@ -245,6 +246,56 @@ def test_state_is_set_aside_on_demand_only(made: Rain, taken: str) -> None:
     assert made.state()["champion"] is not None
     manifest = archive.read(taken)
     assert not [e for e in manifest.entries if folder.name in e.path]
+
+
+def test_what_broke_off_is_said_and_can_be_given_again(made: Rain, taken: str) -> None:
+    """The disk is full as soon as something larger than a kilobyte is written."""
+    services, home = Services(made.environment), made.environment.home
+    own = home / "control.db"
+    before = own.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    try:
+        with pytest.raises(BackendError, match="restored in part; what was there lies in") as said:
+            restore.run(services, taken, silent, replace=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    aside = Path(str(said.value).partition("lies in ")[2].partition(":")[0])
+    with pytest.raises(ConfigError, match=f"the restore of {taken} has not come to its end"):
+        services.up(lambda _name, _seconds: None)
+    restore.run(services, taken, silent, replace=True)
+    state.require_whole(home)
+    assert made.state()["champion"] is not None
+    assert (aside / "control.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("path", ["../../elsewhere", "/elsewhere"])
+def test_what_lies_outside_of_a_backups_parts_is_refused(
+    taken: str, tmp_path: Path, path: str
+) -> None:
+    folder = copied(taken, tmp_path)
+    made = archive.read(folder.as_uri())
+    entry = made.entries[-1].model_copy(update={"path": path})
+    archive.seal(folder.as_uri(), made.model_copy(update={"entries": (entry,)}))
+    with pytest.raises(RejectedError, match=f"{path} lies outside of its parts"):
+        archive.read(folder.as_uri())
+
+
+def test_a_journal_goes_aside_with_its_database(tmp_path: Path) -> None:
+    """One that a killed process left would be rolled into the restored database."""
+    away = tmp_path / "away" / "control.db"
+    away.parent.mkdir()
+    given = Environment(home=tmp_path / "home", control_url=f"sqlite:///{away}")
+    control = Control(given.control)
+    control.migrate()
+    target = (tmp_path / "backup").as_uri()
+    backup.run(Services(given), target, silent)
+    journal = away.with_name("control.db-journal")
+    journal.write_bytes(b"hot")
+    _, aside = restore.run(Services(given), target, silent, replace=True)
+    assert not journal.exists()
+    (folder,) = [place for place in aside if place.parent == away.parent]
+    assert (folder / journal.name).read_bytes() == b"hot"
 
 
 def test_another_place_is_named_and_a_link_will_do(made: Rain, taken: str, tmp_path: Path) -> None:
