@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from ml_tasks.errors import ConfigError, ExitCode, RejectedError
+from ml_tasks.errors import ConfigError, ExitCode, RejectedError, SourceError
 from ml_tasks.flow import FLOWS
 from ml_tasks.io import runs
 from ml_tasks.io.control import Control
@@ -71,9 +71,9 @@ class Here:
         _fault: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        """Wait for what has begun; after a fault or an interruption nothing more begins."""
-        for pool in (self._ahead, self._books):
-            pool.shutdown(cancel_futures=kind is not None)
+        """Bring in nothing more; records are left out after a fault or an interruption alone."""
+        self._ahead.shutdown(cancel_futures=True)
+        self._books.shutdown(cancel_futures=kind is not None)
 
     def ingest(self, week: Window) -> None:
         """Wait until a week is in."""
@@ -206,8 +206,14 @@ def _require(*ended: Done | None) -> None:
     failed = [one for one in ended if one is not None]
     if not failed:
         return
-    kind = ConfigError if failed[0].outcome.code == ExitCode.CONFIG else RejectedError
-    raise kind("\n".join(line for one in failed for line in _said(one)))
+    raise _kind(failed[0])("\n".join(line for one in failed for line in _said(one)))
+
+
+def _kind(failed: Done) -> type[ConfigError | RejectedError]:
+    result = failed.outcome.result
+    if result and result.error and result.error.kind == SourceError.__name__:
+        return SourceError
+    return ConfigError if failed.outcome.code == ExitCode.CONFIG else RejectedError
 
 
 def _said(failed: Done) -> list[str]:

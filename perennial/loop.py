@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ml_launch import capsule
 from ml_launch.command import slug
 
-from ml_tasks.errors import BackendError, ConfigError, RejectedError
+from ml_tasks.errors import BackendError, ConfigError, RejectedError, SourceError
+from ml_tasks.io import runs as left
 from ml_tasks.io.triggers import DONE
 
 if TYPE_CHECKING:
@@ -227,11 +228,16 @@ class Loop:
             if first is None:
                 raise RejectedError(f"{said}the run failed; look at it in the UI")
             task = first["task_id"]
-            raise RejectedError(
+            raise self._kind(name, task)(
                 f"{said}task {task} failed: {self._why(name, first)}\n"
                 f"its log: perennial logs {dag} {name} {task}\n"
                 "mend it and give the same command again: it goes on from here"
             )
+
+    def _kind(self, run: str, task: str) -> type[RejectedError]:
+        results = left.results(self._services.environment, self._pipeline.name, slug(run))
+        error = results[task].error if task in results else None
+        return SourceError if error and error.kind == SourceError.__name__ else RejectedError
 
     def _why(self, run: str, task: dict[str, Any]) -> str:
         """Give the reason that stands in the capsule, and how to enter the step again."""

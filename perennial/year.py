@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ml_tasks import config
-from ml_tasks.errors import ExitCode
+from ml_tasks.errors import ExitCode, SourceError
 from ml_tasks.io.control import Control
 from perennial import console, telling, weeks
 from perennial.given import environment
@@ -62,16 +62,20 @@ def command(
         control.migrate()
         shown = _Shown(bar, Reader(services.environment, found), found)
         with _stage(services, found, wanted, shown.doing) as stage:
-            for week in weeks.play(stage, control, found, wanted):
-                shown.over(week)
+            try:
+                for week in weeks.play(stage, control, found, wanted):
+                    shown.over(week)
+            except SourceError as fault:
+                shown.ended(wanted, fault)
             stage.settle()
     out.print(f"done in {time.monotonic() - began:.0f} s", markup=False)
-    told = shown.reader.story(wanted)
+    told = shown.reader.story(shown.gone(wanted))
     if as_json:
         console.plain(json.dumps(whole(told), indent=2))
     else:
         telling.story(told)
-    return ExitCode.OK
+    # Of the newest one it may be too early to ask; a hole before others is to be mended.
+    return ExitCode.OK if len(told.weeks) >= len(wanted) - 1 else ExitCode.REJECTED
 
 
 def whole(told: Story) -> dict[str, object]:
@@ -95,6 +99,16 @@ class _Shown:
         self._bar.show(self._over, f"week of {week.start:%Y-%m-%d}")
         for line in telling.week(self.reader.week(week), self._metric):
             self._bar.say(line)
+
+    def ended(self, wanted: Sequence[Window], fault: SourceError) -> None:
+        """Say with which week nothing was delivered any more."""
+        if not self._over:
+            raise fault
+        self._bar.say(f"the weeks end with {wanted[self._over].start:%Y-%m-%d}: {fault}")
+
+    def gone(self, wanted: Sequence[Window]) -> Sequence[Window]:
+        """Give the weeks that are over."""
+        return wanted[: self._over]
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from contextlib import contextmanager, nullcontext
 from datetime import date
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -15,14 +17,17 @@ from ml_tasks import config
 from ml_tasks.config import Environment
 from ml_tasks.errors import BackendError, ConfigError, ExitCode, RejectedError
 from ml_tasks.io.control import Control
-from ml_tasks.result import Window
-from perennial import loop, runner, weeks
+from ml_tasks.result import Failure, Window
+from perennial import loop, runner, weeks, year
+from perennial.__main__ import main
 from perennial.here import Here
 from perennial.loop import Loop
 from perennial.runner import Done
 from perennial.windows import named, windows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ml_tasks.flow import Step
 
 PIPELINE = config.load("flight_delays")
@@ -129,6 +134,38 @@ def test_records_are_waited_for_and_their_faults_told(
     assert [run for run, task in ran if task == "record"] == [
         "year-monitoring-2013-02-05", "year-monitoring-2013-02-12",
     ]  # fmt: skip
+
+
+def test_a_week_for_which_nothing_was_delivered_ends_them(
+    control: Control,
+    ran: list[tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    good = runner.run_task
+    failure = Failure(kind="SourceError", message="nothing was delivered", exit_code=65)
+
+    def run_task(environment: Any, pipeline: Any, place: Step, **given: Any) -> Done:
+        if place.task == "ingest" and given["run"].endswith("12-24"):
+            made: Any = SimpleNamespace(error=failure)
+            return Done(place.task, Outcome(65, made))
+        return good(environment, pipeline, place, **given)
+
+    @contextmanager
+    def stage(_services: object, pipeline: Any, wanted: Any, doing: Any) -> Iterator[Here]:
+        with Here(Environment(), pipeline, wanted, doing) as made:
+            yield made
+
+    monkeypatch.setattr(runner, "run_task", run_task)
+    monkeypatch.setattr(year, "_running", lambda _services, _out: nullcontext())
+    monkeypatch.setattr(year, "_stage", stage)
+    for until, code in (("2013-12-31", 0), ("2014-01-07", 65)):
+        words = ("year", "--from", "2013-12-17", "--until", until, "--json")
+        assert main(words) == code
+        said = capsys.readouterr()
+        assert "the weeks end with 2013-12-24: ingest: nothing was delivered" in said.err
+        told = json.loads(said.out)["weeks"]
+        assert [one["window"] for one in told] == ["2013-12-17/2013-12-24"]
 
 
 @pytest.mark.parametrize("fault", [None, KeyboardInterrupt])
