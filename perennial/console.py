@@ -21,14 +21,19 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     if not OUT.is_terminal:
         for row in rows:
             # Rich would turn tabs into spaces.
-            OUT.file.write("\t".join(str(cell) for cell in row) + "\n")
+            OUT.file.write("\t".join(_shown(cell) for cell in row) + "\n")
         return
     made = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:
-        made.add_row(*(escape(str(cell)) for cell in row))
+        made.add_row(*(escape(_shown(cell)) for cell in row))
     OUT.print(made, soft_wrap=False)
+
+
+def _shown(cell: object) -> str:
+    """Give a cell's text; what another system wrote must not move the cursor or tear the row."""
+    return "".join(one if one.isprintable() else " " for one in str(cell))
 
 
 def say(text: str) -> None:

@@ -79,6 +79,11 @@ class _Posted(_Channel):
             raise ValueError(f"came {url!r}, wanted http://… or https://…")
         if parts.username or parts.password:
             raise ValueError("came a login in it, wanted the name of a variable or connection")
+        if parts.hostname == "hooks.slack.com":
+            raise ValueError(
+                "came an address of Slack, which is a secret, wanted the name of a variable or "
+                "connection"
+            )
         return url
 
 
@@ -102,16 +107,6 @@ class Slack(_Posted):
     def name(self) -> str:
         """By what what was sent is told apart from what another way sent."""
         return f"slack {self.place}"[:255]
-
-    @field_validator("url")
-    @classmethod
-    def _is_secret(cls, url: str | None) -> str | None:
-        if url is not None and urlsplit(url).hostname == "hooks.slack.com":
-            raise ValueError(
-                "came an address of Slack, which is a secret, wanted the name of a variable or "
-                "connection"
-            )
-        return url
 
 
 Channel = Email | Slack | Webhook

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ml_tasks.config import Pipeline
 
+LONGEST_MINUTES = 10
 RETRY_SECONDS = 10
 
 
@@ -77,6 +78,8 @@ def tell(pipeline: Pipeline, *read: str) -> XComArg | None:
         doc_md="Tell those whom the product's YAML names of what happened, once.",
         retries=2,
         retry_delay=timedelta(seconds=RETRY_SECONDS),
+        # One run at a time: who does not answer must not keep the next window waiting.
+        execution_timeout=timedelta(minutes=LONGEST_MINUTES),
         on_failure_callback=None,
     )
     def told(ti: Any = None, dag_run: Any = None) -> str:

@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from ml_launch.unclaimed import OLDER
 from ml_tasks.config import Environment
+from ml_tasks.config.limits import DECIDERS
 from ml_tasks.errors import NothingToDo
 from ml_tasks.io.control import Control
 from ml_tasks.io.triggers import ASKED
@@ -42,6 +43,10 @@ def write_trigger(
     """
     if unknown := sorted(set(params) - FIELDS):
         raise AirflowFailException(f"conf: came {unknown}, wanted some of {sorted(FIELDS)}")
+    if not params.get("trigger") and params["cause"] in DECIDERS:
+        raise AirflowFailException(
+            f"cause: came {params['cause']!r}, which the policies ask by; wanted another word"
+        )
     control = Control(Environment().control)
     control.migrate()
     if params.get("trigger"):

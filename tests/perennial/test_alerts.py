@@ -83,6 +83,7 @@ def test_samples_wait_while_airflow_is_away(
         ({"kind": "webhook", "url": "ftp://x"}, "came 'ftp://x', wanted http://"),
         ({"kind": "webhook", "url": "http://a:b@x/"}, "came a login in it, wanted the name"),
         ({"kind": "slack", "url": "https://hooks.slack.com/T/x"}, "which is a secret, wanted"),
+        ({"kind": "webhook", "url": "https://hooks.slack.com/T/x"}, "which is a secret, wanted"),
         (CHAT | {"on": ["fail"]}, "came 'fail', wanted 'failed', 'rejected'"),
         (CHAT | {"off": 1}, "off: came an unknown key"),
         ({"kind": "email", "to": []}, "email.to: came [], wanted at least 1"),

@@ -64,6 +64,13 @@ def test_a_field_that_is_none_is_refused(control: Control) -> None:
     assert control.triggers("p") == []
 
 
+@pytest.mark.parametrize("cause", ["monitor", "outside"])
+def test_nobody_asks_in_the_name_of_the_policies(control: Control, cause: str) -> None:
+    with pytest.raises(AirflowFailException, match=f"came '{cause}', which the policies ask by"):
+        ask("a", cause=cause)
+    assert control.triggers("p") == []
+
+
 def test_the_schedule_is_a_cause_of_its_own(control: Control) -> None:
     write_trigger("p", FORM, "a", scheduled=True)
     assert control.triggers("p")[0].cause == "schedule"

@@ -142,9 +142,7 @@ def test_what_nobody_takes_waits_and_is_sent_later(
     server = serving(Receiver(port))
     server.status = 503
     let_time_pass(control)
-    assert deliver(control, found)[1] == [
-        f"webhook {url}: came 503 'no room', wanted a success"
-    ]  # fmt: skip
+    assert deliver(control, found)[1] == [f"webhook {url}: came 503, wanted a success"]
     server.status = 200
     let_time_pass(control)
     assert deliver(control, found) == (1, [])
@@ -168,6 +166,22 @@ def test_secrets_are_named_in_no_fault(
     assert told.count("came no address, wanted http://") == 2
     assert "SMTP connection is not found" in told
     assert "s3cret" not in str([(one.fault, one.channel) for one in control.sent(NAME)])
+
+
+def test_what_a_receiver_repeats_of_a_secret_is_not_kept(
+    product: Callable[..., Pipeline],
+    control: Control,
+    serving: Callable[[Any], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    port = _free_port()
+    monkeypatch.setenv("AIRFLOW_CONN_CHAT", f"http://:s3cret%0A@127.0.0.1:{port}/http")
+    server = serving(Receiver(port))
+    server.status = 404
+    found = product(alerts=[{"kind": "webhook", "connection": "chat"}])
+    assert tell(found, [MESSAGE])[1] == ["webhook connection chat: came 404, wanted a success"]
+    ((_path, headers, _body),) = server.came
+    assert headers["Authorization"] == "Bearer s3cret"
 
 
 def test_two_at_once_send_one_and_who_died_is_followed(
