@@ -47,6 +47,7 @@ class Receiver(ThreadingHTTPServer):
 
     def __init__(self, port: int = 0) -> None:
         self.came: list[tuple[str, dict[str, str], Any]] = []
+        self.refused: list[tuple[str, dict[str, str], Any]] = []
         self.status = 200
         super().__init__(("127.0.0.1", port), _Hook)
 
@@ -59,10 +60,10 @@ class _Hook(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         server: Any = self.server
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if server.status == 200:
-            server.came.append((self.path, dict(self.headers), body))
+        taken = server.came if server.status == 200 else server.refused
+        taken.append((self.path, dict(self.headers), body))
         self.send_response(server.status)
         self.end_headers()
-        self.wfile.write(b"no room" if server.status != 200 else b"ok")
+        self.wfile.write(b"ok" if server.status == 200 else f"no room for {self.headers}".encode())
 
     def log_message(self, *_told: Any) -> None: ...

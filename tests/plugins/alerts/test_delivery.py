@@ -180,7 +180,7 @@ def test_what_a_receiver_repeats_of_a_secret_is_not_kept(
     server.status = 404
     found = product(alerts=[{"kind": "webhook", "connection": "chat"}])
     assert tell(found, [MESSAGE])[1] == ["webhook connection chat: came 404, wanted a success"]
-    ((_path, headers, _body),) = server.came
+    ((_path, headers, _body),) = server.refused
     assert headers["Authorization"] == "Bearer s3cret"
 
 
