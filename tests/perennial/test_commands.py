@@ -12,7 +12,7 @@ import pytest
 from ml_tasks.config import Environment
 from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io import objects, runs
-from perennial import demo, doctor
+from perennial import doctor, windows
 from perennial.__main__ import main
 from perennial.ports import free_port
 from perennial.processes import Processes, Running
@@ -194,8 +194,9 @@ def test_a_process_of_somebody_else_is_not_ours(tmp_path: Path) -> None:
 def test_the_windows_of_the_demo_end_by_the_day_asked() -> None:
     from ml_tasks import config
 
-    keys = list(demo.windows(config.load("flight_delays"), "2013-06-04"))
-    assert (len(keys), keys[0], keys[-1]) == (22, "2013-01-01", "2013-05-28")
+    found = windows.named(config.load("flight_delays"), "2013-06-04")
+    assert len(found) == 22
+    assert (f"{found[0].start:%F}", f"{found[-1].start:%F}") == ("2013-01-01", "2013-05-28")
 
 
 def test_a_home_that_cannot_be_made_is_said(
