@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -286,11 +287,12 @@ def test_a_run_is_looked_for_in_airflow_and_else_in_mlflow(browser: TestClient) 
         assert answer.status_code == 307
         return answer.headers["location"]
 
-    run = "scheduled__2013-01-08T00-00-00-00-00"
+    alone = uuid.uuid4().hex  # Airflow's database is that of all tests of this process
+    run = f"scheduled__{alone}T00-00-00-00-00"
     assert leads(pipeline=NAME, run=run) == f"/mlflow?pipeline={NAME}&run={run}"
     settings.configure_orm()
     DagRun.metadata.create_all(settings.engine)
-    identity = "scheduled__2013-01-08T00:00:00+00:00"
+    identity = f"scheduled__{alone}T00:00:00+00:00"
     with settings.engine.begin() as tx:
         for dag in (f"{NAME}__ingestion", f"{NAME}__intake", f"{OTHER}__ingestion"):
             values = {
@@ -298,11 +300,11 @@ def test_a_run_is_looked_for_in_airflow_and_else_in_mlflow(browser: TestClient) 
                 "run_after": FIRST,
             }  # fmt: skip
             tx.execute(sa.insert(DagRun.__table__).values(values))
-    there = "runs/scheduled__2013-01-08T00%3A00%3A00%2B00%3A00"
+    there = f"runs/scheduled__{alone}T00%3A00%3A00%2B00%3A00"
     assert leads(pipeline=NAME, run=run) == f"/dags/{NAME}__ingestion/{there}"
     assert leads(pipeline=OTHER, run=run, flow="ingestion") == f"/dags/{OTHER}__ingestion/{there}"
     assert leads(pipeline=NAME, run=run, flow="training").startswith("/mlflow?")
-    assert leads(pipeline=NAME, run="scheduled__2013-01-08").startswith("/mlflow?")
+    assert leads(pipeline=NAME, run=f"scheduled__{alone}").startswith("/mlflow?")
 
 
 def test_what_pages_are_drawn_with_is_given_out(browser: TestClient) -> None:
