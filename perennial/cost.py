@@ -16,7 +16,7 @@ from perennial import console, right_size
 from perennial.given import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ml_tasks.io.costs import Cost
 
@@ -58,12 +58,17 @@ def command(
         right_size.show(found, known)
         return ExitCode.OK
     console.table(f"Costs by {by}", COLUMNS, rows(found, by))
-    if any(cost.currency == NOBODYS for cost in found):
-        console.say(f"{NOBODYS}: by example figures; name a file of your own in PERENNIAL_PRICES")
+    say_whose(cost.currency for cost in found)
     return ExitCode.OK
 
 
 COLUMNS = ("", "runs", "tries", "wall h", "CPU h used", "GPU h", "cost", "")
+
+
+def say_whose(currencies: Iterable[str | None]) -> None:
+    """Say so where prices are nobody's."""
+    if NOBODYS in currencies:
+        console.say(f"{NOBODYS}: by example figures; name a file of your own in PERENNIAL_PRICES")
 
 
 def rows(found: Sequence[Cost], by: By) -> Iterator[tuple[object, ...]]:

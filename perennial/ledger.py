@@ -12,6 +12,7 @@ import typer
 from ml_tasks.errors import ConfigError, ExitCode
 from ml_tasks.io.control import Control
 from perennial import console
+from perennial.cost import say_whose
 from perennial.given import environment
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ COLUMNS = (
     *("trigger", "cause", "asked", "learned", "version", "predicted", "realised", "95 %"),
     *("windows", "CPU s", "GPU s", "cost", "", "verdict"),
 )
-NOBODYS = "XXX"
 
 
 def command(
@@ -52,8 +52,7 @@ def command(
         console.plain(f"nobody has asked for a training of {pipeline}")
         return ExitCode.OK
     console.table(f"Retrainings of {pipeline}", COLUMNS, [_row(one) for one in found])
-    if any(one.currency == NOBODYS for one in found):
-        console.say(f"{NOBODYS}: by example figures; name a file of your own in PERENNIAL_PRICES")
+    say_whose(one.currency for one in found)
     if picture is not None:
         console.plain(f"drawn: {picture}")
     return ExitCode.OK

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
@@ -58,13 +59,13 @@ class Waiting(BaseEventTrigger):
             self._due[name] = now + self._pause[name]
         return told
 
+    @abstractmethod
     def look(self, control: Control) -> list[str]:
         """Give the names of what waits.
 
         Raises:
             BackendError: The database does not answer.
         """
-        raise NotImplementedError
 
     def _waiting(self) -> list[str]:
         from ml_tasks.config import Environment
