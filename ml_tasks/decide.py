@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from ml_tasks import policies
 from ml_tasks.config import limits
-from ml_tasks.errors import NothingToDo
+from ml_tasks.config.outside import OUTSIDE
+from ml_tasks.errors import LimitError, NothingToDo
 from ml_tasks.io import audit
 from ml_tasks.io.control import Control
+from ml_tasks.io.triggers import by_policies
 from ml_tasks.monitoring import known, withdrawal
 from ml_tasks.result import Window
 
@@ -103,8 +105,7 @@ def _again(control: Control, pipeline: Pipeline, wanted: Window) -> dict[str, An
         (
             trigger
             for trigger in control.triggers(pipeline.name)
-            if (trigger.cause, trigger.window) == (CAUSE, str(wanted))
-            and "replays" not in trigger.evidence
+            if (trigger.cause, trigger.window) == (CAUSE, str(wanted)) and trigger.replays is None
         ),
         None,
     )
@@ -121,13 +122,9 @@ def _anew(
     window = context.required_window()
     evidence = known.evidence(control, context.environment, pipeline, head, window)
     evidence = replace(evidence, reports=_reports(control, pipeline, window))
-    asked, others = (
-        [Window.parse(t.window).end for t in control.triggers(pipeline.name) if t.cause == cause]
-        for cause in limits.DECIDERS
-    )
-    entries = control.audit(pipeline.name)
-    rolled_back = audit.rolled_back(entries)
-    made = decide(evidence, pipeline.monitoring.retraining, asked, others, rolled_back)
+    asked = by_policies(control.triggers(pipeline.name))
+    entries, retraining = control.audit(pipeline.name), pipeline.monitoring.retraining
+    made = decide(evidence, retraining, asked[CAUSE], asked[OUTSIDE], audit.rolled_back(entries))
     values: dict[str, Any] = {
         "train": made.train,
         "why": made.why,
@@ -136,9 +133,17 @@ def _anew(
     }
     if made.train:
         told = _shown(evidence, made) | _reported(pipeline, evidence) | withdrawal.shown(entries)
-        trigger, _new = control.ask(
-            pipeline.name, CAUSE, str(wanted), who=context.run, evidence=told
-        )
+        try:
+            trigger, _new = control.ask(
+                pipeline.name,
+                CAUSE,
+                str(wanted),
+                who=context.run,
+                evidence=told,
+                within=retraining,
+            )
+        except LimitError as fault:  # the intake asked meanwhile
+            return {**values, "train": False, "why": str(fault)}
         values["trigger"] = trigger.id
     return values
 

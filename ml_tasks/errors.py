@@ -68,5 +68,9 @@ class NothingToDo(PerennialError):
     exit_code = ExitCode.SKIP
 
 
+class LimitError(NothingToDo):
+    """A limit is in the way of a training that policies want."""
+
+
 class NotPassedError(NothingToDo):
     """The gates were held against the candidate and it did not pass: the champion stays."""

@@ -116,7 +116,7 @@ class Here:
 
         name = f"year-training-{window.end:%Y-%m-%d}"
         taken = any(one.run == name for one in self._control.triggers(self._pipeline.name))
-        usual = trigger.cause in (CAUSE, DECIDED) and "replays" not in trigger.evidence
+        usual = trigger.cause in (CAUSE, DECIDED) and trigger.replays is None
         return name if usual and not taken else f"{name}-{trigger.id}"
 
     def _bring(self, week: Window) -> None:

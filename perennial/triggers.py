@@ -74,7 +74,7 @@ def show(
         ("age", age(trigger.created)),
         *((f"evidence.{name}", _plain(value)) for name, value in trigger.evidence.items()),
         *(("replayed by", one.id) for one in control.triggers(trigger.pipeline)
-          if one.evidence.get("replays") == trigger.id),
+          if one.replays == trigger.id),
     ]  # fmt: skip
     console.table(f"Trigger {trigger.id}", ("", ""), [(n, "" if v is None else v) for n, v in rows])
     return ExitCode.OK

@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from ml_tasks.errors import NothingToDo
+from ml_tasks.config import limits
+from ml_tasks.errors import LimitError, NothingToDo
+from ml_tasks.io.audit import audited, rolled_back
 from ml_tasks.io.database import Database, now
 from ml_tasks.io.reports import keys
 from ml_tasks.io.schema import triggers
+from ml_tasks.result import Window
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import timedelta
+
+    from ml_tasks.config import Retraining
 
 ASKED, CLAIMED, DONE = STATES = ("asked", "claimed", "done")
 
@@ -36,6 +42,12 @@ class Trigger:
     outcome: str | None
     created: str
 
+    @property
+    def replays(self) -> str | None:
+        """The trigger that a person asked for once more by this one; `None` of all others."""
+        found: str | None = self.evidence.get("replays")
+        return found
+
 
 class Triggers(Database):
     """Who asked for which window, on what evidence, and what became of it."""
@@ -49,13 +61,27 @@ class Triggers(Database):
         who: str,
         evidence: dict[str, Any],
         replay: str | None = None,
+        within: Retraining | None = None,
     ) -> tuple[Trigger, bool]:
         """Write a trigger once.
 
+        Args:
+            pipeline: The product.
+            cause: What asks.
+            window: What is to be learned from.
+            who: Run or person.
+            evidence: Why.
+            replay: Names a wish to train on the same once more.
+            within: Limits that hold for one that policies want. They are looked at by one asker
+                after the other: those who ask at once do not exceed them together.
+
         Returns:
             The trigger, and whether this call wrote it. The same pipeline, cause and window give
-            the same trigger again; `replay` names a wish to train on them once more. A report that
-            the evidence names is a reason once: where a trigger names it already, that is given.
+            the same trigger again. A report that the evidence names is a reason once: where a
+            trigger names it already, that is given.
+
+        Raises:
+            LimitError: One of the limits is in the way of a trigger that would be new.
         """
         names = {"pipeline": pipeline, "cause": cause, "window": window, "replay": replay or ""}
         identity = hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()[:16]
@@ -66,6 +92,8 @@ class Triggers(Database):
             if heeded := next((before[key] for key in told if key in before), None):
                 identity = heeded
             elif row is None:
+                if within is not None:
+                    _hold(tx, pipeline, cause, window, within)
                 tx.execute(
                     triggers.insert().values(
                         id=identity,
@@ -145,7 +173,7 @@ class Triggers(Database):
             NothingToDo: The ledger has none of that id.
         """
         asked = self.trigger(trigger)
-        before = [t for t in self.triggers(asked.pipeline) if t.evidence.get("replays") == trigger]
+        before = [t for t in self.triggers(asked.pipeline) if t.replays == trigger]
         waiting = [one for one in before if one.state == ASKED]
         if waiting:
             return waiting[-1]
@@ -158,6 +186,36 @@ class Triggers(Database):
             replay=f"{trigger} {len(before) + 1}",
         )
         return made
+
+
+def by_policies(found: Iterable[Trigger]) -> dict[str, list[datetime]]:
+    """Give the window ends of the trainings that policies asked for, by cause.
+
+    What a person asks for once more is none of them: it takes nothing of the policies' budget.
+    """
+    ends: dict[str, list[datetime]] = {cause: [] for cause in limits.DECIDERS}
+    for trigger in found:
+        if trigger.cause in ends and trigger.replays is None:
+            ends[trigger.cause].append(Window.parse(trigger.window).end)
+    return ends
+
+
+def _hold(tx: sa.Connection, pipeline: str, cause: str, window: str, within: Retraining) -> None:
+    """Hold a training that policies want against its limits, as a transaction sees them.
+
+    Raises:
+        LimitError: One is in the way.
+    """
+    end = Window.parse(window).end
+    rows = tx.execute(sa.select(triggers).where(triggers.c.pipeline == pipeline))
+    asked = by_policies(_trigger(row) for row in rows)
+    if cause == limits.MONITOR:
+        # A window that is watched once more is decided on as it was: by what came before it.
+        asked[cause] = [at for at in asked[cause] if at <= end]
+    taken = [at for ends in asked.values() for at in ends]
+    against = limits.against(within, end, taken, rolled_back(audited(tx, pipeline)))
+    if against is not None:
+        raise LimitError(against)
 
 
 def _trigger(row: sa.Row[Any]) -> Trigger:

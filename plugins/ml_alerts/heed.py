@@ -12,10 +12,11 @@ from airflow.sdk.exceptions import AirflowSkipException
 from ml_tasks import config
 from ml_tasks.config import Environment, limits
 from ml_tasks.config.outside import OUTSIDE
+from ml_tasks.errors import LimitError
 from ml_tasks.io.audit import rolled_back
 from ml_tasks.io.control import Control, Report
 from ml_tasks.io.reports import OPEN
-from ml_tasks.io.triggers import ASKED
+from ml_tasks.io.triggers import ASKED, by_policies
 from ml_tasks.result import Window
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def weigh(control: Control, pipeline: Pipeline) -> Weighed:
     retraining = pipeline.monitoring.retraining
     heeding = retraining.outside
     found = [one for one in control.unheeded(pipeline.name) if _heeded(heeding, one)]
-    triggers = control.triggers(pipeline.name)
-    asked = [Window.parse(t.window).end for t in triggers if t.cause in limits.DECIDERS]
+    by_cause = by_policies(control.triggers(pipeline.name))
+    asked = [end for ends in by_cause.values() for end in ends]
     if any(policy.alarms for policy in heeding):
         found += _alarms(control, pipeline.name, asked)
     reports = tuple(found)
@@ -75,7 +76,8 @@ def heed(pipeline: str, run: str) -> str:
     own = [t for t in control.triggers(pipeline) if (t.cause, t.who) == (OUTSIDE, run)]
     if own:
         return _unclaimed(own[-1], run)
-    weighed = weigh(control, config.load(pipeline, environment.pipelines))
+    product = config.load(pipeline, environment.pipelines)
+    weighed = weigh(control, product)
     names = ", ".join(one.name for one in weighed.reports)
     if weighed.against is not None or weighed.window is None:
         raise AirflowSkipException(": ".join(t for t in (names, weighed.against) if t))
@@ -84,7 +86,17 @@ def heed(pipeline: str, run: str) -> str:
         "policies": [OUTSIDE],
         "reports": [one.shown for one in weighed.reports],
     }
-    trigger, _new = control.ask(pipeline, OUTSIDE, str(weighed.window), who=run, evidence=evidence)
+    try:
+        trigger, _new = control.ask(
+            pipeline,
+            OUTSIDE,
+            str(weighed.window),
+            who=run,
+            evidence=evidence,
+            within=product.monitoring.retraining,
+        )
+    except LimitError as fault:  # monitoring asked meanwhile
+        raise AirflowSkipException(f"{names}: {fault}") from fault
     return _unclaimed(trigger, run)
 
 

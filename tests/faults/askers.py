@@ -7,6 +7,7 @@ write. What is emitted is a line in a file, seen whole or not at all, as a row o
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -22,13 +23,17 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from ml_tasks.errors import NothingToDo
+from ml_tasks.config import Retraining
+from ml_tasks.config.limits import MONITOR
+from ml_tasks.config.outside import OUTSIDE
+from ml_tasks.errors import LimitError, NothingToDo
 from ml_tasks.io.control import Control
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ASKERS, SWEEPERS = 4, 2
+LIMITS = Retraining(cool_down_days=2, most_a_month=2)
 WELL, BEFORE_COMMIT, AFTER_COMMIT, TWICE = "well", "before commit", "after commit", "twice"
 FATES = (WELL, BEFORE_COMMIT, AFTER_COMMIT, TWICE)
 
@@ -42,6 +47,7 @@ class Race:
 
     def __init__(self, control: Control, name: str, chance: random.Random, folder: Path) -> None:
         self.control, self.name, self.chance = control, name, chance
+        self.limited = f"{name} within limits"
         self.events, self.wins = folder / f"{name}.events", folder / f"{name}.wins"
         self.delivered, self.killed, self.swept = 0, Counter[str](), 0
 
@@ -53,6 +59,12 @@ class Race:
         if trigger.state == "asked":
             for _ in range(2 if fate == TWICE else 1):
                 append(self.events, trigger.id)
+
+    def ask_within(self, cause: str, day: int) -> None:
+        """Ask as policies do; each saw no limit in the way before the others began."""
+        window = f"2013-01-01/2013-02-{day:02}"
+        with contextlib.suppress(LimitError):
+            self.control.ask(self.limited, cause, window, who=cause, evidence={}, within=LIMITS)
 
     def claim(self, trigger: str, run: str, fate: str) -> None:
         self.meet(fate)
@@ -85,8 +97,12 @@ class Race:
         self.together([self.sweep] * SWEEPERS)
         self.swept = len(lines(self.events)) - before
         self.together(self.claimers())
+        days = self.chance.sample(range(1, 10), ASKERS)
+        causes = [MONITOR, *[OUTSIDE] * (ASKERS - 1)]
+        self.together([partial(self.ask_within, *one) for one in zip(causes, days, strict=True)])
         found = self.control.triggers(self.name)
         return {
+            "within": [one.window for one in self.control.triggers(self.limited)],
             "asked": len(found),
             "state": [one.state for one in found],
             "run": [one.run for one in found],

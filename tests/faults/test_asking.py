@@ -9,9 +9,13 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+
+from ml_tasks.result import Window
 
 
 @pytest.mark.timeout(3_000)
@@ -30,6 +34,9 @@ def test_a_wish_is_one_trigger_with_one_training_and_none_is_lost(
     ended = json.loads(done.stdout)
     killed: Counter[str] = Counter()
     for race, told in enumerate(ended):
+        ends = sorted(Window.parse(one).end for one in told["within"])
+        assert 1 <= len(ends) <= 2, (race, ends)
+        assert all(b - a >= timedelta(days=2) for a, b in pairwise(ends)), (race, ends)
         killed.update(told["killed"])
         if told["asked"] == 0:  # each asker died before its trigger was written
             assert (told["wins"], told["events"]) == ([], 0), race

@@ -130,9 +130,9 @@ class Shop:
             tasks=WATCHING,
         )  # fmt: skip
 
-    def decide(self, week: Window, run: str, attempt: int = 1) -> Result:
+    def decide(self, week: Window, run: str, attempt: int = 1, **settings: Any) -> Result:
         return decide.run(
-            self.pipeline,
+            self.pipeline.model_copy(update=settings),
             Context(
                 task="decide", pipeline=self.name, run=run, attempt=attempt,
                 environment=self.environment, window=week,
@@ -310,6 +310,25 @@ def test_a_shadow_that_is_gone_stops_nothing(shop: Shop, bad: list[dict[str, Res
     assert done["score"].values == {"version": "5", "rows": 7 * A_DAY, "shadows": []}
     assert done["decide"].values["rollback"] is None
     assert shop.control.grades(shop.name, version="5") == []
+
+
+def test_what_the_intake_asks_for_meanwhile_is_not_asked_for_again(
+    shop: Shop, bad: list[dict[str, Result]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided, window = decide.decide, f"{WEEKS[0].start:%Y-%m-%d}/{WEEKS[6].end:%Y-%m-%d}"
+
+    def meanwhile(*told: Any) -> decide.Decision:
+        found = decided(*told)
+        assert found.train
+        shop.control.ask(shop.name, "outside", window, who="intake", evidence={})
+        return found
+
+    monkeypatch.setattr(decide, "decide", meanwhile)
+    eager = shop.pipeline.monitoring.retraining.model_copy(update={"cool_down_days": 0})
+    monitoring = shop.pipeline.monitoring.model_copy(update={"retraining": eager})
+    values = shop.decide(WEEKS[6], "late", monitoring=monitoring).values
+    assert (values["train"], values["trigger"]) == (False, None)
+    assert values["why"] == f"a training up to {WEEKS[6].end:%Y-%m-%d} was asked for already"
 
 
 def test_too_few_graded_windows_are_refused() -> None:

@@ -143,6 +143,39 @@ def test_cool_down_and_budget_hold_over_both_doors(
     assert str(weigh(control, found).against).startswith("2 trainings were asked for in 30 days")
 
 
+def test_who_was_not_asked_yet_when_it_was_weighed_counts(
+    product: Callable[..., Pipeline], control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product(policies=[OUTSIDE], cool_down_days=10)
+    bring_in(control, "2013-01-01", "2013-01-08")
+    report(control, "a")
+
+    def meanwhile(*told: Any) -> Any:
+        found = weigh(*told)
+        control.ask(NAME, "monitor", "2013-01-01/2013-01-02", who="m", evidence={})
+        return found
+
+    monkeypatch.setattr("ml_alerts.heed.weigh", meanwhile)
+    with pytest.raises(AirflowSkipException, match="FeedChanged: cool-down of 10 days since"):
+        heed(NAME, "run")
+    assert [one.cause for one in control.triggers(NAME)] == ["monitor"]
+
+
+def test_what_a_person_repeats_takes_nothing_of_the_budget(
+    product: Callable[..., Pipeline], control: Control
+) -> None:
+    found = product(policies=[OUTSIDE], cool_down_days=3, most_a_month=2)
+    bring_in(control, "2013-01-01", "2013-01-08")
+    first, _new = control.ask(NAME, "monitor", "2013-01-01/2013-01-08", who="m", evidence={})
+    for _ in range(2):
+        again = control.replay(first.id, who="me", why="labels were mended")
+        control.claim(again.id, "t")
+    bring_in(control, "2013-01-08", "2013-01-15")
+    report(control, "a")
+    assert weigh(control, found).against is None
+    assert control.trigger(heed(NAME, "run")).window == "2013-01-01/2013-01-15"
+
+
 def test_where_all_policies_must_want_it_monitoring_decides(
     product: Callable[..., Pipeline], control: Control
 ) -> None:
