@@ -136,16 +136,10 @@ class Outbox(Database):
         """Mark what was sent."""
         self._mark(taken, state=SENT, sent=now(), fault=None)
 
-    def put_back(self, taken: Taken, fault: str, *, final: bool = False) -> None:
-        """Leave what could not be sent to a later try, ever later; or give it up.
-
-        Args:
-            taken: What it is.
-            fault: Why not.
-            final: No later try could do better.
-        """
+    def put_back(self, taken: Taken, fault: str) -> None:
+        """Leave what could not be sent to a later try, ever later; after `TRIES` give it up."""
         pause = min(FIRST_PAUSE * 2 ** (taken.tries - 1), LONGEST_PAUSE)
-        state = GIVEN_UP if final or taken.tries >= TRIES else WAITING
+        state = GIVEN_UP if taken.tries >= TRIES else WAITING
         self._mark(taken, state=state, fault=fault[:LONGEST_FAULT], pause=pause)
 
     def _mark(self, taken: Taken, *, pause: float = 0.0, **values: Any) -> None:

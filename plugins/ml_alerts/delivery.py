@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from ml_alerts.channels import send
 from ml_tasks.config import Environment
-from ml_tasks.errors import PerennialError
+from ml_tasks.errors import ConfigError, PerennialError
 from ml_tasks.io.control import Control
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from ml_alerts.message import Message
-    from ml_tasks.config import Pipeline
+    from ml_tasks.config import Channel, Pipeline
 
 log = logging.getLogger(__name__)
 TEST = "test"
@@ -47,12 +47,8 @@ def deliver(control: Control, pipeline: Pipeline) -> tuple[int, list[str]]:
     channels = {channel.name: channel for channel in pipeline.alerts}
     sent, faults = 0, []
     while (taken := control.take(pipeline.name)) is not None:
-        channel = channels.get(taken.channel)
-        if channel is None:
-            control.put_back(taken, "its channel is in the YAML no more", final=True)
-            continue
         try:
-            send(channel, taken)
+            send(_named(taken.channel, channels), taken)
         except PerennialError as fault:
             log.error("%s not sent, it is tried again later: %s", taken.kind, fault)
             control.put_back(taken, str(fault))
@@ -62,3 +58,18 @@ def deliver(control: Control, pipeline: Pipeline) -> tuple[int, list[str]]:
             log.info("%s sent by %s: %s", taken.kind, taken.channel, taken.content["subject"])
             sent += 1
     return sent, faults
+
+
+def _named(name: str, channels: Mapping[str, Channel]) -> Channel:
+    """Give a channel by its name.
+
+    Raises:
+        ConfigError: The YAML that lies here has none of it: it is gone, or not here yet.
+    """
+    if name not in channels:
+        known = ", ".join(channels) or "none"
+        raise ConfigError(
+            f"{name}: came no such channel in the YAML that Airflow's worker reads, wanted it "
+            f"beside {known}: it was taken out, or that worker has an old YAML"
+        )
+    return channels[name]

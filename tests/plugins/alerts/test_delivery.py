@@ -11,7 +11,7 @@ import pytest
 from ml_alerts.delivery import deliver, tell
 from ml_alerts.message import Message
 
-from ml_tasks import config
+from ml_tasks.io.outbox import TRIES
 from ml_tasks.io.schema import sent
 from tests.conftest import _free_port
 from tests.plugins.alerts.conftest import NAME
@@ -199,15 +199,33 @@ def test_two_at_once_send_one_and_who_died_is_followed(
     assert [body["may_come_twice"] for *_rest, body in receiver.came] == [False, True]
 
 
-def test_what_was_for_a_channel_that_is_gone_is_given_up(
+def test_a_channel_that_a_worker_does_not_know_yet_is_tried_again(
     product: Callable[..., Pipeline], control: Control, receiver: Receiver
 ) -> None:
-    control.post(NAME, "alarm", "k", ["webhook http://gone"], MESSAGE.content)
-    product(alerts=[{"kind": "webhook", "url": receiver.url}])
-    assert deliver(control, config.load(NAME)) == (0, [])
-    assert [(one.state, one.fault) for one in control.sent(NAME)] == [
-        ("given up", "its channel is in the YAML no more")
+    new = {"kind": "webhook", "url": receiver.url}
+    control.post(NAME, "alarm", "k", [f"webhook {receiver.url}"], MESSAGE.content)
+    old = product(alerts=[{"kind": "webhook", "url": f"{receiver.url}/old"}])
+    assert deliver(control, old)[1] == [
+        f"webhook {receiver.url}: came no such channel in the YAML that Airflow's worker reads, "
+        f"wanted it beside webhook {receiver.url}/old: it was taken out, or that worker has an old "
+        "YAML"
     ]
+    assert control.sent(NAME)[0].state == "waiting"
+    let_time_pass(control)
+    assert deliver(control, product(alerts=[new])) == (1, [])
+
+
+def test_what_is_for_a_channel_that_is_gone_is_given_up_as_all_else(
+    product: Callable[..., Pipeline], control: Control
+) -> None:
+    control.post(NAME, "alarm", "k", ["webhook http://gone"], MESSAGE.content)
+    found = product(alerts=[])
+    for _ in range(TRIES):
+        let_time_pass(control)
+        assert len(deliver(control, found)[1]) == 1
+    let_time_pass(control)
+    assert deliver(control, found) == (0, [])
+    assert (control.sent(NAME)[0].state, control.sent(NAME)[0].tries) == ("given up", TRIES)
 
 
 def test_one_that_no_notifier_can_make_stops_none_behind_it(
