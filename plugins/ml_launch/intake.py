@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 
 SCHEDULE = "schedule"
+AHEAD = timedelta(hours=25)
+"""So far a window may end in the future: with today, by a clock that goes a little otherwise."""
 FIELDS = frozenset({"cause", "window_start", "window_end", "why", "again", "trigger"})
 """What the form has, and so what another system may say."""
 
@@ -38,7 +41,8 @@ def write_trigger(
     the event may have been lost with the machine.
 
     Raises:
-        AirflowFailException: The window is none, a field is unknown, or nothing was ingested yet.
+        AirflowFailException: The window is none or of days to come, a field is unknown, or nothing
+            was ingested yet.
         AirflowSkipException: This was asked before, and somebody works or worked on it.
     """
     if unknown := sorted(set(params) - FIELDS):
@@ -54,10 +58,7 @@ def write_trigger(
     end = params["window_end"] or control.covered(pipeline)
     if end is None:
         raise AirflowFailException(f"{pipeline}: no window was published yet; ingest some first")
-    try:
-        window = Window.parse(f"{params['window_start']}/{end}")
-    except ValueError as fault:
-        raise AirflowFailException(str(fault)) from fault
+    window = _window(f"{params['window_start']}/{end}")
     trigger, created = control.ask(
         pipeline,
         SCHEDULE if scheduled else params["cause"],
@@ -73,6 +74,25 @@ def write_trigger(
         )
     log.info("trigger %s: %s asks for %s", trigger.id, trigger.cause, trigger.window)
     return trigger.id
+
+
+def _window(text: str) -> Window:
+    """Read a window that was asked for.
+
+    Raises:
+        AirflowFailException: It is none, or days of it are still to come.
+    """
+    try:
+        window = Window.parse(text)
+    except ValueError as fault:
+        raise AirflowFailException(str(fault)) from fault
+    latest = datetime.now(UTC) + AHEAD
+    if window.end > latest:
+        raise AirflowFailException(
+            f"window_end: came {window.end:%Y-%m-%d}, wanted {latest:%Y-%m-%d} at the latest: days "
+            "to come have no rows; empty takes all that is in"
+        )
+    return window
 
 
 def _written(control: Control, pipeline: str, identity: str) -> str:

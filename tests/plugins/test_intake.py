@@ -84,6 +84,17 @@ def test_what_makes_no_sense_fails_at_once(control: Control) -> None:
     assert control.triggers("p") == []
 
 
+def test_a_window_of_days_to_come_is_refused(control: Control) -> None:
+    today = datetime.now(UTC).date()
+    for ahead in (timedelta(days=3), timedelta(days=26_000)):
+        end = today + ahead
+        with pytest.raises(AirflowFailException, match=f"window_end: came {end}, wanted .* at the"):
+            ask("a", window_end=f"{end}")
+    assert control.triggers("p") == []
+    end = today + timedelta(days=1)
+    assert control.trigger(ask("a", window_end=f"{end}")).window == f"2013-01-01/{end}"
+
+
 def grow_old(control: Control, trigger: str, by: timedelta = OLDER) -> None:
     with control.transaction() as tx:
         created = (datetime.now(UTC) - by).isoformat()
