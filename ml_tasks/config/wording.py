@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 LONGEST = 120
 WANTED = {
     "int_parsing": "a whole number",
+    "int_parsing_size": "a smaller number",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_parsing": "a number",
@@ -48,15 +49,29 @@ WANTED = {
 SLUG = "lower case letters, digits and _, two at least, beginning with a letter"
 
 
-def explain(fault: ValidationError, where: str, model: type[BaseModel] | None = None) -> str:
+def explain(
+    fault: ValidationError,
+    where: str,
+    model: type[BaseModel] | None = None,
+    *,
+    most: int | None = None,
+) -> str:
     """Give one line a fault: where, key, what came, what was wanted.
 
     Args:
         fault: What pydantic found.
         where: File, section or variable.
         model: What was wanted as a whole: for a key that is misspelt it tells the right one.
+        most: So many of them at the most, and how many more there are; all when not given.
     """
-    return "\n".join(_line(error, where, model) for error in fault.errors(include_url=False))
+    errors = fault.errors(include_url=False)
+    lines = [_line(error, where, model) for error in errors[:most]]
+    return "\n".join([*lines, *beyond(len(errors), most)])
+
+
+def beyond(count: int, most: int | None) -> list[str]:
+    """Say how many there are beyond those that are shown; nothing where all are."""
+    return [] if most is None or count <= most else [f"and {count - most} more"]
 
 
 def _line(error: ErrorDetails, where: str, model: type[BaseModel] | None) -> str:

@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from ml_alerts.wiring import listens
 from ml_tasks import config
 from ml_tasks.config import Environment
+from ml_tasks.config.wording import beyond
 from ml_tasks.errors import PerennialError
 from ml_tasks.io.control import Control, Report
 from ml_tasks.io.database import now
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 router = APIRouter()
 MOST_BYTES = 2**20
 MOST_ALERTS = 1000
+MOST_FAULTS = 20
+"""So many are told; of the others how many there are."""
 LABEL = "pipeline"
 """The label that names the product."""
 Text = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")]
@@ -79,12 +82,13 @@ def parsed(body: bytes) -> Group:
     """Read a webhook's body.
 
     Raises:
-        HTTPException: It is none; one line a fault.
+        HTTPException: It is none; a line for each of the first faults.
     """
     try:
         return Group.model_validate_json(body)
     except ValidationError as fault:
-        raise HTTPException(422, config.explain(fault, "webhook").splitlines()) from fault
+        told = config.explain(fault, "webhook", most=MOST_FAULTS)
+        raise HTTPException(422, told.splitlines()) from fault
 
 
 def _kept(group: Group, request: Request, user: Any) -> JSONResponse:
@@ -110,7 +114,8 @@ def _kept(group: Group, request: Request, user: Any) -> JSONResponse:
     if notes := _notes([pipelines[name] for name in named]):
         answer["notes"] = notes
     if refused:
-        return JSONResponse({"detail": refused, **answer}, 422)
+        told = [*refused[:MOST_FAULTS], *beyond(len(refused), MOST_FAULTS)]
+        return JSONResponse({"detail": told, **answer}, 422)
     return JSONResponse(answer)
 
 

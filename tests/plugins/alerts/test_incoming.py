@@ -179,6 +179,18 @@ def test_what_is_no_webhook_is_refused(server: Server, body: Any, status: int, s
     assert server.kept("x") == []
 
 
+def test_of_many_faults_the_first_are_told(server: Server) -> None:
+    labels = {f"{number}": number for number in range(50_000)}
+    answer = server.post(group(alert("x", labels=labels)))
+    told = answer.json()["detail"]
+    assert (answer.status_code, len(told)) == (422, 21)
+    assert told[0].startswith("webhook: alerts.0.labels.0: came 0, wanted a text")
+    assert told[-1] == "and 49980 more"
+    unnamed = [alert(f"{number}", labels={}) for number in range(30)]
+    told = server.post(group(*unnamed)).json()["detail"]
+    assert (len(told), told[-1]) == (21, "and 10 more")
+
+
 def test_a_form_of_another_page_cannot_post_it(server: Server) -> None:
     """A browser sends a JSON of another page only after asking; a form it sends at once."""
     answer = server.post(group(alert("form")), **{"Content-Type": "text/plain"})
