@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ml_tasks.config.numbers import Days, Real
 from ml_tasks.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +78,7 @@ class Environment(BaseSettings):
     """A Postgres server and who may make databases on it, for `perennial up` alone."""
     bucket: str = Field("", exclude=True)
     """Where `perennial up` lays out lake, objects, landing zone and MLflow's artifacts."""
-    keep_days: int = Field(90, gt=0)
+    keep_days: Days = Field(90, gt=0)
     """How long what old runs left is kept; `perennial clean` takes away what nothing needs."""
     commit: str = ""
     """The source's commit, where git cannot be asked: in an image."""
@@ -93,7 +94,7 @@ class Environment(BaseSettings):
     """Kubernetes Secret whose entries are the variables that hold logins."""
     pod_template: Path | None = None
     """Manifest of a Pod to which each task's is added: volumes, annotations, pull secrets."""
-    pending_minutes: float = Field(30, gt=0)
+    pending_minutes: Real = Field(30, gt=0)
     """How long a pod may wait for a node; time in a queue does not count."""
     prices: Path | None = None
     """What computing costs, as YAML; example figures without it."""

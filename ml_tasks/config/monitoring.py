@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from ml_tasks.config.numbers import Count, Days, Real
 from ml_tasks.config.outside import OUTSIDE, Outside
 from ml_tasks.config.section import Section
 from ml_tasks.config.wording import explain
@@ -25,11 +26,11 @@ class Drift(Section):
 class Alarms(Section):
     """How often the owner wants to be woken up for nothing."""
 
-    false_pages: float = Field(gt=0, default=1)
+    false_pages: Real = Field(gt=0, default=1)
     """So many false alarms at the most …"""
-    days: int = Field(gt=0, default=91)
+    days: Days = Field(gt=0, default=91)
     """… in so many days, over all signals together."""
-    least_loss: float = Field(ge=0, default=0.0)
+    least_loss: Real = Field(ge=0, default=0.0)
     """A drift that costs less of the metric than this, by estimate, is shown and wakes nobody."""
 
 
@@ -59,13 +60,13 @@ class Retraining(Section):
     """Without one nothing is trained by itself."""
     when: Literal["any", "all"] = "any"
     """Whether one policy that wants it is enough."""
-    cool_down_days: int = Field(ge=0, default=7)
+    cool_down_days: Days = Field(ge=0, default=7)
     """No trigger so soon after the one before."""
-    most_a_month: int = Field(gt=0, default=4)
+    most_a_month: Count = Field(gt=0, default=4)
     """Trainings that monitoring may ask for in 30 days."""
-    least_gain: float = Field(ge=0, default=0.0)
+    least_gain: Real = Field(ge=0, default=0.0)
     """What of the metric a training must be expected to win."""
-    graded_windows: int = Field(ge=0, default=4)
+    graded_windows: Count = Field(ge=0, default=4)
     """So many windows after a promotion are predicted by the champion before, too: what was won is
     measured on the same rows."""
 
@@ -81,11 +82,11 @@ class Rollback(Section):
 
     automatic: bool = True
     """Whether monitoring does it; `perennial rollback` may be called in any case."""
-    windows: int = Field(gt=0, default=2)
+    windows: Count = Field(gt=0, default=2)
     """So many windows are looked at together, at the least."""
-    rows: int = Field(gt=0, default=200)
+    rows: Count = Field(gt=0, default=200)
     """So many rows in them must have a label."""
-    drop: float = Field(ge=0, default=0.0)
+    drop: Real = Field(ge=0, default=0.0)
     """Of the metric: by so much it must be worse even at the better end of its interval."""
 
 
@@ -99,9 +100,9 @@ class Monitoring(Section):
         Drift(test="chi_square"),
         Drift(test="profile"),
     )
-    outlier_share: float = Field(gt=0, lt=1, default=0.01)
+    outlier_share: Real = Field(gt=0, lt=1, default=0.01)
     """Share of the reference's rows that count as outliers, and so say how far away one lies."""
-    label_days: int = Field(ge=0, default=14)
+    label_days: Days = Field(ge=0, default=14)
     """How long after a window its labels are waited for: so long its measures are renewed."""
     alarms: Alarms = Alarms()
     retraining: Retraining = Retraining()

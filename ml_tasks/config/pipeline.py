@@ -11,6 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from ml_tasks.config.alerts import Channel, each_once
 from ml_tasks.config.monitoring import Monitoring
+from ml_tasks.config.numbers import Count, Days, Few, Minutes, Real, Seconds, Seed
 from ml_tasks.config.section import Section
 
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,62}$")]
@@ -118,7 +119,7 @@ class Source(Section):
 class Validation(Section):
     """What rows must hold."""
 
-    tolerated_bad_share: float = Field(ge=0, le=1)
+    tolerated_bad_share: Real = Field(ge=0, le=1)
     """A window with a larger share of bad rows is refused whole."""
     expectations: dict[str, tuple[dict[str, Any], ...]] = {}
     """Per source: Great Expectations expectations, `type` and its arguments."""
@@ -152,16 +153,16 @@ class Label(Section):
     """SQL expression over the source's columns; null where there is no label."""
     known_at: str
     """Column that holds when the label became known."""
-    asked_before_minutes: int = Field(ge=0)
+    asked_before_minutes: Minutes = Field(ge=0)
     """Features are what was known this long before the row's event time."""
 
 
 class Split(Section):
     """Time-ordered ranges: train, gap, validation, gap, test."""
 
-    validation_days: int = Field(gt=0)
-    test_days: int = Field(gt=0)
-    gap_days: int = Field(ge=0, default=1)
+    validation_days: Days = Field(gt=0)
+    test_days: Days = Field(gt=0)
+    gap_days: Days = Field(ge=0, default=1)
 
 
 class Training(Section):
@@ -170,18 +171,18 @@ class Training(Section):
     model: str
     params: dict[str, Any] = {}
     """The model's own parameters; `perennial config check` holds them against its model."""
-    seed: int = 0
-    batch_size: int = Field(gt=0, default=2048)
+    seed: Seed = 0
+    batch_size: Count = Field(gt=0, default=2048)
     """Rows a step over all processes, before accumulation."""
-    epochs: int = Field(gt=0, default=30)
-    patience: int = Field(gt=0, default=5)
-    learning_rate: float = Field(gt=0, default=1e-3)
-    weight_decay: float = Field(ge=0, default=0.0)
-    accumulation: int = Field(gt=0, default=1)
+    epochs: Count = Field(gt=0, default=30)
+    patience: Count = Field(gt=0, default=5)
+    learning_rate: Real = Field(gt=0, default=1e-3)
+    weight_decay: Real = Field(ge=0, default=0.0)
+    accumulation: Count = Field(gt=0, default=1)
     class_weights: bool = False
-    processes: int = Field(gt=0, default=1)
-    threads: int = Field(gt=0, default=1)
-    watchdog_seconds: int = Field(gt=0, default=120)
+    processes: Few = Field(gt=0, default=1)
+    threads: Few = Field(gt=0, default=1)
+    watchdog_seconds: Seconds = Field(gt=0, default=120)
     """A rank that makes no step for so long ends the job and is named."""
 
 
@@ -199,7 +200,7 @@ class Evaluation(Section):
     baselines: tuple[str, ...] = ()
     segments: dict[str, str] = {}
     """Parts that are measured by themselves: name and SQL expression over the source's columns."""
-    bootstrap_samples: int = Field(gt=0, default=500)
+    bootstrap_samples: Few = Field(gt=0, default=500)
     gates: tuple[Gate, ...] = Field(min_length=1)
 
 
@@ -212,17 +213,17 @@ class Toleration(Section):
     operator: Literal["Equal", "Exists"] = "Equal"
     value: str | None = None
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    toleration_seconds: int | None = Field(ge=0, default=None)
+    toleration_seconds: Seconds | None = Field(ge=0, default=None)
 
 
 class TaskResources(Section):
     """What a task is given; on a cluster each of its pods."""
 
-    cpus: float = Field(gt=0, default=1)
-    memory_gb: float = Field(gt=0, default=2)
-    disk_gb: float | None = Field(gt=0, default=None)
+    cpus: Real = Field(gt=0, default=1)
+    memory_gb: Real = Field(gt=0, default=2)
+    disk_gb: Real | None = Field(gt=0, default=None)
     """Limit of what it writes outside of the stores."""
-    gpus: int = Field(ge=0, default=0)
+    gpus: Few = Field(ge=0, default=0)
     node_selector: dict[str, str] = {}
     """Labels of the nodes on which it may run."""
     tolerations: tuple[Toleration, ...] = ()

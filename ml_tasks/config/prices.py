@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_tasks.config.numbers import Real
+
 if TYPE_CHECKING:
     from ml_tasks.config.pipeline import TaskResources
 
 NODE_TYPE = "node.kubernetes.io/instance-type"
 """The label by which a task's `node_selector` says what it runs on."""
 HOUR = 3600
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Amount = Annotated[Real, Field(ge=0)]
 
 
 class _Section(BaseModel):
@@ -25,7 +27,7 @@ class Price(_Section):
     cpu_hour: Amount
     memory_gb_hour: Amount
     gpu_hour: Amount = 0.0
-    spot_factor: float = Field(gt=0, le=1, default=1.0)
+    spot_factor: Real = Field(gt=0, le=1, default=1.0)
     """What all of it is multiplied by where the task may run on spot nodes."""
 
 

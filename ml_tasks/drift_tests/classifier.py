@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
+from ml_tasks.config.numbers import Few
 from ml_tasks.drift_tests import alibi, together
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ LEAST_ROWS = 20
 class Params(together.SampleParams):
     """How many rows are compared, and by which classifier."""
 
-    folds: int = Field(ge=2, le=10, default=3)
+    folds: Few = Field(ge=2, le=10, default=3)
     """Each row is judged by a classifier that was fitted without its fold."""
-    trees: int = Field(ge=1, default=30)
+    trees: Few = Field(ge=1, default=30)
 
 
 def compare(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
+from ml_tasks.config.numbers import Few
 from ml_tasks.drift_tests import alibi, kernel, together
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ LEAST_ROWS = 3
 class Params(together.SampleParams):
     """How many rows are compared, and how often they are permuted."""
 
-    permutations: int = Field(ge=20, default=100)
+    permutations: Few = Field(ge=20, default=100)
 
 
 def compare(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field, field_validator
 
+from ml_tasks.config.numbers import Count
 from ml_tasks.drift_tests import columns, stream
 from ml_tasks.drift_tests.together import draw
 from ml_tasks.errors import ConfigError, RejectedError
@@ -33,7 +34,7 @@ LEAST_ROWS = 100
 class Params(stream.StreamParams):
     """How many numbers are looked at together."""
 
-    windows: tuple[int, ...] = Field(min_length=1, default=(20, 60))
+    windows: tuple[Count, ...] = Field(min_length=1, default=(20, 60))
     """So many of the last numbers are compared with the reference: small ones see soon what is
     large, large ones see what is small."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
+from ml_tasks.config.numbers import Few
 from ml_tasks.drift_tests import stream
 from ml_tasks.drift_tests.encoding import Encoding
 from ml_tasks.drift_tests.kept import ALL, State
@@ -33,9 +34,9 @@ LEAST_ROWS = 100
 class Params(stream.StreamParams):
     """How many rows are looked at together."""
 
-    window: int = Field(ge=2, le=25, default=20)
+    window: Few = Field(ge=2, le=25, default=20)
     """So many of the last rows are compared with the reference."""
-    categories: int = Field(ge=1, default=20)
+    categories: Few = Field(ge=1, default=20)
     """So many of a column's categories are told apart, the most frequent ones."""
 
     @property

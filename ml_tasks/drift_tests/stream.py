@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field, model_validator
 
+from ml_tasks.config.numbers import Count, Seed
 from ml_tasks.drift_tests import alibi
 from ml_tasks.drift_tests.kept import Drift, DriftParams, Kept, State, by_day, by_signal
 
@@ -29,15 +30,15 @@ PER_RUN = 10
 class StreamParams(DriftParams):
     """What tests on streams share."""
 
-    rows: int = Field(ge=100, default=200)
+    rows: Count = Field(ge=100, default=200)
     """So many rows are drawn of the reference."""
-    expected_run: int = Field(ge=10, default=300)
+    expected_run: Count = Field(ge=10, default=300)
     """After so many rows without drift a threshold is crossed, on average."""
-    simulations: int = Field(ge=100, default=3000)
+    simulations: Count = Field(ge=100, default=3000)
     """Of streams without drift: thresholds come from them."""
-    steps: int = Field(ge=1, default=500)
+    steps: Count = Field(ge=1, default=500)
     """A window that has more rows is thinned out evenly to so many."""
-    seed: int = Field(ge=0, lt=2**32, default=0)
+    seed: Seed = 0
     """Of the draws, and of all else that is random."""
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from pydantic import Field
 
+from ml_tasks.config.numbers import Count, Few, Seed
 from ml_tasks.drift_tests.encoding import Encoding
 from ml_tasks.drift_tests.kept import ALL, Drift, DriftParams, Kept, State, by_day, by_signal
 from ml_tasks.errors import ConfigError, RejectedError
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
 class SampleParams(DriftParams):
     """What tests on samples share."""
 
-    rows: int = Field(ge=20, default=500)
+    rows: Count = Field(ge=20, default=500)
     """So many rows are drawn of the reference, and of a window that has more."""
-    categories: int = Field(ge=1, default=20)
+    categories: Few = Field(ge=1, default=20)
     """So many of a column's categories are told apart, the most frequent ones."""
-    seed: int = Field(ge=0, lt=2**32, default=0)
+    seed: Seed = 0
     """Of the draws, and of all else that is random."""
 
 

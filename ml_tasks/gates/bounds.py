@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from ml_tasks.config.numbers import Real
+
 
 class Bounds(BaseModel):
     """One metric and its bounds."""
@@ -12,8 +14,8 @@ class Bounds(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     metric: str
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: Real | None = None
+    maximum: Real | None = None
 
     @model_validator(mode="after")
     def _bounded(self) -> Bounds:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_tasks.config.numbers import Real
 from ml_tasks.gates.verdict import Judgement
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ class Params(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    ceiling: float = Field(gt=0.5, lt=1)
+    ceiling: Real = Field(gt=0.5, lt=1)
     """AUC with which one column alone may rank the label; what is better is the label."""
-    coincidence: float = Field(gt=0, lt=1, default=0.005)
+    coincidence: Real = Field(gt=0, lt=1, default=0.005)
     """Share of rows in which a column may be the row's own outcome beyond chance."""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from ml_tasks.config.numbers import Count, Real
 from ml_tasks.gates.bounds import Bounds
 from ml_tasks.gates.holm import adjusted
 from ml_tasks.gates.verdict import Judgement
@@ -24,8 +25,8 @@ MIN_DAYS = 2
 class Params(Bounds):
     """Which metric, its bounds, which segments count, and how often a false alarm may come."""
 
-    min_rows: int = Field(gt=0, default=300)
-    alpha: float = Field(gt=0, lt=0.5, default=0.05)
+    min_rows: Count = Field(gt=0, default=300)
+    alpha: Real = Field(gt=0, lt=0.5, default=0.05)
     """Chance that a candidate is refused whose segments all keep to the bounds."""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ml_tasks.config.numbers import Few, Real
 from ml_tasks.models.params import ModelParams
 
 if TYPE_CHECKING:
@@ -20,11 +21,11 @@ LIMIT = 4.0
 class Params(ModelParams):
     """The network's shape."""
 
-    hidden: tuple[int, ...] = (128, 64)
-    dropout: float = Field(ge=0, lt=1, default=0.0)
-    input_dropout: float = Field(ge=0, lt=1, default=0.0)
+    hidden: tuple[Annotated[Few, Field(gt=0)], ...] = (128, 64)
+    dropout: Real = Field(ge=0, lt=1, default=0.0)
+    input_dropout: Real = Field(ge=0, lt=1, default=0.0)
     """Share of the numbers that training leaves out of a row: none may be leaned on alone."""
-    embedding_dim: int = Field(gt=0, default=8)
+    embedding_dim: Few = Field(gt=0, default=8)
 
 
 class Mlp(nn.Module):

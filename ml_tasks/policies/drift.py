@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_tasks.config.numbers import Days
 from ml_tasks.policies.evidence import Wish
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class Params(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    within_days: int = Field(gt=0, default=14)
+    within_days: Days = Field(gt=0, default=14)
     """Older alarms are no reason any more."""
 
 

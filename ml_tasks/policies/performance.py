@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_tasks.config.numbers import Count, Real
 from ml_tasks.policies.evidence import Wish
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ class Params(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["realised", "estimated"] = "realised"
-    windows: int = Field(gt=0, default=2)
+    windows: Count = Field(gt=0, default=2)
     """So many windows in a row are looked at together, by their rows."""
-    drop: float = Field(ge=0, default=0.01)
+    drop: Real = Field(ge=0, default=0.01)
     """Of the metric, below its value on the champion's own test range."""
 
 

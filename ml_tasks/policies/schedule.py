@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_tasks.config.numbers import Days
 from ml_tasks.policies.evidence import Wish
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ class Params(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    days: int = Field(gt=0, default=28)
+    days: Days = Field(gt=0, default=28)
     """Since the end of what it learned from."""
 
 

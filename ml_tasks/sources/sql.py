@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from ml_tasks.config.numbers import Count
 from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.sources.delivery import Delivery
 
@@ -29,7 +30,7 @@ class Params(BaseModel):
     """SQLAlchemy address."""
     query: str
     """A SELECT with `:start` and `:end`, which are bound to the window's bounds in UTC."""
-    batch_rows: int = Field(default=50_000, gt=0)
+    batch_rows: Count = Field(default=50_000, gt=0)
     """Rows fetched at a time."""
     landed_at: str | None = None
     """Column that says when a row last changed: the latest value dates corrections. It is not
