@@ -6,21 +6,20 @@ import logging
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks import sources
 from ml_tasks.errors import SourceError
 from ml_tasks.io import objects
-from ml_tasks.io.content import content_hash
+from ml_tasks.io.content import arranged, coded, content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.evolution import read_as
 from ml_tasks.io.lake import Lake
-from ml_tasks.io.order import order, sorted_by
+from ml_tasks.io.order import repeated
 from ml_tasks.io.versions import newest_versions
 from ml_tasks.result import Output, Result, Window
-from ml_tasks.sources.schema import Rejected, enforce, fitting, raw_schema
+from ml_tasks.sources.schema import TIMES, Rejected, enforce, fitting, raw_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +40,8 @@ class Staged:
     """What one source has to add to a window."""
 
     rows: pa.Table
-    """New rows and corrections: the declared columns, then event_time, known_at, corrected_at."""
+    """New rows and corrections as they are hashed, texts as dictionaries: the declared columns,
+    then event_time, known_at, corrected_at."""
     rejected: list[Rejected] = field(default_factory=list)
     late: int = 0
     """New rows that came once what they belong to had been published."""
@@ -95,9 +95,8 @@ def stage(
         late += first.height - first["corrected_at"].null_count()
         added.append(news)
         known = pl.concat([known, news])
-    order = ["event_time", *key, "corrected_at"]
-    frame = pl.concat(added).sort(order, nulls_last=False)
-    return Staged(frame.to_arrow().cast(schema), rejected, late, read)
+    rows = coded(pl.concat(added).to_arrow().cast(schema))
+    return Staged(arranged(rows), rejected, late, read)
 
 
 def run(pipeline: Pipeline, context: Context) -> Result:
@@ -127,7 +126,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         ranges = _published(control, table, window)
         staged = stage(source, deliveries, window, published, ranges)
         rows = staged.rows.cast(lake.numbered(table, staged.rows.schema))
-        outputs[f"staged_{name}"] = _write(context, f"staged_{name}", rows)
+        outputs[f"staged_{name}"] = _write(context, f"staged_{name}", rows, in_order=True)
         outputs[f"rejected_{name}"] = _write(context, f"rejected_{name}", _table(staged.rejected))
         values[name] = _summary(staged, len(deliveries))
         values["unchanged"] &= staged.rows.num_rows == 0 and not staged.rejected
@@ -139,7 +138,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
 
 
 def _whole(source: Source, deliveries: Sequence[Delivery], window: Window) -> pa.Table | None:
-    """Give what is delivered where all of it is new and in order, each key once; else `None`."""
+    """Give what is delivered where all of it is new, each key once; else `None`."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -147,18 +146,15 @@ def _whole(source: Source, deliveries: Sequence[Delivery], window: Window) -> pa
     if not parts or any(part is None for part in parts):
         return None
     came = pa.concat_tables(parts)
-    time, key = source.event_time, list(source.key)
-    by, tied = order(came, [time, *(name for name in key if name != time)])
-    if tied or (time not in key and order(came, key).tied):
-        return None
-    with ThreadPoolExecutor(2) as pool:
-        taken = pool.map(partial(sorted_by, rows=by), came.columns)
-        columns = dict(zip(came.column_names, taken, strict=True))
-    moments = [columns[name].view(pa.int64()) for name in source.known_at]
-    known = pc.max_element_wise(*moments).view(columns[time].type)
-    new = pa.nulls(len(by), columns[time].type)
-    columns |= {"event_time": columns[time], "known_at": known, "corrected_at": new}
-    return pa.table(columns, schema=raw_schema(source))
+    time = came[source.event_time]
+    known = pc.max_element_wise(*(came[name].cast(pa.int64()) for name in source.known_at))
+    times = (time, known.cast(time.type), pa.nulls(len(time), time.type))
+    columns = dict(zip(came.column_names, came.columns, strict=True))
+    columns |= zip(TIMES, times, strict=True)
+    with ThreadPoolExecutor(1) as beside:
+        twice = beside.submit(repeated, came, source.key)
+        rows = arranged(pa.table(columns))
+    return None if twice.result() else rows
 
 
 def _published(control: Control, table: str, window: Window) -> list[Window]:
@@ -203,10 +199,10 @@ def _table(rejected: list[Rejected]) -> pa.Table:
     )
 
 
-def _write(context: Context, name: str, table: pa.Table) -> Output:
+def _write(context: Context, name: str, table: pa.Table, *, in_order: bool = False) -> Output:
     uri = f"{context.folder}/{name}.parquet"
     with ThreadPoolExecutor(1) as beside:
-        digest = beside.submit(content_hash, table)
+        digest = beside.submit(content_hash, table, in_order=in_order)
         objects.write_parquet(uri, table)
         return Output(uri=uri, content_hash=digest.result(), rows=table.num_rows)
 

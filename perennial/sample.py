@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from ml_tasks import config
 from ml_tasks.errors import BackendError, ConfigError
+from ml_tasks.io.content import plain
 from ml_tasks.result import Window
 from perennial import kinds
 
@@ -171,7 +172,7 @@ def _together(source: str, found: Sequence[Delivery]) -> pl.DataFrame:
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigError(f"{one.uri}: columns {twice} come twice; rename them in the data")
         if one.batches:
-            frames.append(pl.DataFrame(pl.from_arrow(pa.Table.from_batches(one.batches))))
+            frames.append(pl.DataFrame(pl.from_arrow(plain(pa.Table.from_batches(one.batches)))))
     if not sum(frame.height for frame in frames):
         broken = [
             f"; {len(d.broken)} lines are none: {d.broken[0].reason}" for d in found if d.broken

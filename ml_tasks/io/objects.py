@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pyarrow import fs
 
 
+BATCH = 2**16
+"""Values that a column is written by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Object:
     """One stored object."""
@@ -159,11 +163,24 @@ def parquet_schema(uri: str) -> pa.Schema:
 
 
 def write_parquet(uri: str, table: pa.Table) -> None:
-    """Write a table as a Parquet object, zstd-compressed; equal tables give equal bytes."""
+    """Write a table as a Parquet object, zstd-compressed; equal tables give equal bytes.
+
+    However texts are held, plain ones are read.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", coerce_timestamps="us")
+    buffer = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        buffer,
+        compression="zstd",
+        coerce_timestamps="us",
+        # Times seldom come again: a dictionary of them is made in vain.
+        use_dictionary=[one.name for one in table.schema if not pa.types.is_timestamp(one.type)],
+        write_batch_size=BATCH,
+        store_schema=False,
+    )
     write_bytes(uri, buffer.getvalue())
 
 

@@ -43,8 +43,9 @@ def order(table: pa.Table, names: Sequence[str]) -> Order:
     while left and len(tied) > 1:
         words, used = _words(table, left, rows[tied], groups)
         left = left[used:]
-        by = np.argsort(words)
-        words, rows[tied] = words[by], rows[tied][by]
+        if (words[1:] < words[:-1]).any():
+            by = np.argsort(words)
+            words, rows[tied] = words[by], rows[tied][by]
         differ = np.concatenate([[True], words[1:] != words[:-1], [True]])
         together = ~(differ[1:] & differ[:-1])
         groups = np.cumsum(differ[:-1][together], dtype=np.uint64)
@@ -52,15 +53,30 @@ def order(table: pa.Table, names: Sequence[str]) -> Order:
     return Order(rows, tied=len(tied) > 1)
 
 
+def repeated(table: pa.Table, names: Sequence[str]) -> bool:
+    """Tell whether two rows are the same in all of some columns."""
+    import numpy as np
+
+    rows = np.arange(table.num_rows)
+    if len(rows) < 2:
+        return False
+    words, used = _words(table, names, rows, np.zeros(len(rows), np.uint64))
+    if used < len(names):
+        return order(table, names).tied
+    words = np.sort(words)
+    return bool((words[1:] == words[:-1]).any())
+
+
 def sorted_by(column: pa.ChunkedArray, rows: NDArray[np.int64]) -> pa.Array:
     """Give a column's values in an order, in one piece."""
     import numpy as np
     import pyarrow as pa
 
-    if pa.types.is_string(column.type):
+    if is_text(column.type):
         codes, texts = encoded(column)
         places = np.take(codes, rows)
-        return texts.take(pa.array(places, mask=places < 0 if column.null_count else None))
+        held = pa.array(places, mask=places < 0 if column.null_count else None)
+        return pa.DictionaryArray.from_arrays(held, texts).cast(column.type)
     values = np.take(filled(column), rows)
     mask = np.take(column.is_null().to_numpy(), rows) if column.null_count else None
     return pa.array(values, mask=mask).cast(column.type)
@@ -73,12 +89,11 @@ def numbers(column: pa.ChunkedArray) -> tuple[Words, int]:
         column: Truth values, numbers, times or texts.
     """
     import numpy as np
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     if column.null_count == len(column):
         return np.zeros(len(column), np.uint64), 0
-    if pa.types.is_string(column.type):
+    if is_text(column.type):
         codes, texts = encoded(column)
         ranks = np.empty(len(texts) + 1, np.uint64)
         ranks[pc.sort_indices(texts).to_numpy()] = np.arange(1, len(texts) + 1, dtype=np.uint64)
@@ -93,11 +108,20 @@ def numbers(column: pa.ChunkedArray) -> tuple[Words, int]:
     return found, int(found.max())
 
 
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether a column holds texts, plain ones or a dictionary's."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_dictionary(kind))
+
+
 def encoded(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], pa.Array]:
     """Give the places of a column's texts among the different ones, -1 for null, and those."""
     import numpy as np
+    import pyarrow as pa
 
-    parts = column.dictionary_encode().unify_dictionaries().chunks
+    held = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    parts = held.unify_dictionaries().chunks
     places = [part.indices.fill_null(-1).to_numpy(zero_copy_only=False) for part in parts]
     return np.concatenate(places), parts[0].dictionary
 

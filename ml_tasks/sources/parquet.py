@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from ml_tasks.io.content import plain
 from ml_tasks.sources import files
 
 if TYPE_CHECKING:
@@ -40,4 +41,4 @@ def decode(data: bytes) -> tuple[tuple[pa.RecordBatch, ...], tuple[BrokenRow, ..
     """Read one Parquet file's rows."""
     import pyarrow.parquet as pq
 
-    return tuple(pq.read_table(io.BytesIO(data)).to_batches()), ()
+    return tuple(plain(pq.read_table(io.BytesIO(data))).to_batches()), ()

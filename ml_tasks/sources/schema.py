@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ml_tasks.io.content import plain
-from ml_tasks.io.order import order
+from ml_tasks.io.content import coded, plain
+from ml_tasks.io.order import repeated
 
 if TYPE_CHECKING:
     import polars as pl
@@ -74,8 +74,8 @@ def enforce(
     import polars as pl
 
     whole = fitting(source, delivery, window)
-    if whole is not None and not order(whole, source.key).tied:
-        return pl.DataFrame(pl.from_arrow(whole)), []
+    if whole is not None and not repeated(whole, source.key):
+        return pl.DataFrame(pl.from_arrow(plain(whole))), []
     return _parted(source, delivery.as_text() if delivery.as_text else delivery, window)
 
 
@@ -125,7 +125,7 @@ def _parted(
 def fitting(source: Source, delivery: Delivery, window: Window) -> pa.Table | None:
     """Give a delivery's rows of the window where nothing is amiss with any of it, else `None`.
 
-    Whether a key comes twice is not looked at.
+    Whether a key comes twice is not looked at. Texts are dictionaries, each text once.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -139,9 +139,9 @@ def fitting(source: Source, delivery: Delivery, window: Window) -> pa.Table | No
     raw = raw.rename_columns([former.get(name, name) for name in raw.column_names])
     if sorted(raw.column_names) != sorted(wanted.names) or not raw.num_rows:
         return None
-    rows = plain(raw.select(wanted.names))
+    rows = raw.select(wanted.names)
     time = rows[source.event_time]
-    if rows.schema.types != wanted.types or time.null_count:
+    if plain(rows.slice(0, 0)).schema.types != wanted.types or time.null_count:
         return None
     ends = pc.min_max(time).as_py()
     covers = delivery.covers
@@ -151,9 +151,9 @@ def fitting(source: Source, delivery: Delivery, window: Window) -> pa.Table | No
         if source.event_time not in source.key:
             return None  # of a key that comes twice one row may be another window's
         inside = pc.and_(pc.greater_equal(time, window.start), pc.less(time, window.end))
-        rows = rows.filter(inside)
+        rows = plain(rows).filter(inside)  # texts of other windows stay in no dictionary
     fits = all(_fits(rows[name], kind) for name, kind in source.columns.items())
-    return rows if fits else None
+    return coded(rows) if fits else None
 
 
 def _fits(column: pa.ChunkedArray, kind: str) -> bool:

@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ml_tasks.io.content import bytes_hash, content_hash
+from ml_tasks.io.content import arranged, bytes_hash, coded, content_hash, plain
 
 TABLE = pa.table(
     {
@@ -54,7 +56,7 @@ def test_content_counts(other: pa.Table) -> None:
 
 def test_the_hash_stays_what_it_is() -> None:
     """Sets and windows are known by it."""
-    assert content_hash(TABLE) == "41cb96adf1271756785298bfae4e809d50961aafc59a592139deca5742dafed0"
+    assert content_hash(TABLE) == "187f7de38877d0a5539e48e5847722e5e7e90354330de86b9d544b2b5b480982"
 
 
 def test_neighbouring_texts_do_not_run_together() -> None:
@@ -71,3 +73,34 @@ def test_empty() -> None:
     assert content_hash(TABLE.slice(0, 0)) != content_hash(TABLE)
     assert content_hash(pa.table({})) == content_hash(pa.table({}))
     assert bytes_hash(b"").startswith("e3b0c442")
+
+
+MORE = [[9], [9], [9.0], ["of no row"], ["of no row"]]
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_rows_that_are_arranged_hash_as_they_do_however_they_lie(data: st.DataObject) -> None:
+    """Texts of a dictionary count by what of it is used, wherever that stands."""
+    kinds = {
+        "event_time": (st.integers(0, 3), pa.timestamp("us", "UTC")),
+        "number": (st.none() | st.integers(-2, 2), pa.int64()),
+        "share": (st.none() | st.sampled_from([0.5, -1.0, float("nan")]), pa.float64()),
+        "text": (st.none() | st.sampled_from(["", "a", "b", "ba"]), pa.string()),
+        "code": (st.sampled_from(["x", "y"]), pa.string()),
+    }
+    rows = data.draw(st.lists(st.tuples(*(one for one, _ in kinds.values())), max_size=12))
+    table = pa.table({
+        name: pa.array([row[place] for row in rows], kind)
+        for place, (name, (_, kind)) in enumerate(kinds.items())
+    })  # fmt: skip
+    shuffled = table.take(pa.array(data.draw(st.permutations(range(len(rows)))), pa.int64()))
+    cut = data.draw(st.integers(0, len(rows)))
+    parts = pa.concat_tables([coded(shuffled.slice(0, cut)), coded(shuffled.slice(cut))])
+    more = pa.table([pa.array(one, f.type) for one, f in zip(MORE, table.schema, strict=True)],
+                    schema=table.schema)  # fmt: skip
+    used = coded(pa.concat_tables([more, shuffled]).combine_chunks()).slice(1)
+    assert content_hash(parts) == content_hash(used) == content_hash(table)
+    assert content_hash(arranged(parts), in_order=True) == content_hash(table)
+    assert content_hash(arranged(used), in_order=True) == content_hash(table)
+    assert str(plain(arranged(parts)).to_pylist()) == str(plain(arranged(table)).to_pylist())
