@@ -24,11 +24,12 @@ LEASE_SECONDS = 3600
 
 def command(
     days: Annotated[
-        int, typer.Option("--older-than", min=1, help="Days; snapshots from before expire.")
+        int,
+        typer.Option("--older-than", min=1, max=36_500, help="Days; snapshots from before expire."),
     ] = 30,
     dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> int:
-    """Take away old snapshots, files that nothing refers to, and what old runs left.
+    """Take away old snapshots, files that nothing refers to, old alerts, what old runs left.
 
     Runs count as old PERENNIAL_KEEP_DAYS after their last object. What a registered version, the
     champion, an open trigger or a held lease needs stays, and so do the snapshots of its set.
@@ -51,6 +52,8 @@ def command(
         f"{len(cleaned.files)} files {would}gone, {cleaned.size / MEGABYTE:.1f} MB; "
         f"{len(made.items)} of what old runs left, {made.size / MEGABYTE:.1f} MB"
     )
+    if made.reports or made.sent:
+        console.say(f"alerts: {made.reports} that were closed and {made.sent} told {would}gone")
     if made.left:
         console.say(
             f"{len(made.left)} old training runs stay: MLflow does not run, and knows which have "

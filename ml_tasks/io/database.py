@@ -139,6 +139,15 @@ def _number(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
 
 
+def forget(tx: sa.Connection, table: sa.Table, old: sa.ColumnElement[bool], *, dry: bool) -> int:
+    """Take away rows that are old, or only count them; give how many."""
+    wanted = sa.select(sa.func.count()).select_from(table).where(old)
+    count = int(tx.execute(wanted).scalar_one())
+    if not dry:
+        tx.execute(table.delete().where(old))
+    return count
+
+
 def clock(tx: sa.Connection) -> float:
     """Give the seconds since 1970 by one clock for all: on Postgres the server's."""
     if tx.dialect.name != "postgresql":

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from ml_tasks.io.database import Database, clock, now
+from ml_tasks.io.database import Database, clock, forget, now
 from ml_tasks.io.schema import sent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
 WAITING, SENT, GIVEN_UP = STATES = ("waiting", "sent", "given up")
 CLAIM_SECONDS = 300.0
@@ -162,6 +163,16 @@ class Outbox(Database):
             wanted = wanted.where(sent.c.pipeline == pipeline)
         with self.transaction() as tx:
             return [Sent(**row._mapping) for row in tx.execute(wanted)]
+
+    def forget_sent(self, until: datetime, *, dry: bool = False) -> int:
+        """Take away what was sent before a moment, or posted before it and given up; give how many.
+
+        An equal alert is a new one then. With `dry` they are only counted.
+        """
+        at = sa.func.coalesce(sent.c.sent, sent.c.created)
+        old = (sent.c.state != WAITING) & (at < until.isoformat())
+        with self.transaction() as tx:
+            return forget(tx, sent, old, dry=dry)
 
 
 def _due(pipeline: str, at: float) -> sa.ColumnElement[bool]:

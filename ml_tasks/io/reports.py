@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from ml_tasks.io.database import Database
+from ml_tasks.io.database import Database, forget
 from ml_tasks.io.schema import reports, triggers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
 OPEN, CLOSED = "open", "closed"
 
@@ -95,6 +96,16 @@ class Reports(Database):
         return [
             one for one in self.reports(pipeline) if one.status == OPEN and one.key not in named
         ]
+
+    def forget_reports(self, until: datetime, *, dry: bool = False) -> int:
+        """Take away what was closed before a moment, or only count it; give how many.
+
+        What triggers heeded stays in their evidence.
+        """
+        at = sa.func.coalesce(reports.c.closed, reports.c.received)
+        old = (reports.c.status == CLOSED) & (at < until.isoformat())
+        with self.alone("reports") as tx:
+            return forget(tx, reports, old, dry=dry)
 
 
 def keys(tx: sa.Connection, pipeline: str) -> dict[str, str]:

@@ -20,6 +20,7 @@ from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.registry import RUN, Registry
 from ml_tasks.io.schema import leases
+from ml_tasks.io.triggers import ASKED, CLAIMED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,7 +38,7 @@ TAG = "set-"
 RECORDS = ("result.json", "verdict.json", "evaluation.json")
 """What says how a window came in, or how a verdict was reached; it stays where control names it."""
 TRAINING = ("claim", "assemble", "train", "register")
-_OPEN = ("asked", "claimed")
+_OPEN = (ASKED, CLAIMED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,17 @@ class Item:
 class Plan:
     """What may go, and what of it nobody can say."""
 
+    until: datetime
+    """What is older."""
     items: list[Item] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     """Old training runs that stay because MLflow was not asked which versions there are."""
     gone: set[tuple[str, str]] = field(default_factory=set)
     """Pipeline and run, of those that nobody needs."""
+    reports: int = 0
+    """Alerts of other systems that were closed before."""
+    sent: int = 0
+    """Alerts that were sent before, or given up."""
 
     @property
     def size(self) -> int:
@@ -68,7 +75,7 @@ class Plan:
 
 
 def plan(environment: Environment, until: datetime, *, mlflow: bool) -> Plan:
-    """Say what may go of runs whose last object is older than a moment.
+    """Say what may go of runs whose last object is older than a moment, and of alerts.
 
     Args:
         environment: Where everything is.
@@ -80,7 +87,7 @@ def plan(environment: Environment, until: datetime, *, mlflow: bool) -> Plan:
     """
     control = Control(environment.control)
     control.migrate()
-    made, found = Plan(), _runs(environment)
+    made, found = Plan(until), _runs(environment)
     busy = _busy(control)
     for pipeline in sorted({pipeline for pipeline, _ in found}):
         registry = Registry(environment, pipeline)
@@ -103,11 +110,16 @@ def plan(environment: Environment, until: datetime, *, mlflow: bool) -> Plan:
                 made.items += _artifacts(registry, run) if training else ()
     made.items += _capsules(environment, until, made, found)
     made.items += _logs(environment.home, until)
+    made.reports = control.forget_reports(until, dry=True)
+    made.sent = control.forget_sent(until, dry=True)
     return made
 
 
 def carry_out(environment: Environment, made: Plan) -> None:
     """Take away what a plan names; what is gone already is no fault."""
+    control = Control(environment.control)
+    control.forget_reports(made.until)
+    control.forget_sent(made.until)
     for item in made.items:
         if item.kind == "artifacts":
             _forget(environment, item.uris)

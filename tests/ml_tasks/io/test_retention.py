@@ -12,9 +12,11 @@ import pytest
 
 from ml_tasks.config import Environment
 from ml_tasks.io import housekeeping, objects, retention
-from ml_tasks.io.control import Control
+from ml_tasks.io.control import Control, Report
+from ml_tasks.io.database import now
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.registry import RUN, Registry
+from ml_tasks.io.schema import sent
 from ml_tasks.result import Result, Window
 from perennial import clean
 
@@ -124,6 +126,31 @@ def test_without_mlflow_no_training_goes(platform: Platform) -> None:
     made = apart(platform)
     assert made.left == ["p/candidate"]
     assert platform.runs() == {"candidate"}
+
+
+def test_alerts_go_once_they_are_closed_or_told(platform: Platform) -> None:
+    control, old = platform.control, OLD.isoformat()
+    for name, status, closed in (
+        ("open", "open", None), ("old", "closed", old), ("young", "closed", now()),
+    ):  # fmt: skip
+        one = Report(
+            pipeline="p", fingerprint=name, starts_at=old, source="s", status=status, labels={},
+            annotations={}, link="", received=old, closed=closed,
+        )  # fmt: skip
+        control.report([one])
+    for state, at in (("waiting", None), ("given up", None), ("sent", old), ("sent", now())):
+        control.post("p", "failed", f"{state} {at}", [f"{state} {at}"], {})
+        with control.transaction() as tx:
+            own = sent.update().where(sent.c.channel == f"{state} {at}")
+            tx.execute(own.values(state=state, sent=at, created=old))
+    for dry in (True, False):
+        made = retention.plan(platform.environment, UNTIL, mlflow=False)
+        assert (made.reports, made.sent) == (1, 2)
+        if not dry:
+            retention.carry_out(platform.environment, made)
+    assert [one.fingerprint for one in control.reports("p")] == ["open", "young"]
+    left = [(one.state, one.sent is None) for one in control.sent("p")]
+    assert sorted(left) == [("sent", False), ("waiting", True)]
 
 
 def test_capsules_and_logs_go_with_age(platform: Platform) -> None:
