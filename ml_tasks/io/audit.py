@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 GENESIS = "0" * 64
-MOVES = ("promote", "rollback")
+PROMOTE, ROLLBACK = MOVES = ("promote", "rollback")
 """Actions that make a version champion; `detail` then names version, run and verdict."""
 
 
@@ -39,7 +39,7 @@ class AuditEntry:
     @property
     def window(self) -> str | None:
         """The window whose evidence brought this rollback; `None` of all else."""
-        return self.detail.get("window") if self.action == "rollback" else None
+        return self.detail.get("window") if self.action == ROLLBACK else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ml_tasks.errors import PromotionLostError
-from ml_tasks.io.audit import MOVES, Audit, audited
+from ml_tasks.io.audit import MOVES, PROMOTE, ROLLBACK, Audit, audited
 from ml_tasks.io.database import now
 from ml_tasks.io.schema import heads
 
@@ -105,7 +105,7 @@ class Champions(Audit):
             else:
                 tx.execute(heads.update().where(heads.c.pipeline == pipeline).values(**new))
             detail = {"version": version, "before": current, "run": run, "verdict": verdict_uri}
-            self.append_audit(tx, pipeline, "promote", who, why, detail)
+            self.append_audit(tx, pipeline, PROMOTE, who, why, detail)
         return Head(pipeline=pipeline, **new)
 
     def rollback(
@@ -144,7 +144,7 @@ class Champions(Audit):
                 "verdict": to.verdict_uri,
                 **evidence,
             }
-            return self.append_audit(tx, pipeline, "rollback", who, why, detail)
+            return self.append_audit(tx, pipeline, ROLLBACK, who, why, detail)
 
 
 def line(entries: Sequence[AuditEntry], *, withdrawn: bool = False) -> list[Head]:
@@ -164,7 +164,7 @@ def line(entries: Sequence[AuditEntry], *, withdrawn: bool = False) -> list[Head
             continue
         told = entry.detail
         head = Head(entry.pipeline, told["version"], told["run"], told["verdict"], entry.at)
-        if entry.action == "promote":
+        if entry.action == PROMOTE:
             found.pop(head.version, None)
         elif head.version in found:
             order = list(found)
@@ -181,7 +181,7 @@ def succession(entries: Sequence[AuditEntry]) -> Succession | None:
     been = {head.version: head for head in line(entries, withdrawn=True)}
     for entry in reversed(entries):
         before = entry.detail.get("before")
-        if entry.action == "promote" and before is not None:
+        if entry.action == PROMOTE and before is not None:
             return Succession(entry.number, been[entry.detail["version"]], been[before])
     return None
 

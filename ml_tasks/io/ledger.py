@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from ml_tasks.io.audit import PROMOTE, ROLLBACK
 from ml_tasks.io.champions import Champions
 from ml_tasks.io.costs import Costs
 from ml_tasks.io.triggers import DONE, Triggers
@@ -97,7 +98,7 @@ def _line(
     grades: dict[tuple[str, str], Grade],
     costs: Sequence[Cost],
 ) -> Retraining:
-    promotions = [e for e in entries if e.action == "promote"]
+    promotions = [e for e in entries if e.action == PROMOTE]
     own = next((e for e in promotions if trigger.run and e.detail["run"] == trigger.run), None)
     version, before = (own.detail["version"], own.detail["before"]) if own else (None, None)
     grade = grades.get((version, before)) if version and before else None
@@ -134,7 +135,7 @@ def _line(
 
 def _withdrawn(own: AuditEntry, entries: Sequence[AuditEntry]) -> str | None:
     """Give when a rollback put another version in the place of a promoted one."""
-    later = (e for e in entries if e.action == "rollback" and e.number > own.number)
+    later = (e for e in entries if e.action == ROLLBACK and e.number > own.number)
     return next((e.at for e in later if e.detail["before"] == own.detail["version"]), None)
 
 

@@ -14,6 +14,7 @@ from ml_alerts.message import Message
 from ml_tasks.config import Environment
 from ml_tasks.errors import PerennialError
 from ml_tasks.io import objects
+from ml_tasks.io.audit import ROLLBACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -176,7 +177,7 @@ class News:
         told += [
             self.rolled_back(entry)
             for entry in control.audit(self.pipeline)
-            if entry.action == "rollback" and entry.who.partition("/")[0] in own
+            if entry.action == ROLLBACK and entry.who.partition("/")[0] in own
         ]
         return told
 

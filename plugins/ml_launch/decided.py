@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from ml_tasks.config import Environment
 from ml_tasks.io import objects
 from ml_tasks.io.control import Control
+from ml_tasks.io.triggers import ASKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,7 +31,7 @@ def decided_trigger(decided: str) -> str:
     if values["trigger"] is None:
         raise AirflowSkipException(f"no training: {values['why']}")
     trigger = Control(Environment().control).trigger(values["trigger"])
-    if trigger.state != "asked":
+    if trigger.state != ASKED:
         raise AirflowSkipException(
             f"trigger {trigger.id}: run {trigger.run} has it ({trigger.state}, {trigger.outcome})"
         )

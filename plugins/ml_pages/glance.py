@@ -11,6 +11,7 @@ from ml_pages import judged, performance, words
 from ml_pages.fresh import Fresh, fresh
 from ml_tasks.config.metrics import sign
 from ml_tasks.flow import FLOWS
+from ml_tasks.io.triggers import ASKED, DONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -109,7 +110,7 @@ def glance(facts: Facts, environment: Environment) -> Glance:
         realised=next((one.realised for one in reversed(seen) if one.realised), None),
         estimated=next((one.estimated for one in reversed(seen) if one.estimated), None),
         standing=_standing(facts, seen),
-        open=tuple(t for t in facts.triggers if t.state != "done"),
+        open=tuple(t for t in facts.triggers if t.state != DONE),
         training=next((t for t in reversed(facts.triggers) if t.run is not None), None),
         troubles=(),
     )
@@ -199,7 +200,7 @@ def _trainings(made: Glance) -> Iterator[Trouble]:
     now = made.facts.now
     for trigger in made.open:
         waits = now - words.moment(trigger.created)
-        if trigger.state == "asked" and waits > WAITING:
+        if trigger.state == ASKED and waits > WAITING:
             yield Trouble(
                 "warn",
                 f"Trigger {trigger.id} ({trigger.cause}) has waited {words.length(waits)} for its "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ml_pages import charts, words
-from ml_tasks.io.audit import MOVES
+from ml_tasks.io.audit import MOVES, ROLLBACK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -232,7 +232,7 @@ def _marks(points: Sequence[Point], log: Sequence[AuditEntry]) -> list[Mark]:
             continue
         entry = moves[place]
         moves = moves[place + 1 :]
-        action: Action = "rollback" if entry.action == "rollback" else "promote"
+        action: Action = "rollback" if entry.action == ROLLBACK else "promote"
         found.append(Mark(first.left, version, action, entry))
     return found
 
