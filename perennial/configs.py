@@ -27,9 +27,7 @@ def show(pipeline: Annotated[str, typer.Argument(help="Name of its YAML file.")]
 @app.command()
 def schema() -> int:
     """Print the JSON schema of a pipeline's YAML."""
-    import json
-
-    console.plain(json.dumps(config.Pipeline.model_json_schema(), indent=2))
+    console.as_json(config.Pipeline.model_json_schema())
     return ExitCode.OK
 
 

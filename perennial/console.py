@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -44,6 +46,19 @@ def say(text: str) -> None:
 def plain(text: str) -> None:
     """Show text as it is."""
     OUT.print(text, markup=False)
+
+
+def as_json(value: object) -> None:
+    """Show a value as JSON; a number that JSON has no word for, such as infinity, is null."""
+    plain(json.dumps(_finite(value), indent=2, allow_nan=False))
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def fail(text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -71,7 +70,7 @@ def command(
     out.print(f"done in {time.monotonic() - began:.0f} s", markup=False)
     told = shown.reader.story(shown.gone(wanted))
     if as_json:
-        console.plain(json.dumps(whole(told), indent=2))
+        console.as_json(whole(told))
     else:
         telling.story(told)
     # Of the newest one it may be too early to ask; a hole before others is to be mended.
