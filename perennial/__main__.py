@@ -14,6 +14,7 @@ import typer
 from ml_tasks import config
 from ml_tasks.errors import ExitCode, PerennialError
 from ml_tasks.flow import FLOWS
+from ml_tasks.io.control import Control
 from perennial import (
     alarms,
     alerts,
@@ -33,7 +34,7 @@ from perennial import (
     triggers,
     year,
 )
-from perennial.given import environment
+from perennial.given import environment, require_product
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -249,6 +250,9 @@ def lineage(
     from perennial.services import Services
 
     services = Services(environment())
+    control = Control(services.present.control)
+    control.migrate()
+    require_product(pipeline, services.given, control.audit(pipeline))
     if "mlflow" in services.names:
         services.require("mlflow")
     return line.show(services.present, pipeline, version)

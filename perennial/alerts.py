@@ -13,7 +13,7 @@ from ml_tasks.errors import ConfigError, ExitCode
 from ml_tasks.io.control import Control
 from ml_tasks.io.outbox import SENT, WAITING
 from perennial import console
-from perennial.given import environment
+from perennial.given import environment, require_product
 from perennial.rollback import person
 from perennial.triggers import age
 
@@ -41,8 +41,10 @@ def show_all(
     """List alerts, oldest first."""
     if context.invoked_subcommand is not None:
         return
-    _services, control = _opened()
-    found = [one for one in control.sent(pipeline or None) if not waiting or one.state == WAITING]
+    services, control = _opened()
+    kept = control.sent(pipeline or None)
+    require_product(pipeline, services.given, kept)
+    found = [one for one in kept if not waiting or one.state == WAITING]
     if not found:
         console.plain("nothing waits" if waiting else "nobody was told of anything")
         return

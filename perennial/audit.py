@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ml_tasks.errors import ExitCode, RejectedError
 from ml_tasks.io.control import Control
 from perennial import console
-from perennial.given import environment
+from perennial.given import environment, require_product
+
+if TYPE_CHECKING:
+    from ml_tasks.config import Environment
 
 SHORT = 12
 COLUMNS = ("number", "at", "pipeline", "action", "who", "why", "detail", "hash")
@@ -29,9 +31,11 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, hashes whole.")] = False,
 ) -> int:
     """Show the entries, oldest first."""
-    entries = _control().audit(pipeline or None)
+    present, control = _opened()
+    entries = control.audit(pipeline or None)
+    require_product(pipeline, present, entries)
     if as_json:
-        console.plain(json.dumps([asdict(entry) for entry in entries], indent=2))
+        console.as_json([asdict(entry) for entry in entries])
         return ExitCode.OK
     if not entries:
         console.plain(f"the log has no entry{f' of {pipeline}' if pipeline else ''}")
@@ -56,7 +60,8 @@ def verify(
     Raises:
         RejectedError: It is not; names the first entry that is broken.
     """
-    control = _control()
+    present, control = _opened()
+    require_product(pipeline, present, control.audit(pipeline or None))
     flaw = control.verify_audit()
     if flaw is not None:
         raise RejectedError(
@@ -76,12 +81,13 @@ def verify(
     return ExitCode.OK
 
 
-def _control() -> Control:
+def _opened() -> tuple[Environment, Control]:
     from perennial.services import Services
 
-    control = Control(Services(environment()).present.control)
+    present = Services(environment()).present
+    control = Control(present.control)
     control.migrate()
-    return control
+    return present, control
 
 
 def _said(detail: dict[str, object]) -> str:

@@ -13,7 +13,7 @@ from ml_tasks import config
 from ml_tasks.errors import ConfigError, ExitCode
 from ml_tasks.io.control import Control
 from perennial import console, right_size
-from perennial.given import environment
+from perennial.given import environment, require_product
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -49,6 +49,7 @@ def command(
     control = Control(present.control)
     control.migrate()
     found = control.costs(pipeline=pipeline, since=_day(since))
+    require_product(pipeline, present, found or control.costs(pipeline=pipeline))
     if not found:
         of = f" of {pipeline}" if pipeline else ""
         console.say(f"no run{of} was recorded{f' since {since}' if since else ''}")

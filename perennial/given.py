@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import ValidationError
 
 from ml_tasks import config
 from ml_tasks.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 def environment(profile: str | None = None) -> config.Environment:
@@ -20,3 +25,18 @@ def environment(profile: str | None = None) -> config.Environment:
         return addresses.recall(profile)
     except ValidationError as fault:
         raise ConfigError(config.explain(fault, "environment PERENNIAL_")) from fault
+
+
+def require_product(name: str, given: config.Environment, kept: Collection[object] = ()) -> None:
+    """Make sure that there is a product of a name, or something that was kept of one that was.
+
+    Args:
+        name: What a person said; empty for all products.
+        given: Where YAML files lie.
+        kept: What is known of it.
+
+    Raises:
+        ConfigError: There is neither; names the products that there are.
+    """
+    if name and not kept:
+        config.require(name, given.pipelines)

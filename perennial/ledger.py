@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path  # noqa: TC003 - typer reads it
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,7 @@ from ml_tasks.errors import ConfigError, ExitCode
 from ml_tasks.io.control import Control
 from perennial import console
 from perennial.cost import say_whose
-from perennial.given import environment
+from perennial.given import environment, require_product
 
 if TYPE_CHECKING:
     from ml_tasks.io.ledger import Retraining
@@ -38,15 +37,17 @@ def command(
 
     if picture is not None and picture.suffix != ".svg":
         raise ConfigError(f"--picture: came {picture.name!r}, wanted a name that ends with .svg")
-    control = Control(Services(environment()).present.control)
+    present = Services(environment()).present
+    control = Control(present.control)
     control.migrate()
     found = control.ledger(pipeline)
+    require_product(pipeline, present, found)
     if picture is not None:
         from perennial import ledger_picture
 
         ledger_picture.draw(found, picture)
     if as_json:
-        console.plain(json.dumps([asdict(one) for one in found], indent=2))
+        console.as_json([asdict(one) for one in found])
         return ExitCode.OK
     if not found:
         console.plain(f"nobody has asked for a training of {pipeline}")

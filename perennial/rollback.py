@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import httpx
 import typer
 
-from ml_tasks.config import Environment
 from ml_tasks.errors import ConfigError, ExitCode
-from ml_tasks.io.audit import MOVES
+from ml_tasks.io.audit import MOVES, ROLLBACK
 from ml_tasks.io.control import Control
 from ml_tasks.io.registry import ALIAS, Registry
 from perennial import console
 from perennial.airflow_api import Airflow
-from perennial.given import environment
+from perennial.given import environment, require_product
 
 if TYPE_CHECKING:
     from ml_tasks.io.audit import AuditEntry
@@ -53,6 +52,7 @@ def command(
     control.migrate()
     seen = control.champion(pipeline)
     if seen is None:
+        require_product(pipeline, services.given)
         raise ConfigError(f"{pipeline}: nothing to roll back, it has no champion")
     others = _Others(services, control, pipeline)
     if (finished := others.finish(to, seen)) is not None:
@@ -84,9 +84,7 @@ class _Others:
     def registry(self) -> Registry | None:
         """Give MLflow's side, where MLflow answers."""
         services, url = self.services, self.services.present.mlflow_url
-        # Without a server of this home the usual address may be another home's.
-        usual = Environment.model_fields["mlflow_url"].default
-        if "mlflow" in services.dead() and services.given.mlflow_url == usual:
+        if not url:
             return None
         try:
             answers = httpx.get(f"{url}/health", timeout=PROBE_SECONDS).is_success
@@ -103,7 +101,7 @@ class _Others:
         """Do what the newest rollback left undone; `None` where there is nothing of that."""
         moves = [entry for entry in self.control.audit(self.pipeline) if entry.action in MOVES]
         last = moves[-1]
-        if last.action != "rollback" or to not in ("", seen.version):
+        if last.action != ROLLBACK or to not in ("", seen.version):
             return None
         registry, airflow = self.registry, self.airflow
         behind = registry is not None and registry.aliased() != seen.version

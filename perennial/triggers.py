@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ml_tasks.errors import BackendError, ConfigError, ExitCode
+from ml_tasks.io import triggers as ledger
 from ml_tasks.io.control import Control
 from perennial import console
 from perennial.airflow_api import Airflow
-from perennial.given import environment
+from perennial.given import environment, require_product
 from perennial.rollback import person
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ app = typer.Typer(help="Who asked for trainings, and what came of it.", invoke_w
 class State(StrEnum):
     """How far a wish came."""
 
-    ASKED = "asked"
-    CLAIMED = "claimed"
-    DONE = "done"
+    ASKED = ledger.ASKED
+    CLAIMED = ledger.CLAIMED
+    DONE = ledger.DONE
 
 
 @app.callback()
@@ -51,10 +52,12 @@ def show_all(
     """List the triggers, oldest first."""
     if context.invoked_subcommand is not None:
         return
-    _services, control = _opened()
-    found = [t for t in control.triggers(pipeline or None) if state in (None, t.state)]
+    services, control = _opened()
+    kept = control.triggers(pipeline or None)
+    require_product(pipeline, services.given, kept)
+    found = [t for t in kept if state in (None, t.state)]
     if as_json:
-        console.plain(json.dumps([asdict(trigger) for trigger in found], indent=2))
+        console.as_json([asdict(trigger) for trigger in found])
         return
     if not found:
         console.plain("no such trigger" if pipeline or state else "nobody has asked for a training")

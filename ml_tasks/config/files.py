@@ -26,12 +26,21 @@ def load(name: str, folder: Path | None = None) -> Pipeline:
         ConfigError: There is no such file, or it does not hold; one line a fault, each with
             file, key, what came and what was wanted.
     """
-    folder = folder or Environment().pipelines
+    path = require(name, folder or Environment().pipelines)
+    return parse(_text(path), path)
+
+
+def require(name: str, folder: Path) -> Path:
+    """Give a pipeline's file.
+
+    Raises:
+        ConfigError: There is none; names those that there are.
+    """
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = sorted(p.stem for p in folder.glob("*.yaml"))
         raise ConfigError(f"pipeline {name!r}: no file {path}; wanted one of {known}")
-    return parse(_text(path), path)
+    return path
 
 
 def load_prices(environment: Environment) -> Prices:

@@ -56,8 +56,8 @@ def test_what_was_sent_and_what_waits_is_listed(
     ]
     assert main(["alerts", "--waiting"]) == 0
     assert "the first" not in capsys.readouterr().out
-    assert main(["alerts", "-p", "other"]) == 0
-    assert "nobody was told" in capsys.readouterr().out
+    assert main(["alerts", "-p", "other"]) == 78
+    assert f"wanted one of ['{NAME}']" in capsys.readouterr().err
 
 
 def test_samples_wait_while_airflow_is_away(

@@ -130,7 +130,7 @@ def test_the_picture_has_both_looks(
     control: Control, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "new" / "ledger.svg"
-    assert main(["ledger", "-p", P, "--picture", str(file)]) == 0
+    assert main(["ledger", "--picture", str(file)]) == 0
     assert "nothing was graded yet" in file.read_text()
     trained(control, "a", "1")
     trained(control, "b", "2", gain=0.03)

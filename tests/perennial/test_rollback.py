@@ -149,7 +149,7 @@ def test_what_cannot_be_is_said_and_changes_nothing(
         (("--to", failed), 65, f"version {failed} never passed a verdict: run run{failed} left"),
         (("--to", "3"), 78, f"{name}: version 3 is champion already, since"),
         (("--why", " "), 78, "--why: came nothing, wanted the reason"),
-        (("-p", "nobody"), 78, "nobody: nothing to roll back, it has no champion"),
+        (("-p", "flight_delays"), 78, "flight_delays: nothing to roll back, it has no champion"),
     ):
         assert product.back(*words) == code
         assert message in capsys.readouterr().err
