@@ -77,6 +77,22 @@ def read_bytes(uri: str) -> bytes:
         raise BackendError(f"{uri}: cannot be read: {said(fault)}") from fault
 
 
+def opened(uri: str) -> pa.NativeFile:
+    """Open an object to be read part by part.
+
+    Raises:
+        FileNotFoundError: There is none.
+        BackendError: The store did not answer.
+    """
+    store, path = filesystem(uri)
+    try:
+        return store.open_input_file(path)
+    except FileNotFoundError:
+        raise
+    except OSError as fault:
+        raise BackendError(f"{uri}: cannot be read: {said(fault)}") from fault
+
+
 def write_bytes(uri: str, data: bytes) -> None:
     """Write an object; a reader sees the old one or the new one, never a part.
 

@@ -61,7 +61,7 @@ def place(params: Params, environment: Environment) -> str:
 
 
 def decode_as(
-    data: bytes, params: Params, types: Mapping[str, pa.DataType]
+    file: pa.NativeFile, params: Params, types: Mapping[str, pa.DataType]
 ) -> tuple[tuple[pa.RecordBatch, ...], tuple[BrokenRow, ...]]:
     """Read one CSV file on all cores with the types of its columns; what is not named is text.
 
@@ -74,14 +74,18 @@ def decode_as(
     import pyarrow as pa
     from pyarrow import csv as pacsv
 
-    data = unpacked(data)
+    head = file.read(BLOCK)
+    if head.startswith(GZIP):
+        head = unpacked(head + file.read())
+        file = pa.BufferReader(head)
     parse = pacsv.ParseOptions(delimiter=params.delimiter)
-    head = pa.BufferReader(data[: data.find(b"\n") + 1])
-    names = pacsv.read_csv(head, parse_options=parse).column_names
+    first = pa.BufferReader(head[: head.find(b"\n") + 1])
+    names = pacsv.read_csv(first, parse_options=parse).column_names
+    file.seek(0)
     text, wanted = pa.dictionary(pa.int32(), pa.string()), dict.fromkeys(names, pa.string())
     wanted |= types
     table = pacsv.read_csv(
-        pa.BufferReader(data),
+        file,
         read_options=pacsv.ReadOptions(block_size=BLOCK),
         parse_options=parse,
         convert_options=pacsv.ConvertOptions(

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from ml_tasks.config import Environment
     from ml_tasks.sources.delivery import BrokenRow
 
-    Decode = Callable[[bytes], tuple[tuple[pa.RecordBatch, ...], tuple[BrokenRow, ...]]]
+    Decoded = tuple[tuple[pa.RecordBatch, ...], tuple[BrokenRow, ...]]
+    Decode = Callable[[bytes], Decoded]
+    DecodeOpen = Callable[[pa.NativeFile], Decoded]
 
 _FIELDS = {"date": "%Y-%m-%d", "year": "%Y", "month": "%m", "day": "%d", "hour": "%H"}
 _LANDED = re.compile(
@@ -56,7 +58,7 @@ def read(
     environment: Environment,
     decode: Decode,
     *,
-    as_declared: Decode | None = None,
+    as_declared: DecodeOpen | None = None,
 ) -> Iterator[Delivery]:
     """Give the files of a dated glob that may hold the window, by landing time.
 
@@ -65,7 +67,7 @@ def read(
         window: Fills its date fields.
         environment: Where the landing zone is.
         decode: Reads any file.
-        as_declared: Reads a file in which all is as it should be, and is tried first.
+        as_declared: Reads a file in which all is as it should be, part by part, and is tried first.
     """
     glob = glob_of(path, environment)
     # Globs and landing times are written plainly, addresses of local files are quoted.
@@ -152,20 +154,22 @@ def _as_declared(
     landed: datetime,
     covers: Window | None,
     decode: Decode,
-    as_declared: Decode | None,
+    as_declared: DecodeOpen | None,
 ) -> Delivery:
-    as_text = partial(_open, uri, landed, covers, decode)
+    as_text = partial(_open, uri, landed, covers, lambda: decode(objects.read_bytes(uri)))
     if as_declared is None:
         return as_text()
-    found = _open(uri, landed, covers, as_declared)
+    found = _open(uri, landed, covers, lambda: as_declared(objects.opened(uri)))
     return as_text() if found.fault else replace(found, as_text=as_text)
 
 
-def _open(uri: str, landed: datetime, covers: Window | None, decode: Decode) -> Delivery:
+def _open(
+    uri: str, landed: datetime, covers: Window | None, read: Callable[[], Decoded]
+) -> Delivery:
     import pyarrow as pa
 
     try:
-        batches, broken = decode(objects.read_bytes(uri))
+        batches, broken = read()
     except UnicodeDecodeError as fault:
         line = fault.object.count(b"\n", 0, fault.start) + 1
         why = f"no UTF-8 text: byte {fault.object[fault.start]:#04x} in line {line}"
