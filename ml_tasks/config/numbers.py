@@ -15,7 +15,9 @@ Seconds = Annotated[int, Field(le=315_360_000)]
 Count = Annotated[int, Field(le=10**9)]
 """Of rows, windows, steps."""
 Few = Annotated[int, Field(le=10**5)]
-"""Of what runs at once, or lies in memory as a whole."""
+"""Of what lies in memory as a whole."""
+AtOnce = Annotated[int, Field(le=1024)]
+"""Of processes, threads, devices."""
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What every generator of random numbers takes."""
 Real = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]

@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from ml_tasks.config.alerts import Channel, each_once
 from ml_tasks.config.monitoring import Monitoring
-from ml_tasks.config.numbers import Count, Days, Few, Minutes, Real, Seconds, Seed
+from ml_tasks.config.numbers import AtOnce, Count, Days, Few, Minutes, Real, Seconds, Seed
 from ml_tasks.config.section import Section
 
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,62}$")]
@@ -48,6 +48,14 @@ class Schedule(Section):
     def _is_cron(cls, value: str | None) -> str | None:
         if value is not None and not croniter.is_valid(value):
             raise ValueError("five fields of cron, such as '0 0 * * 2' for Tuesdays at 00:00 UTC")
+        return value
+
+    @field_validator("start", "end")
+    @classmethod
+    def _within_centuries(cls, value: date | None) -> date | None:
+        """Windows before and after, and what is reckoned from them, are days of the calendar."""
+        if value is not None and not 1900 <= value.year < 2200:
+            raise ValueError(f"came {value}, wanted a day of the years 1900 to 2199")
         return value
 
     @model_validator(mode="after")
@@ -180,8 +188,8 @@ class Training(Section):
     weight_decay: Real = Field(ge=0, default=0.0)
     accumulation: Count = Field(gt=0, default=1)
     class_weights: bool = False
-    processes: Few = Field(gt=0, default=1)
-    threads: Few = Field(gt=0, default=1)
+    processes: AtOnce = Field(gt=0, default=1)
+    threads: AtOnce = Field(gt=0, default=1)
     watchdog_seconds: Seconds = Field(gt=0, default=120)
     """A rank that makes no step for so long ends the job and is named."""
 
@@ -223,7 +231,7 @@ class TaskResources(Section):
     memory_gb: Real = Field(gt=0, default=2)
     disk_gb: Real | None = Field(gt=0, default=None)
     """Limit of what it writes outside of the stores."""
-    gpus: Few = Field(ge=0, default=0)
+    gpus: AtOnce = Field(ge=0, default=0)
     node_selector: dict[str, str] = {}
     """Labels of the nodes on which it may run."""
     tolerations: tuple[Toleration, ...] = ()

@@ -32,6 +32,12 @@ def test_the_example_reads() -> None:
         (("training", "epochs"), "many", "training.epochs: came 'many', wanted a whole number$"),
         (("training", "class_weights"), "so", "class_weights: came 'so', wanted true or false$"),
         (("training", "learning_rate"), [], r"learning_rate: came \[\], wanted a number$"),
+        (
+            ("schedule", "start"),
+            "0001-01-01",
+            "start: came 0001-01-01, wanted a day of the years 1900 to 2199",
+        ),
+        (("schedule", "end"), "9999-12-31", "end: came 9999-12-31, wanted a day of the years 1900"),
         (("schedule", "start"), "soon", "start: came 'soon', wanted a day such as 2013-01-31$"),
         (("sources", "weather", "kinds"), 1, "weather.kinds: came an unknown .* such as 'kind'$"),
         (("evaluation", "gates", 0, "parms"), {}, "parms: came an unknown .* such as 'params'$"),
