@@ -61,8 +61,8 @@ class Environment(BaseSettings):
     """Feast's online store on the profile `servers`: `redis://:password@host:port/0`."""
     feast_registry: str = ""
     """SQLAlchemy address of Feast's registry on the profile `servers`."""
-    mlflow_url: str = "http://127.0.0.1:5000"
-    """The MLflow tracking server."""
+    mlflow_url: str = ""
+    """The MLflow tracking server; where none is named only this home's own is spoken to."""
     landing: str = ""
     """Root of the landing zone: `file://` or `s3://`."""
     s3_endpoint: str = Field(

@@ -61,6 +61,8 @@ def mlflow_run(user: GetUserDep, pipeline: str, run: str, task: str = "") -> Res
         return _say(400, wrong)
     access.permit(pipeline, user)
     address = Environment().mlflow_url.rstrip("/")
+    if not address:
+        return _say(502, "MLflow: came no address, wanted it in Airflow's PERENNIAL_MLFLOW_URL.")
     try:
         found = _find(address, pipeline, run, task) or _find(address, pipeline, run, "")
     except httpx.HTTPError as fault:

@@ -37,6 +37,11 @@ def test_a_server_that_is_away_is_tried_again_later(monkeypatch: pytest.MonkeyPa
         registry.run("r")
 
 
+def test_without_an_address_nobody_elses_server_is_spoken_to(environment: Environment) -> None:
+    with pytest.raises(BackendError, match="came no address, wanted that of this home's own"):
+        Registry(environment, "p").versions()
+
+
 def left(environment: Environment, task: str, attempt: int, what: Result | Usage) -> None:
     name = runs.RESULT if isinstance(what, Result) else runs.MEASURED
     folder = f"{runs.root(environment, 'flight_delays', 'r')}/{task}/{attempt}"

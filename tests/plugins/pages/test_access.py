@@ -186,3 +186,11 @@ def test_a_recorded_run_lies_in_the_configured_mlflow_alone(
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_without_an_address_nobody_elses_mlflow_is_asked(
+    browser: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PERENNIAL_MLFLOW_URL", raising=False)
+    answer = browser.get("/mlflow", params={"pipeline": NAME, "run": "r"})
+    assert (answer.status_code, "came no address, wanted it in" in answer.text) == (502, True)
