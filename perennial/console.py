@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from ml_tasks.io.database import finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -50,15 +51,7 @@ def plain(text: str) -> None:
 
 def as_json(value: object) -> None:
     """Show a value as JSON; a number that JSON has no word for, such as infinity, is null."""
-    plain(json.dumps(_finite(value), indent=2, allow_nan=False))
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
-    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
+    plain(json.dumps(finite(value), indent=2, allow_nan=False))
 
 
 def fail(text: str) -> None:

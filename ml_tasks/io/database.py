@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
+from collections.abc import Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -146,6 +148,19 @@ def forget(tx: sa.Connection, table: sa.Table, old: sa.ColumnElement[bool], *, d
     if not dry:
         tx.execute(table.delete().where(old))
     return count
+
+
+def finite(value: Any) -> Any:
+    """Give a value as JSON has it: `None` for numbers that are none, such as infinity.
+
+    >>> finite({"gain": float("inf"), "windows": (0.7, float("nan"))})
+    {'gain': None, 'windows': [0.7, None]}
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: finite(one) for name, one in value.items()}
+    return [finite(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def clock(tx: sa.Connection) -> float:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from ml_tasks.config import limits
 from ml_tasks.errors import LimitError, NothingToDo
 from ml_tasks.io.audit import audited, rolled_back
-from ml_tasks.io.database import Database, now
+from ml_tasks.io.database import Database, finite, now
 from ml_tasks.io.reports import keys
 from ml_tasks.io.schema import triggers
 from ml_tasks.result import Window
@@ -98,7 +98,7 @@ class Triggers(Database):
                     triggers.insert().values(
                         id=identity,
                         who=who,
-                        evidence=evidence,
+                        evidence=finite(evidence),
                         state=ASKED,
                         created=now(),
                         **names,

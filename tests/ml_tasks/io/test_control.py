@@ -162,6 +162,11 @@ class TestTriggers:
         assert new
         assert [t.id for t in control.triggers("p")] == [answers[0][0], replayed.id]
 
+    def test_evidence_is_what_every_database_takes_as_json(self, control: Control) -> None:
+        told = {"gain": float("inf"), "realised": [["w", float("nan")]], "why": "NaN"}
+        made, _ = control.ask("p", "monitor", "w", who="me", evidence=told)
+        assert made.evidence == {"gain": None, "realised": [["w", None]], "why": "NaN"}
+
     def test_one_run_claims_it(self, control: Control) -> None:
         trigger, _ = control.ask("p", "drift", "w", who="me", evidence={})
         assert control.claim(trigger.id, "r1").state == "claimed"
