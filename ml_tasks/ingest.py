@@ -203,8 +203,10 @@ def _write(context: Context, name: str, table: pa.Table, *, in_order: bool = Fal
     uri = f"{context.folder}/{name}.parquet"
     with ThreadPoolExecutor(1) as beside:
         digest = beside.submit(content_hash, table, in_order=in_order)
-        objects.write_parquet(uri, table)
-        return Output(uri=uri, content_hash=digest.result(), rows=table.num_rows)
+        written = objects.write_parquet(uri, table)
+        return Output(
+            uri=uri, content_hash=digest.result(), bytes_hash=written, rows=table.num_rows
+        )
 
 
 def _summary(staged: Staged, deliveries: int) -> dict[str, Any]:

@@ -72,6 +72,8 @@ class Output(_Frozen):
     """The table's snapshot id after the publication."""
     content_hash: str
     """SHA-256 of the logical content; equal content gives equal hashes everywhere."""
+    bytes_hash: str | None = None
+    """SHA-256 of the object's bytes, where they are to be published as they are."""
     rows: int | None = None
     window: Window | None = None
 

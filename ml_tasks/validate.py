@@ -6,6 +6,7 @@ import json
 import logging
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks.config import OWN_TIMES
@@ -16,11 +17,11 @@ from ml_tasks.io.data_docs import Report, Section
 from ml_tasks.io.evolution import conform, read_as
 from ml_tasks.io.expectations import Checked, Fault, check, parted
 from ml_tasks.io.lake import Lake
-from ml_tasks.io.versions import newest_versions
+from ml_tasks.io.versions import newest_versions, united
 from ml_tasks.sources.schema import raw_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     import pyarrow as pa
 
@@ -37,12 +38,15 @@ class Came:
     """What ingest staged of one source's window, and what the lake had of it."""
 
     rows: pa.Table
+    """Those that were staged; none of them where nothing is expected of any."""
     rejected: pa.Table
     """What did not fit the schema: `uri`, `reason`, `row`."""
     read: int
     """How many rows came that fit it, also those that the lake had before."""
     key: tuple[str, ...]
     """Columns that name a row."""
+    unread: int = 0
+    """How many staged rows `rows` goes without."""
     had: pa.Table | None = None
     """The window as it was published, in all versions; `None` where nobody asks for it."""
 
@@ -141,8 +145,8 @@ def judge(
         checked = Checked((*checked.findings, *whole.findings))
     section = Section(
         source=source,
-        staged=came.rows.num_rows,
-        good=good.num_rows,
+        staged=came.rows.num_rows + came.unread,
+        good=good.num_rows + came.unread,
         rejected=came.rejected.num_rows,
         quarantined=len(entries),
         why=verdict(entries, came.read, validation.tolerated_bad_share),
@@ -165,7 +169,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     control.migrate()
     outputs: dict[str, Output] = {}
     values: dict[str, Any] = {"unchanged": True}
-    accepted: dict[str, tuple[pa.Table, Output | None]] = {}
+    accepted: dict[str, tuple[int, pa.Table, Output | None]] = {}
     sections: list[Section] = []
     for name in pipeline.sources:
         origin = {"source": name, "window": str(window), "run": context.run}
@@ -173,10 +177,10 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         section, good, entries = judge(pipeline.validation, came, origin)
         if entries:
             outputs[f"quarantine_{name}"] = _quarantine(lake, control, context, name, entries)
-        values[name] = {"published": good.num_rows, "quarantined": len(entries)}
+        values[name] = {"published": section.good, "quarantined": len(entries)}
         # What is good as a whole is published as it was staged.
-        whole = good is came.rows
-        accepted[name] = good, context.output("ingest", f"staged_{name}") if whole else None
+        staged = context.output("ingest", f"staged_{name}") if good is came.rows else None
+        accepted[name] = section.good, good, staged
         sections.append(section)
     tolerated = pipeline.validation.tolerated_bad_share
     report = Report(context.pipeline, str(window), tolerated, tuple(sections))
@@ -186,14 +190,16 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             + "; nothing was published, the bad rows are in quarantine; "
             f"see {data_docs.write(report, context).uri}"
         )
-    for name, (good, staged) in accepted.items():
+    for name, (count, good, staged) in accepted.items():
         table = f"raw.{name}"
         if lake.exists(table):
             lake.evolve(table, good.schema, pipeline.sources[name].renamed_from)
         # Also without rows there is a table then, for whoever reads it.
-        if good.num_rows or not lake.exists(table):
-            outputs[f"raw_{name}"] = _publish(lake, control, context, table, good, staged=staged)
-            values["unchanged"] &= good.num_rows == 0
+        if count or not lake.exists(table):
+            read = partial(_rows, pipeline, context, name) if count > good.num_rows else None
+            done = _publish(lake, control, context, table, good, staged=staged, read=read)
+            outputs[f"raw_{name}"] = done
+            values["unchanged"] &= count == 0
         control.published(table, window.start.isoformat(), window.end.isoformat(), context.run)
     outputs["data_docs"] = data_docs.write(report, context)
     log.info("%s: %s", window, values)
@@ -203,17 +209,26 @@ def run(pipeline: Pipeline, context: Context) -> Result:
 def _came(lake: Lake, pipeline: Pipeline, context: Context, name: str) -> Came:
     source, table = pipeline.sources[name], f"raw.{name}"
     form = raw_schema(source), source.renamed_from
-    # Whoever staged them may have been told otherwise.
-    rows = conform(_staged(context, f"staged_{name}"), *form)
-    _, of_table = parted(pipeline.validation.expectations.get(name, ()), name)
+    of_rows, of_table = parted(pipeline.validation.expectations.get(name, ()), name)
+    count = context.output("ingest", f"staged_{name}").rows
+    looked = of_rows or of_table or count is None
+    rows = _rows(pipeline, context, name) if looked else form[0].empty_table()
+    unread = 0 if looked else count or 0
     wanted = of_table and lake.exists(table)
     return Came(
         rows=rows,
         rejected=_staged(context, f"rejected_{name}"),
-        read=context.inputs["ingest"].values.get(name, {}).get("read", rows.num_rows),
+        read=context.inputs["ingest"].values.get(name, {}).get("read", rows.num_rows + unread),
         key=source.key,
+        unread=unread,
         had=read_as(lake, table, *form, window=context.required_window()) if wanted else None,
     )
+
+
+def _rows(pipeline: Pipeline, context: Context, name: str) -> pa.Table:
+    # Whoever staged them may have been told otherwise.
+    source = pipeline.sources[name]
+    return conform(_staged(context, f"staged_{name}"), raw_schema(source), source.renamed_from)
 
 
 def _then(came: Came, good: pa.Table) -> pa.Table:
@@ -227,10 +242,10 @@ def _then(came: Came, good: pa.Table) -> pa.Table:
 
 
 def _staged(context: Context, name: str) -> pa.Table:
-    uri = context.output("ingest", name).uri
-    if uri is None:
+    output = context.output("ingest", name)
+    if output.uri is None:
         raise RejectedError(f"ingest's output {name} is no object; run ingest again")
-    return objects.read_parquet(uri)
+    return objects.read_parquet(output.uri, digest=output.bytes_hash)
 
 
 def _publish(
@@ -242,6 +257,7 @@ def _publish(
     *,
     without: Collection[str] = (),
     staged: Output | None = None,
+    read: Callable[[], pa.Table] | None = None,
 ) -> Output:
     """Publish the window with what it had and what is added, each row once.
 
@@ -253,29 +269,23 @@ def _publish(
         added: What is new.
         without: Columns that do not count where two rows are the same.
         staged: Where what is new lies, each row once.
+        read: Gives what is new, where `added` says no more than its form.
     """
-    window = context.required_window()
+    window, properties = context.required_window(), {"run": context.run}
     with control.lease(
         f"{table}/{window}", holder=context.holder, attempt=context.attempt, wait=60
     ) as lease:
+        if staged and staged.rows:
+            done = lake.add(
+                table, staged, window, lease, schema=added.schema, properties=properties
+            )
+            if done:
+                return done
+        new = read() if read else added
         if lake.exists(table):
-            lake.evolve(table, added.schema)
-        had = lake.read(table, window=window) if lake.exists(table) else None
-        if had is None or (staged is not None and not had.num_rows):
-            rows = added
-        else:
-            rows, staged = _united(had, added, without), None
-        properties = {"run": context.run}
-        return lake.publish(table, rows, window, lease, properties=properties, staged=staged)
-
-
-def _united(had: pa.Table, added: pa.Table, without: Collection[str]) -> pa.Table:
-    import polars as pl
-    import pyarrow as pa
-
-    both = pl.DataFrame(pl.from_arrow(pa.concat_tables([had, conform(added, had.schema)])))
-    same = [name for name in both.columns if name not in without]
-    return both.unique(same, keep="first", maintain_order=True).to_arrow().cast(had.schema)
+            lake.evolve(table, new.schema)
+            new = united(lake.read(table, window=window), new, without)
+        return lake.publish(table, new, window, lease, properties=properties)
 
 
 def _quarantine(

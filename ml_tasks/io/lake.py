@@ -15,11 +15,11 @@ from ml_tasks.io import evolution
 from ml_tasks.io.backend import answering
 from ml_tasks.io.content import content_hash, plain
 from ml_tasks.io.database import Database
-from ml_tasks.io.window_commit import EVENT_TIME, NUMBER, New, brought, within
+from ml_tasks.io.window_commit import EVENT_TIME, NUMBER, New, added, brought, within
 from ml_tasks.result import Output, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -176,7 +176,6 @@ class Lake:
         lease: Lease,
         *,
         properties: dict[str, str] | None = None,
-        staged: Output | None = None,
     ) -> Output:
         """Replace one window of a table, whole or not at all; no commit where nothing changes.
 
@@ -191,8 +190,6 @@ class Lake:
             window: The half-open range of `event_time` that is replaced.
             lease: The caller's right to publish it.
             properties: Written to the snapshot's summary (run, task).
-            staged: A Parquet object of just these rows. Its hash is theirs, and where its columns
-                are numbered as the table's a copy of it is what is published.
 
         Raises:
             LeaseLostError: Another attempt has the lease; nothing was changed.
@@ -201,28 +198,49 @@ class Lake:
         """
         rows = plain(rows)  # as they will be read: else equal rows differ by type
         self._ensure(table, rows.schema)
-        digest = staged.content_hash if staged else content_hash(rows)
-        new = New(rows, digest, window, properties or {}, staged.uri if staged else None)
-        return Output(
-            table=table,
-            snapshot=self._commit(table, new, lease),
-            content_hash=digest,
-            rows=rows.num_rows,
-            window=window,
-        )
+        new = New(rows, content_hash(rows), window, properties or {})
+        made = Output(table=table, content_hash=new.digest, rows=rows.num_rows, window=window)
+        snapshot = self._commit(table, partial(brought, new=new), lease)
+        return made.model_copy(update={"snapshot": snapshot})
 
-    def _commit(self, table: str, new: New, lease: Lease) -> int | None:
+    @answering("lake")
+    def add(
+        self,
+        table: str,
+        staged: Output,
+        window: Window,
+        lease: Lease,
+        *,
+        schema: pa.Schema,
+        properties: dict[str, str] | None = None,
+    ) -> Output | None:
+        """Publish an object of a window's rows by a copy of its bytes, as `publish` does rows.
+
+        `staged` tells the hashes of its bytes and its rows, `schema` the form that they are to
+        have. Gives `None`, with nothing published, where the window has rows or the object's
+        columns are not numbered as the table's.
+
+        Raises:
+            RejectedError: The object's bytes are not those that were written.
+        """
+        self._ensure(table, schema)
+        bring = partial(added, staged=staged, window=window, properties=properties or {})
+        snapshot, was = self._commit(table, bring, lease), staged.content_hash
+        made = Output(table=table, content_hash=was, rows=staged.rows, window=window)
+        return None if snapshot is None else made.model_copy(update={"snapshot": snapshot})
+
+    def _commit(self, table: str, bring: Callable[[Table], int | None], lease: Lease) -> int | None:
         """Commit under the lease, again wherever that is refused; give the snapshot."""
         from pyiceberg.exceptions import CommitFailedException, ValidationException
 
-        rows, moved = new.rows, not lease.took_over
+        moved = not lease.took_over
         for _ in range(COMMIT_TRIES):
             loaded = self.load(table)
             lease.check()
             try:
                 if moved:
-                    return brought(loaded, new)
-                loaded.append(rows.slice(0, 0).cast(loaded.schema().as_arrow()))
+                    return bring(loaded)
+                loaded.append(loaded.schema().as_arrow().empty_table())
                 moved = True
             except (CommitFailedException, ValidationException) as refused:
                 log.info("%s: commit refused, trying again: %s", table, refused)

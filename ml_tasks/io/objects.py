@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import io
+import hashlib
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from ml_tasks.errors import BackendError, ConfigError
+from ml_tasks.errors import BackendError, ConfigError, RejectedError
 from ml_tasks.io.backend import said
 from ml_tasks.result import Result
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     from pyarrow import fs
+    from typing_extensions import Buffer
 
 
 BATCH = 2**16
@@ -57,13 +58,28 @@ def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
     raise ConfigError(f"address {uri!r}: wanted file:///… or s3://bucket/…")
 
 
-def read_bytes(uri: str) -> bytes:
+def read_bytes(uri: str, digest: str | None = None) -> bytes:
     """Read an object.
+
+    Args:
+        uri: Where it lies.
+        digest: SHA-256 that its bytes must have.
 
     Raises:
         FileNotFoundError: There is none.
         BackendError: The store did not answer.
+        RejectedError: Its bytes are others.
     """
+    data = _read(uri)
+    if digest and (came := hashlib.sha256(data).hexdigest()) != digest:
+        raise RejectedError(
+            f"{uri}: its bytes have the SHA-256 {came[:12]}, {digest[:12]} were written; run the "
+            "task that wrote it again"
+        )
+    return data
+
+
+def _read(uri: str) -> bytes:
     try:
         if uri.startswith("file:"):
             # Without Arrow: who launches a task reads its result, and nothing else.
@@ -93,7 +109,7 @@ def opened(uri: str) -> pa.NativeFile:
         raise BackendError(f"{uri}: cannot be read: {said(fault)}") from fault
 
 
-def write_bytes(uri: str, data: bytes) -> None:
+def write_bytes(uri: str, data: Buffer) -> None:
     """Write an object; a reader sees the old one or the new one, never a part.
 
     Raises:
@@ -163,11 +179,21 @@ def find(prefix: str) -> list[Object]:
     )
 
 
-def read_parquet(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a Parquet object as a table; `columns` limits what is read."""
+def read_parquet(
+    uri: str, columns: Sequence[str] | None = None, *, digest: str | None = None
+) -> pa.Table:
+    """Read a Parquet object as a table.
+
+    Args:
+        uri: Where it lies.
+        columns: Only these.
+        digest: SHA-256 that its bytes must have.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.read_table(io.BytesIO(read_bytes(uri)), columns=list(columns) if columns else None)
+    file = pa.BufferReader(read_bytes(uri, digest))
+    return pq.read_table(file, columns=list(columns) if columns else None)
 
 
 def parquet_schema(uri: str) -> pa.Schema:
@@ -178,10 +204,13 @@ def parquet_schema(uri: str) -> pa.Schema:
     return pq.read_schema(path, filesystem=store)
 
 
-def write_parquet(uri: str, table: pa.Table) -> None:
+def write_parquet(uri: str, table: pa.Table) -> str:
     """Write a table as a Parquet object, zstd-compressed; equal tables give equal bytes.
 
     However texts are held, plain ones are read.
+
+    Returns:
+        The SHA-256 of its bytes.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -197,7 +226,9 @@ def write_parquet(uri: str, table: pa.Table) -> None:
         write_batch_size=BATCH,
         store_schema=False,
     )
-    write_bytes(uri, buffer.getvalue())
+    data = buffer.getvalue()
+    write_bytes(uri, data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def read_result(uri: str) -> Result:

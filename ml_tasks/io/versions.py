@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ml_tasks.io.evolution import conform
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     import polars as pl
+    import pyarrow as pa
 
 
 def newest_versions(
@@ -30,3 +33,19 @@ def newest_versions(
     known = rows if by is None else rows.filter(landed.is_null() | (landed <= by))
     in_order = known.sort(landed, nulls_last=False, maintain_order=True)
     return in_order.unique(list(key), keep="last", maintain_order=True)
+
+
+def united(had: pa.Table, added: pa.Table, without: Collection[str] = ()) -> pa.Table:
+    """Give each row of both once, in the form of those that there were.
+
+    Args:
+        had: Rows that there were.
+        added: What comes to them.
+        without: Columns that do not count where two rows are the same.
+    """
+    import polars as pl
+    import pyarrow as pa
+
+    both = pl.DataFrame(pl.from_arrow(pa.concat_tables([had, conform(added, had.schema)])))
+    same = [name for name in both.columns if name not in without]
+    return both.unique(same, keep="first", maintain_order=True).to_arrow().cast(had.schema)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pyiceberg.expressions import BooleanExpression
     from pyiceberg.table import Table
 
-    from ml_tasks.result import Window
+    from ml_tasks.result import Output, Window
 
 EVENT_TIME = "event_time"
 NUMBER = b"PARQUET:field_id"
@@ -29,8 +29,6 @@ class New:
     digest: str
     window: Window
     properties: dict[str, str]
-    staged: str | None
-    """Address of an object of just these rows."""
 
 
 def brought(table: Table, new: New) -> int | None:
@@ -46,6 +44,20 @@ def brought(table: Table, new: New) -> int | None:
     return current.snapshot_id if current else None
 
 
+def added(table: Table, staged: Output, window: Window, properties: dict[str, str]) -> int | None:
+    """Let the loaded table have an object as it is, and give the snapshot that has it.
+
+    `None` where the window has rows, or the object's columns are not numbered as the table's.
+    """
+    uri = staged.uri
+    there = table.scan(row_filter=within(window), selected_fields=(EVENT_TIME,)).to_arrow()
+    if uri is None or there.num_rows or not _fits(table, uri):
+        return None
+    _add(table, objects.read_bytes(uri, staged.bytes_hash), properties)
+    current = table.current_snapshot()
+    return current.snapshot_id if current else None
+
+
 def _replace(table: Table, had: int, new: New) -> None:
     """Replace the window in one transaction on the loaded snapshot."""
     if had:
@@ -56,9 +68,6 @@ def _replace(table: Table, had: int, new: New) -> None:
         )
         return
     # Looking for rows to delete would read every manifest.
-    if new.staged and new.rows.num_rows and _fits(table, new.staged):
-        _add(table, new.staged, new.properties)
-        return
     fitting = evolution.conform(new.rows, table.schema().as_arrow())
     table.append(fitting, snapshot_properties=new.properties)
 
@@ -71,13 +80,13 @@ def _fits(table: Table, uri: str) -> bool:
     return known and not evolution.changes(table, schema, {})
 
 
-def _add(table: Table, uri: str, properties: dict[str, str]) -> None:
-    """Append a copy of an object: it is written as the library would write its rows."""
+def _add(table: Table, data: bytes, properties: dict[str, str]) -> None:
+    """Append a file: it is written as the library would write its rows."""
     from pyiceberg.io.pyarrow import parquet_file_to_data_file
 
     copy = table.location_provider().new_data_location(f"{uuid.uuid4()}.parquet")
     with table.io.new_output(copy).create() as stream:
-        stream.write(objects.read_bytes(uri))
+        stream.write(data)
     file = parquet_file_to_data_file(table.io, table.metadata, copy)
     with (
         table.transaction() as tx,

@@ -89,7 +89,7 @@ def fails(product: Product, capsys: pytest.CaptureFixture[str], task: str, **tol
     ("hinder", "leave", "words"),
     [
         (full, 0, ("No space left on device; make room", "disk is full; make room")),
-        (full, 48 * 1024, ("No space left on device; make room", "disk is full; make room")),
+        (full, 24 * 1024, ("No space left on device; make room", "disk is full; make room")),
         (read_only, 0, ("let this user write there",
                         "readonly database; let this user write there")),
     ],

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from ml_tasks.config import Environment
-from ml_tasks.errors import ConfigError, LeaseLostError
+from ml_tasks.errors import ConfigError, LeaseLostError, RejectedError
 from ml_tasks.io import objects
 from ml_tasks.io.content import content_hash
 from ml_tasks.io.control import Control
@@ -84,23 +84,31 @@ def test_texts_are_the_same_however_they_are_held(
 
 
 def test_what_was_staged_is_what_is_published(lake: Lake, control: Control, tmp_path: Path) -> None:
-    """Its columns have the table's numbers; without them its rows are written anew."""
-    for number, (table, window) in enumerate(((rows(1, 2), FIRST), (rows(3, day=9), SECOND))):
-        uri = (tmp_path / f"{number}.parquet").as_uri()
-        objects.write_parquet(uri, table.cast(lake.numbered("raw.t", table.schema)))
-        digest = content_hash(table)
-        staged = Output(uri=uri, content_hash=digest, rows=table.num_rows)
+    """Where its columns have the table's numbers, the window is empty and its bytes are its own."""
+
+    def add(table: pa.Table, window: Window, **told: str) -> Output | None:
+        uri, digest = (tmp_path / "staged.parquet").as_uri(), content_hash(table)
+        written = {"bytes_hash": objects.write_parquet(uri, table)} | told
+        staged = Output(uri=uri, content_hash=digest, rows=table.num_rows, **written)
         with control.lease("raw.t", holder="r/t", attempt=1) as lease:
-            done = lake.publish("raw.t", table, window, lease, staged=staged)
+            return lake.add("raw.t", staged, window, lease, schema=table.schema)
+
+    for number, (table, window) in enumerate(((rows(1, 2), FIRST), (rows(3, day=9), SECOND))):
+        numbered = table.cast(lake.numbered("raw.t", table.schema))
+        done = add(numbered, window)
         files = [task.file.file_path for task in lake.load("raw.t").scan().plan_files()]
-        assert objects.read_bytes(uri) in [objects.read_bytes(file) for file in files]
-        assert done.content_hash == content_hash(lake.read("raw.t", window=window)) == digest
+        staged = objects.read_bytes((tmp_path / "staged.parquet").as_uri())
+        assert staged in [objects.read_bytes(file) for file in files]
+        assert len(files) == number + 1
+        assert done is not None
+        assert done.content_hash == content_hash(lake.read("raw.t", window=window))
+    third, before = Window.parse("2013-01-15/2013-01-22"), lake.snapshot("raw.t")
+    assert add(rows(9, day=16), third) is None
+    assert add(numbered, SECOND) is None
+    with pytest.raises(RejectedError, match="000 were written; run the task that wrote it again"):
+        add(numbered, third, bytes_hash="0" * 64)
+    assert lake.snapshot("raw.t") == before
     assert values(lake) == [1, 2, 3]
-    objects.write_parquet(uri, rows(9, day=16))
-    third = Window.parse("2013-01-15/2013-01-22")
-    with control.lease("raw.t", holder="r/t", attempt=1) as lease:
-        lake.publish("raw.t", rows(4, day=16), third, lease, staged=staged)
-    assert values(lake) == [1, 2, 3, 4]
 
 
 def test_an_old_attempt_changes_nothing(lake: Lake, control: Control) -> None:
