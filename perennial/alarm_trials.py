@@ -84,7 +84,7 @@ class Source:
         )
 
 
-class Watched:
+class WatchedModel:
     """A model that is watched with some days as its reference."""
 
     def __init__(
@@ -158,7 +158,7 @@ def quiet(
     """Give the pages of years without drift, each with a reference of its own."""
     for year in range(years):
         days = draw(rng, reference, YEAR)
-        watched = Watched(flights, days[:reference], budget, year)
+        watched = WatchedModel(flights, days[:reference], budget, year)
         looks = watched.history(days[reference:].tolist())
         yield sum(alarm.paged for alarms in looks for alarm in alarms)
 
@@ -168,7 +168,7 @@ class Trials:
     """Models that are watched, each with days that it is then shown."""
 
     flights: Flights
-    ends: tuple[tuple[Watched, tuple[NDArray[np.int64], ...]], ...]
+    ends: tuple[tuple[WatchedModel, tuple[NDArray[np.int64], ...]], ...]
 
     @classmethod
     def drawn(
@@ -179,7 +179,7 @@ class Trials:
         ends = []
         for number in range(trials // each):
             days = draw(rng, reference, WITHIN * each)
-            watched = Watched(flights, days[:reference], budget, number)
+            watched = WatchedModel(flights, days[:reference], budget, number)
             ends.append((watched, tuple(np.split(days[reference:], each))))
         return cls(flights, tuple(ends))
 
@@ -242,7 +242,7 @@ def _shares(cost: Callable[[float], float], targets: tuple[float, ...]) -> list[
 
 
 def _ends(
-    watched: Watched, days: Sequence[NDArray[np.int64]], source: Source
+    watched: WatchedModel, days: Sequence[NDArray[np.int64]], source: Source
 ) -> Iterator[tuple[int, bool, str]]:
     """Give the look that paged, and the signal; without a page the signal that was listed first."""
     watched.look_at(source)

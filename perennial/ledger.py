@@ -15,7 +15,7 @@ from perennial.cost import say_whose
 from perennial.given import environment, require_product
 
 if TYPE_CHECKING:
-    from ml_tasks.io.ledger import Retraining
+    from ml_tasks.io.ledger import LedgerLine
 
 COLUMNS = (
     *("trigger", "cause", "asked", "learned", "version", "predicted", "realised", "95 %"),
@@ -59,7 +59,7 @@ def command(
     return ExitCode.OK
 
 
-def _row(one: Retraining) -> tuple[object, ...]:
+def _row(one: LedgerLine) -> tuple[object, ...]:
     gain = f"{_signed(one.realised_gain)} {one.metric}" if one.realised_gain is not None else ""
     sure = one.low is not None and one.high is not None
     return (

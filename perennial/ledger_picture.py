@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ml_tasks.io.ledger import Retraining
+    from ml_tasks.io.ledger import LedgerLine
 
 INK, PAPER, FAINT = "#1f2328", "#ffffff", "#d0d7de"
 COLOURS = {
@@ -37,7 +37,7 @@ SETTINGS: Any = {
 }  # fmt: skip
 
 
-def draw(found: Sequence[Retraining], file: Path) -> None:
+def draw(found: Sequence[LedgerLine], file: Path) -> None:
     """Draw predicted against realised gain with its interval, and what it all cost by and by."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -57,7 +57,7 @@ def draw(found: Sequence[Retraining], file: Path) -> None:
     file.write_text(_both_looks(buffer.getvalue()))
 
 
-def _gains(axes: Any, found: Sequence[Retraining]) -> None:
+def _gains(axes: Any, found: Sequence[LedgerLine]) -> None:
     """Draw a point a graded training; those whose gain nobody predicted stand apart."""
     graded = [one for one in found if one.realised_gain is not None]
     axes.set_title("What retrainings won", loc="left", color=INK)
@@ -87,13 +87,13 @@ def _gains(axes: Any, found: Sequence[Retraining]) -> None:
     axes.set_ylabel("realised gain, 95 % interval, by version")
 
 
-def _bounds(graded: Sequence[Retraining]) -> list[float]:
+def _bounds(graded: Sequence[LedgerLine]) -> list[float]:
     """Give how far intervals and values reach."""
     found = (x for one in graded for x in (one.realised_gain, one.low, one.high))
     return [x for x in found if x is not None]
 
 
-def _costs(axes: Any, found: Sequence[Retraining]) -> None:
+def _costs(axes: Any, found: Sequence[LedgerLine]) -> None:
     """Draw the cost of all trainings up to each, and how each ended."""
     axes.set_title("What they cost", loc="left", color=INK)
     if not found:

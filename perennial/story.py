@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ml_tasks.config import Environment, Pipeline
     from ml_tasks.io.control import Trigger
-    from ml_tasks.io.ledger import Retraining
+    from ml_tasks.io.ledger import LedgerLine
     from ml_tasks.io.watched import Alarm, Look, Measure
     from ml_tasks.result import Result, Window
 
@@ -30,7 +30,7 @@ TOLD_ONLY = ("cpu_seconds", "outcome", "run")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Training:
+class AskedTraining:
     """What was asked for, and what became of it."""
 
     trigger: str
@@ -61,7 +61,7 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Watched:
+class WatchedWeek:
     """What was found of the champion in a week."""
 
     version: str
@@ -83,8 +83,8 @@ class Week:
     window: str
     outputs: dict[str, str]
     """Content hash of what came in, and of the features."""
-    watched: Watched | None
-    trainings: tuple[Training, ...]
+    watched: WatchedWeek | None
+    trainings: tuple[AskedTraining, ...]
 
     @property
     def hash(self) -> str:
@@ -109,7 +109,7 @@ class Story:
     """By task."""
 
     @property
-    def trainings(self) -> tuple[Training, ...]:
+    def trainings(self) -> tuple[AskedTraining, ...]:
         """All that was asked for, oldest first."""
         return tuple(one for week in self.weeks for one in week.trainings)
 
@@ -131,7 +131,7 @@ class _Found:
     looks: Mapping[str, list[Look]]
     """By day; so are alarms."""
     alarms: Mapping[str, list[Alarm]]
-    ledger: Mapping[str, Retraining]
+    ledger: Mapping[str, LedgerLine]
     """By trigger."""
 
 
@@ -192,7 +192,7 @@ class Reader:
             ),
         )
 
-    def _watched(self, week: Window, found: _Found) -> Watched | None:
+    def _watched(self, week: Window, found: _Found) -> WatchedWeek | None:
         days = [f"{week.start + timedelta(days=n):%Y-%m-%d}" for n in range(_days(week))]
         own = [look for day in days for look in found.looks.get(day, ())]
         for run in sorted({look.run for look in own}):
@@ -203,7 +203,7 @@ class Reader:
             return None
         decided, scored = results["decide"].values, results["score"]
         measures = found.measures.get(week.start.isoformat(), ())
-        return Watched(
+        return WatchedWeek(
             version=scored.values["version"],
             predictions=scored.outputs["predictions"].content_hash,
             measures=tuple((m.version, m.kind, m.value, m.rows) for m in measures),
@@ -213,13 +213,13 @@ class Reader:
             why=decided["why"],
         )
 
-    def _training(self, trigger: Trigger, entry: Retraining) -> Training:
+    def _training(self, trigger: Trigger, entry: LedgerLine) -> AskedTraining:
         results, evidence = self._results(trigger.run or ""), trigger.evidence
         judged = results["judge"].values["gates"] if "judge" in results else []
         measured = results["evaluate"].values if "evaluate" in results else {}
         promoted = _values(results, "promote")
         metric = self._pipeline.evaluation.metric
-        return Training(
+        return AskedTraining(
             trigger=trigger.id,
             cause=trigger.cause,
             policies=tuple(evidence.get("policies", ())),

@@ -13,7 +13,7 @@ from perennial.summary import number
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from perennial.story import Story, Training, Week
+    from perennial.story import AskedTraining, Story, Week
 
 SIGNALS = 4
 """How many names an alarm is told with."""
@@ -113,7 +113,7 @@ def _moved(alarm: dict[str, object]) -> str:
     return ", ".join(names[:SIGNALS]) + (f" and {more} more" if more > 0 else "")
 
 
-def _became(training: Training) -> str:
+def _became(training: AskedTraining) -> str:
     if training.version is not None:
         before = f" after {training.before}" if training.before else ""
         return f"version {training.version} is champion{before}"

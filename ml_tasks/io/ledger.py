@@ -37,7 +37,7 @@ class Paid(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Retraining:
+class LedgerLine:
     """One line of the ledger."""
 
     trigger: str
@@ -80,7 +80,7 @@ class Retraining:
 class Ledger(Triggers, Champions, Costs, Watched):
     """Triggers, promotions, grades and costs, as one line a training."""
 
-    def ledger(self, pipeline: str) -> list[Retraining]:
+    def ledger(self, pipeline: str) -> list[LedgerLine]:
         """Give the retrainings of a pipeline, oldest first: also those that gates refused."""
         asked, entries = self.triggers(pipeline), self.audit(pipeline)
         grades: dict[tuple[str, str], Grade] = {}
@@ -97,13 +97,13 @@ def _line(
     entries: Sequence[AuditEntry],
     grades: dict[tuple[str, str], Grade],
     costs: Sequence[Cost],
-) -> Retraining:
+) -> LedgerLine:
     promotions = [e for e in entries if e.action == PROMOTE]
     own = next((e for e in promotions if trigger.run and e.detail["run"] == trigger.run), None)
     version, before = (own.detail["version"], own.detail["before"]) if own else (None, None)
     grade = grades.get((version, before)) if version and before else None
     closed = own is not None and promotions[-1].number > own.number
-    return Retraining(
+    return LedgerLine(
         trigger=trigger.id,
         pipeline=trigger.pipeline,
         cause=trigger.cause,

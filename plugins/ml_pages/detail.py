@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingRun:
     """A run of the training flow, and what came of it."""
 
     trigger: Trigger
@@ -63,7 +63,7 @@ class Detail:
     parts: tuple[Part, ...]
     heat: Heat | None
     alarms: tuple[Alarm, ...]
-    trainings: tuple[Training, ...]
+    trainings: tuple[TrainingRun, ...]
     triggers: tuple[Trigger, ...]
     arrived: tuple[Arrived, ...]
 
@@ -141,11 +141,11 @@ def _known(what: str, came: str, wanted: Sequence[str]) -> None:
         raise ConfigError(f"{what}: came {came!r}, wanted one of those measured: {named or 'none'}")
 
 
-def _training(own: Facts, trigger: Trigger, found: Judged) -> Training:
+def _training(own: Facts, trigger: Trigger, found: Judged) -> TrainingRun:
     spent = [cost for cost in own.costs if cost.run == trigger.run]
     moves = [e for e in own.audit if e.action in MOVES and e.detail["run"] == trigger.run]
     metric, gain = own.pipeline.evaluation.metric, trigger.evidence.get("predicted_gain")
-    made = Training(
+    made = TrainingRun(
         trigger=trigger,
         judged=found,
         moves=tuple(moves),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 app = FastAPI(dependencies=[Depends(requires_authenticated())], docs_url=None, redoc_url=None)
 app.include_router(pipelines.router)
 SECONDS = 10
-REPORT = re.compile(
+DATA_DOCS = re.compile(
     r"/runs/(?P<pipeline>[^/]+)/(?P<run>[^/]+)/validate/(?P<attempt>\d+)/data_docs\.html$"
 )
 SHUT = {
@@ -38,8 +38,8 @@ SHUT = {
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """Where the newest attempt's report of a run lies."""
+class DataDocsPage:
+    """Where the Data Docs of a run's newest attempt lie."""
 
     pipeline: str
     run: str
@@ -77,7 +77,7 @@ def mlflow_run(user: GetUserDep, pipeline: str, run: str, task: str = "") -> Res
 
 @app.get("/data-docs")
 def data_docs(user: GetUserDep, pipeline: str = "", run: str = "") -> Response:
-    """Show what validation found in a run's window, or list the windows' reports."""
+    """Show what validation found in a run's window, or list what there is of windows."""
     if wrong := access.fault(pipeline=pipeline, run=run):
         return _say(400, wrong)
     if run and not pipeline:
@@ -85,43 +85,43 @@ def data_docs(user: GetUserDep, pipeline: str = "", run: str = "") -> Response:
     if pipeline:
         access.permit(pipeline, user)
     try:
-        reports = _reports(Environment().objects_root, pipeline, run)
-        if run and not reports:
+        pages = _pages(Environment().objects_root, pipeline, run)
+        if run and not pages:
             return _say(
                 404,
                 f"Run {run} of {pipeline} has no Data Docs: the task validate of an ingestion "
                 "writes them, and in this run it has not yet.",
             )
         if not pipeline:
-            seen = access.readable({report.pipeline for report in reports}, user)
-            reports = [report for report in reports if report.pipeline in seen]
-        page = objects.read_text(reports[0].uri) if run else _listed(reports, pipeline)
+            seen = access.readable({page.pipeline for page in pages}, user)
+            pages = [page for page in pages if page.pipeline in seen]
+        shown = objects.read_text(pages[0].uri) if run else _listed(pages, pipeline)
     except (PerennialError, OSError) as fault:
         return _say(502, f"Data Docs cannot be read: {fault}. Is the object store up?")
-    return HTMLResponse(page, headers=SHUT)
+    return HTMLResponse(shown, headers=SHUT)
 
 
-def _reports(root: str, pipeline: str, run: str) -> list[Report]:
-    """Give the newest attempt's report of each run, the latest written first."""
+def _pages(root: str, pipeline: str, run: str) -> list[DataDocsPage]:
+    """Give the Data Docs of each run's newest attempt, the latest written first."""
     folder = "/".join(part for part in (root, "runs", pipeline, run, run and "validate") if part)
-    newest: dict[tuple[str, str], Report] = {}
+    newest: dict[tuple[str, str], DataDocsPage] = {}
     for found in objects.find(folder):
-        if matched := REPORT.search(found.uri):
+        if matched := DATA_DOCS.search(found.uri):
             key = (matched["pipeline"], matched["run"])
-            report = Report(*key, int(matched["attempt"]), found.uri, found.modified)
-            if key not in newest or newest[key].attempt < report.attempt:
-                newest[key] = report
-    return sorted(newest.values(), key=lambda report: report.written, reverse=True)
+            page = DataDocsPage(*key, int(matched["attempt"]), found.uri, found.modified)
+            if key not in newest or newest[key].attempt < page.attempt:
+                newest[key] = page
+    return sorted(newest.values(), key=lambda page: page.written, reverse=True)
 
 
-def _listed(reports: list[Report], pipeline: str) -> str:
-    """Give the list of reports as HTML, the newest window first."""
+def _listed(pages: list[DataDocsPage], pipeline: str) -> str:
+    """Give the list of pages as HTML, the newest window first."""
     read = [
-        (report, json.loads(objects.read_text(f"{report.uri.removesuffix('.html')}.json")))
-        for report in reports
+        (page, json.loads(objects.read_text(f"{page.uri.removesuffix('.html')}.json")))
+        for page in pages
     ]
     read.sort(key=lambda pair: str(pair[1]["window"]), reverse=True)
-    return _template().render(reports=read, pipeline=pipeline)
+    return _template().render(pages=read, pipeline=pipeline)
 
 
 @cache

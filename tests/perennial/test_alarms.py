@@ -10,7 +10,7 @@ from ml_tasks.monitoring.budget import Budget
 from perennial import alarm_days, alarm_practice, alarm_proof, alarm_report, alarm_trials
 from perennial.__main__ import main
 from perennial.alarm_days import Flights, Shift
-from perennial.alarm_trials import Trials, Watched
+from perennial.alarm_trials import Trials, WatchedModel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ def test_each_shift_changes_its_column_alone(flights: Flights) -> None:
 
 def test_days_are_looked_at_as_monitor_does(flights: Flights) -> None:
     days = np.arange(REFERENCE + 7)
-    watched = Watched(flights, days[:REFERENCE], Budget(), seed=1)
+    watched = WatchedModel(flights, days[:REFERENCE], Budget(), seed=1)
     own = watched._days.reference
     assert {len(of) for of in own.about.own.values()} == {REFERENCE}
     names = {f"profile {name}" for name in (*alarm_days.INPUTS, "prediction")}
