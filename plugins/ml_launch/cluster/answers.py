@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubernetes_asyncio.client.exceptions import ApiException
 
+from ml_launch.cluster.lines import Pieces
 from ml_launch.cluster.refusal import FORBIDDEN, RefusedError, said
 
 if TYPE_CHECKING:
@@ -40,10 +41,9 @@ async def asked(call: Callable[..., Any], *args: Any, **rest: Any) -> Any:
 
 async def lines(answer: Any) -> AsyncIterator[str]:
     """Give the lines of an answer as they come."""
-    rest = b""
+    pieces = Pieces()
     async for piece in answer.content.iter_any():
-        *whole, rest = (rest + piece).split(b"\n")
-        for line in whole:
-            yield line.decode(errors="replace")
-    if rest:
-        yield rest.decode(errors="replace")
+        for line in pieces.take(piece):
+            yield line
+    for line in pieces.end():
+        yield line

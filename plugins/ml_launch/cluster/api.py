@@ -15,6 +15,7 @@ from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
 from ml_launch.cluster import admission
+from ml_launch.cluster.lines import Pieces
 from ml_launch.cluster.refusal import FORBIDDEN, NOT_FOUND, RefusedError, said
 from ml_launch.cluster.state import CONTAINER
 from ml_tasks.errors import BackendError, ConfigError
@@ -270,13 +271,10 @@ class _OutdatedError(Exception):
 
 
 def _lines(answer: Any) -> Iterator[str]:
-    rest = b""
+    pieces = Pieces()
     for piece in answer.stream(amt=None, decode_content=False):
-        *whole, rest = (rest + piece).split(b"\n")
-        for line in whole:
-            yield line.decode(errors="replace")
-    if rest:
-        yield rest.decode(errors="replace")
+        yield from pieces.take(piece)
+    yield from pieces.end()
 
 
 def _raise_if_forbidden(fault: Exception) -> None:

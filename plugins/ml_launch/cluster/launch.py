@@ -203,9 +203,7 @@ class JobLaunch:
         while time.monotonic() < limit:
             now = datetime.now(UTC)
             pods = self._cluster.pods(selector)
-            for pod in pods:
-                if state.is_lost(pod, now):
-                    self._cluster.forget_pod(state.name(pod))
+            self._forget_lost(pods, now)
             alive = [state.name(pod) for pod in pods if state.alive(pod, now)]
             if not alive:
                 return
@@ -235,11 +233,14 @@ class JobLaunch:
 
     def _how(self, pods: list[Pod]) -> Ended | None:
         now = datetime.now(UTC)
-        for pod in pods:
-            if state.is_lost(pod, now):
-                self._cluster.forget_pod(state.name(pod))
-        how = state.verdict(pods, self._wanted, now, self._seen)
-        return how or admission.verdict(self._refused(pods, now), self._wanted, now)
+        self._forget_lost(pods, now)
+        return waiting.verdict(
+            pods, self._wanted, now, self._seen, lambda: self._refused(pods, now)
+        )
+
+    def _forget_lost(self, pods: list[Pod], now: datetime) -> None:
+        for name in waiting.lost(pods, now):
+            self._cluster.forget_pod(name)
 
     def _refused(self, pods: list[Pod], now: datetime) -> admission.Refusal | None:
         """Tell why there are fewer pods than there should be."""
@@ -258,12 +259,9 @@ class JobLaunch:
 
     def _waits(self, pods: list[Pod]) -> str:
         """Say what the Job waits for."""
-        if self._refusal is not None:
-            return admission.line(self._refusal)
-        if pods:
-            return waiting.pods(pods)
-        said = waiting.queue(self._job)
-        why = waiting.reason(self._cluster, self._job) if said else ""
+        said = waiting.line(self._refusal, self._job, pods)
+        turn = said and not pods and self._refusal is None
+        why = waiting.reason(self._cluster, self._job) if turn else ""
         return f"{said}: {why}" if why else said
 
     def _changes(self) -> Iterator[list[Pod]]:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ml_launch.cluster import state
+from ml_launch.cluster.lines import DRAIN_SECONDS, PAUSE_SECONDS, TRIES, PodLog
 from ml_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,13 +16,9 @@ if TYPE_CHECKING:
     from ml_launch.cluster.api import Cluster
     from ml_launch.cluster.state import Pod
 
-TRIES = 20
-PAUSE_SECONDS = 0.5
-DRAIN_SECONDS = 10
-
 
 class Logs:
-    """One thread a pod; where there are several pods, each line says whose it is."""
+    """One thread a pod."""
 
     def __init__(self, cluster: Cluster, on_line: Callable[[str], None], pods: int) -> None:
         """Nothing is read yet."""
@@ -33,10 +30,8 @@ class Logs:
         for pod in pods:
             uid = pod["metadata"]["uid"]
             if uid not in self._threads and state.runs(pod):
-                prefix = f"[{state.index(pod)}] " if self._pods > 1 else ""
-                thread = threading.Thread(
-                    target=self._read, args=(state.name(pod), prefix), daemon=True, name=uid
-                )
+                log = PodLog(pod, self._pods)
+                thread = threading.Thread(target=self._read, args=(log,), daemon=True, name=uid)
                 self._threads[uid] = thread
                 thread.start()
 
@@ -46,19 +41,14 @@ class Logs:
         for thread in self._threads.values():
             thread.join(max(0.0, limit - time.monotonic()))
 
-    def _read(self, pod: str, prefix: str) -> None:
-        last = ""
+    def _read(self, log: PodLog) -> None:
         for _ in range(TRIES):
-            # After a break the log comes again from the whole second on.
-            read = last
             try:
-                for line in self._cluster.log_lines(pod, last or None):
-                    at, _space, text = line.partition(" ")
-                    if at > read:
-                        last = at
-                        self._on_line(prefix + text)
+                for line in self._cluster.log_lines(log.pod, log.again()):
+                    if (shown := log.shown(line)) is not None:
+                        self._on_line(shown)
             except ConfigError as fault:
-                self._on_line(f"{prefix}the log of {pod} is not shown: {fault}")
+                self._on_line(log.refused(fault))
                 return
             except OSError:
                 time.sleep(PAUSE_SECONDS)

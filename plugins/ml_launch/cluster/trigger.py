@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from ml_launch.cluster import admission, state, waiting
+from ml_launch.cluster.lines import DRAIN_SECONDS, PAUSE_SECONDS, TRIES, PodLog
 from ml_launch.cluster.usage import Use
 from ml_tasks.config import TaskResources
 from ml_tasks.errors import ConfigError
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 5.0
-TRIES = 20
-PAUSE_SECONDS = 0.5
-DRAIN_SECONDS = 10
 
 
 class JobTrigger(BaseTrigger):
@@ -115,11 +113,12 @@ class JobTrigger(BaseTrigger):
 
     async def _how(self, hub: Hub, pods: list[Pod], mark: int) -> Ended | None:
         now = datetime.now(UTC)
-        for pod in pods:
-            if state.is_lost(pod, now):
-                await hub.forget_pod(state.name(pod))
-        how = state.verdict(pods, self._wanted, now, lambda: hub.job(self._job, mark))
-        return how or admission.verdict(self._refusal(hub, pods), self._wanted, now)
+        for name in waiting.lost(pods, now):
+            await hub.forget_pod(name)
+        return waiting.verdict(
+            pods, self._wanted, now,
+            lambda: hub.job(self._job, mark), lambda: self._refusal(hub, pods),
+        )  # fmt: skip
 
     def _refusal(self, hub: Hub, pods: list[Pod]) -> Refusal | None:
         if len(pods) >= self._wanted.pods:
@@ -127,10 +126,7 @@ class JobTrigger(BaseTrigger):
         return admission.refusal(hub.refusals(self._job), datetime.now(UTC))
 
     def _waits(self, hub: Hub, job: Job | None, pods: list[Pod]) -> str:
-        refusal = self._refusal(hub, pods)
-        if refusal is not None:
-            return admission.line(refusal)
-        return waiting.queue(job) if job and not pods else waiting.pods(pods)
+        return waiting.line(self._refusal(hub, pods), job, pods)
 
     def _look(self, hub: Hub, pods: list[Pod]) -> None:
         self._use.look(pods)
@@ -143,22 +139,17 @@ class JobTrigger(BaseTrigger):
         for pod in pods:
             uid = pod["metadata"]["uid"]
             if uid not in self._logs and state.runs(pod):
-                prefix = f"[{state.index(pod)}] " if self._wanted.pods > 1 else ""
-                self._logs[uid] = asyncio.create_task(_show(hub, state.name(pod), prefix))
+                self._logs[uid] = asyncio.create_task(_show(hub, PodLog(pod, self._wanted.pods)))
 
 
-async def _show(hub: Hub, pod: str, prefix: str) -> None:
-    last = ""
+async def _show(hub: Hub, pod_log: PodLog) -> None:
     for _ in range(TRIES):
-        read = last
         try:
-            async for line in hub.log_lines(pod, last or None):
-                at, _space, text = line.partition(" ")
-                if at > read:
-                    last = at
-                    log.info("%s%s", prefix, text)
+            async for line in hub.log_lines(pod_log.pod, pod_log.again()):
+                if (shown := pod_log.shown(line)) is not None:
+                    log.info("%s", shown)
         except ConfigError as fault:
-            log.info("%sthe log of %s is not shown: %s", prefix, pod, fault)
+            log.info("%s", pod_log.refused(fault))
             return
         except OSError:
             await asyncio.sleep(PAUSE_SECONDS)

@@ -1,21 +1,55 @@
-"""What a task waits for that does not run yet: a node, an image, its turn in a queue."""
+"""What a task waits for: its end, or before it runs a node, an image, its turn in a queue."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_launch.cluster import state
+from ml_launch.cluster import admission, state
 from ml_launch.cluster.job import QUEUE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
+    from ml_launch.cluster.admission import Refusal
     from ml_launch.cluster.api import Cluster
-    from ml_launch.cluster.state import Job, Pod
+    from ml_launch.cluster.state import Ended, Job, Pod, Wanted
 
 OF_JOB = "kueue.x-k8s.io/job-uid"
 """Kueue's label of what stands for a Job in its queues."""
 WORKLOADS = "/apis/kueue.x-k8s.io/v1beta1/namespaces/{}/workloads"
+
+
+def verdict(
+    pods: Sequence[Pod],
+    wanted: Wanted,
+    now: datetime,
+    find_job: Callable[[], Job | None],
+    find_refusal: Callable[[], Refusal | None],
+) -> Ended | None:
+    """Tell how a task ended, or that it was refused its pods for too long.
+
+    Args:
+        pods: Those of its Job.
+        wanted: What they are held against.
+        now: The present moment.
+        find_job: Gives the Job, `None` where it is gone; asked only where it is needed.
+        find_refusal: Gives why there are too few pods; asked only while the task goes on.
+    """
+    how = state.verdict(pods, wanted, now, find_job)
+    return how or admission.verdict(find_refusal(), wanted, now)
+
+
+def lost(found: Sequence[Pod], now: datetime) -> list[str]:
+    """Name the pods to be forgotten: nobody on their nodes answers."""
+    return [state.name(pod) for pod in found if state.is_lost(pod, now)]
+
+
+def line(refusal: Refusal | None, job: Job | None, found: Sequence[Pod]) -> str:
+    """Say in a line what a task waits for; nothing where its pods run or ran."""
+    if refusal is not None:
+        return admission.line(refusal)
+    return queue(job) if job and not found else pods(found)
 
 
 def pods(found: Sequence[Pod]) -> str:

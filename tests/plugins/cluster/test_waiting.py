@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ml_launch.cluster import waiting
+from ml_launch.cluster.admission import Refusal
+from ml_launch.cluster.state import Cause, Wanted
+
+from ml_tasks.config import TaskResources
 
 POD: dict[str, Any] = {"metadata": {"name": "train-1-0"}}
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+REFUSAL = Refusal(NOW - timedelta(hours=1), "quota", passing=True)
 
 
 def pod(*, refused: str = "", reason: str = "", message: str = "") -> dict[str, Any]:
@@ -38,3 +45,30 @@ def test_the_queue_of_a_suspended_job_is_named() -> None:
     assert waiting.queue({"metadata": metadata}) == ""
     by_hand = {"metadata": {"name": "train-1"}, "spec": {"suspend": True}}
     assert "suspended by somebody" in waiting.queue(by_hand)
+
+
+def test_a_refusal_is_told_before_all_else_and_pods_before_the_queue() -> None:
+    job = {"metadata": {"name": "train-1"}, "spec": {"suspend": True}}
+    pulling = pod(reason="ErrImagePull")
+    assert waiting.line(REFUSAL, job, [pulling]) == "no pod is created: quota"
+    assert waiting.line(None, job, [pulling]) == "train-1-0 waits: ErrImagePull"
+    assert "suspended by somebody" in waiting.line(None, job, [])
+    assert waiting.line(None, None, []) == ""
+
+
+def test_why_there_are_no_pods_is_asked_while_the_task_goes_on() -> None:
+    wanted = Wanted("train", 1, TaskResources(), pending_seconds=60)
+    job = {"metadata": {"name": "train-1"}}
+    how = waiting.verdict([], wanted, NOW, lambda: job, lambda: REFUSAL)
+    assert how is not None
+    assert how.cause is Cause.UNSCHEDULABLE
+    assert waiting.verdict([], wanted, NOW, lambda: job, lambda: None) is None
+    asked: list[str] = []
+    gone = waiting.verdict([], wanted, NOW, lambda: None, lambda: asked.append("why"))
+    assert gone is not None
+    assert (gone.cause, asked) == (Cause.DELETED, [])
+
+
+def test_pods_of_nodes_that_do_not_answer_are_named() -> None:
+    late = {"metadata": {"name": "x", "deletionTimestamp": "2023-12-31T23:00:00Z"}}
+    assert waiting.lost([POD, late], NOW) == ["x"]
