@@ -48,6 +48,7 @@ def test_the_tree_keeps_its_contracts(tree: Path) -> None:
         ("ml_tasks/flow.py", "import perennial", "Tasks know nothing of Airflow"),
         ("plugins/ml_launch/__init__.py", "import ml_tasks.io.registry", "Launcher and pages"),
         ("plugins/ml_pages/pages.py", "import ml_tasks.train", "Launcher and pages"),
+        ("plugins/ml_alerts/heed.py", "import ml_tasks.io.outbox", "Launcher and pages"),
         ("feature_repo/transformations/__init__.py", "import polars", "Transformations import"),
         ("ml_tasks/prover/__init__.py", "import feature_repo", "The prover shares nothing"),
         ("feature_repo/__init__.py", "import ml_tasks.config", "The feature repository"),
