@@ -21,6 +21,7 @@ from ml_tasks.io.lake import Lake
 from ml_tasks.io.registry import Registry
 from ml_tasks.result import Result, Window
 from tests.ml_tasks.io.test_reports import REPORT
+from tests.shop import lay_down, returns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,31 +38,17 @@ A_DAY = 150
 INGESTION = ("ingest", "validate", "derive", "materialise")
 
 
-def orders(day: datetime, dice: np.random.Generator, *, moved: float = 0.0) -> pl.DataFrame:
-    """Orders of a day: whether one comes back depends on price and shop; days have a mood."""
-    price = dice.normal(10 + moved, 3, A_DAY)
-    shop = dice.choice(["north", "south", "east"], A_DAY, p=[0.5, 0.3, 0.2])
-    mood = dice.normal(0, 0.3)
-    chance = 1 / (1 + np.exp(-(0.6 * (price - 10 - moved) + (shop == "east") * 1.5 + mood - 0.5)))
-    minutes = np.sort(dice.choice(24 * 60, A_DAY, replace=False))
-    return pl.DataFrame(
-        {
-            "id": [f"{day:%Y%m%d}-{n}" for n in range(A_DAY)],
-            "at": [day + timedelta(minutes=int(m)) for m in minutes],
-            "price": price,
-            "shop": shop,
-            "returned": dice.random(A_DAY) < chance,
-        }
-    ).with_columns(pl.col("at").cast(pl.Datetime("us", "UTC")))
-
-
-def deliver(folder: Path, window: Window, **how: Any) -> None:
+def deliver(folder: Path, window: Window, *, moved: float = 0.0) -> None:
+    """Lay down orders: whether one comes back depends on price and shop; days have a mood."""
     day = window.start
     while day < window.end:
-        place = folder / f"landed={day + timedelta(days=1):%Y-%m-%dT00:00:00}"
-        place.mkdir(parents=True)
-        seed = int(f"{day:%Y%m%d}")
-        orders(day, np.random.default_rng(seed), **how).write_parquet(place / "orders.parquet")
+        dice = np.random.default_rng(int(f"{day:%Y%m%d}"))
+        price = dice.normal(10 + moved, 3, A_DAY)
+        shop = dice.choice(["north", "south", "east"], A_DAY, p=[0.5, 0.3, 0.2])
+        score = 0.6 * (price - 10 - moved) + (shop == "east") * 1.5 + dice.normal(0, 0.3) - 0.5
+        minutes = np.sort(dice.choice(24 * 60, A_DAY, replace=False))
+        returned = dice.random(A_DAY) < 1 / (1 + np.exp(-score))
+        lay_down(folder, day, minutes, price=price, shop=shop, returned=returned)
         day += timedelta(days=1)
 
 
@@ -74,42 +61,20 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     for week in WEEKS[2:]:
         deliver(folder, week, moved=4.0)
     return Pipeline.model_validate(
-        {
-            "name": "returns",
-            "description": "Will an order come back?",
-            "owner": "shop",
-            "schedule": {"cron": "0 0 * * 1", "start": "2024-01-01"},
-            "sources": {
-                "orders": {
-                    "kind": "parquet",
-                    "params": {"path": f"{folder.as_uri()}/*/*.parquet"},
-                    "key": ["id"],
-                    "event_time": "at",
-                    "known_at": ["at"],
-                    "columns": {
-                        "id": "string", "at": "timestamp", "price": "float64", "shop": "string",
-                        "returned": "bool",
-                    },
-                }
-            },
-            "validation": {"tolerated_bad_share": 0.01},
-            "features": {"columns": ["price", "shop"]},
-            "label": {
-                "source": "orders", "task": "classification", "expression": "returned",
-                "known_at": "at", "asked_before_minutes": 0,
-            },
-            "split": {"validation_days": 7, "test_days": 14},
-            "training": {
+        returns(
+            folder.as_uri(),
+            split={"validation_days": 7, "test_days": 14},
+            training={
                 "model": "mlp", "params": {"hidden": [8]}, "epochs": 6, "batch_size": 128,
                 "learning_rate": 0.01,
             },
-            "evaluation": {
+            evaluation={
                 "metric": "roc_auc",
                 "segments": {"shop": "shop"},
                 "gates": [{"name": "floor", "params": {"metric": "roc_auc", "minimum": 0.6}}],
             },
-            "monitoring": {"retraining": {"policies": [{"name": "drift"}]}},
-        }
+            monitoring={"retraining": {"policies": [{"name": "drift"}]}},
+        )
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.ledger import Paid
 from ml_tasks.result import Result, Window
+from tests.shop import returns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,40 +60,27 @@ def deliver(folder: Path) -> None:
 
 
 def product(folder: Path, columns: list[str]) -> Pipeline:
-    kinds = {"id": "string", "at": "timestamp", "price": "float64", "shop": "string"}
     return Pipeline.model_validate(
-        {
-            "name": "returns", "description": "Will an order come back?", "owner": "shop",
-            "schedule": {"cron": "0 0 * * 1", "start": "2024-01-01"},
-            "sources": {
-                "orders": {
-                    "kind": "parquet", "params": {"path": f"{folder.as_uri()}/*/*.parquet"},
-                    "key": ["id"], "event_time": "at", "known_at": ["at"],
-                    "columns": {**kinds, "returned": "bool"},
-                }
-            },
-            "validation": {"tolerated_bad_share": 0.01}, "features": {"columns": columns},
-            "label": {
-                "source": "orders", "task": "classification", "expression": "returned",
-                "known_at": "at", "asked_before_minutes": 0,
-            },
-            "split": {"validation_days": 4, "test_days": 7},
-            "training": {
+        returns(
+            folder.as_uri(),
+            features={"columns": columns},
+            split={"validation_days": 4, "test_days": 7},
+            training={
                 "model": "mlp", "params": {"hidden": [4]}, "epochs": 5, "batch_size": 64,
                 "learning_rate": 0.02,
             },
-            "evaluation": {
+            evaluation={
                 "metric": "roc_auc", "bootstrap_samples": 200,
                 "gates": [{"name": "floor", "params": {"metric": "roc_auc", "minimum": 0.4}}],
             },
-            "monitoring": {
+            monitoring={
                 "engine": "scipy", "drift": [{"test": "ks"}],
                 "retraining": {
                     "policies": [{"name": "schedule", "params": {"days": 1}}],
                     "cool_down_days": 14, "most_a_month": 9,
                 },
             },
-        }
+        )
     )  # fmt: skip
 
 

@@ -15,7 +15,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 import pytest
 import yaml
 
@@ -34,6 +33,7 @@ from perennial.backtesting import grid, history, judging, oracle, replay, report
 from perennial.backtesting.ground import Ground
 from perennial.backtesting.walk import Span, walk
 from perennial.backtesting.weeks import Score
+from tests.shop import lay_down, returns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,17 +46,8 @@ OURS = {
     "policies": [{"name": "performance", "params": {"windows": 1, "drop": 0.05}}],
     "cool_down_days": 7,
 }
-PIPELINE: dict[str, Any] = {
-    "name": "returns",
-    "description": "Will an order come back?",
-    "owner": "shop",
+SECTIONS: dict[str, Any] = {
     "schedule": {"cron": "0 0 * * 1", "start": "2024-01-01", "end": "2024-02-18"},
-    "validation": {"tolerated_bad_share": 0.01},
-    "features": {"columns": ["price", "shop"]},
-    "label": {
-        "source": "orders", "task": "classification", "expression": "returned", "known_at": "at",
-        "asked_before_minutes": 0,
-    },
     "split": {"validation_days": 2, "test_days": 2, "gap_days": 0},
     "training": {
         "model": "mlp", "params": {"hidden": [8]}, "epochs": 8, "batch_size": 64,
@@ -80,21 +71,15 @@ PIPELINE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def orders(day: datetime) -> pl.DataFrame:
-    """Orders of a day: what comes back depends on the shop; at the turn other shops open."""
+def deliver(folder: Path, day: datetime) -> None:
+    """Lay down orders of a day: which come back depends on the shop; at the turn others open."""
     dice = np.random.default_rng(int(f"{day:%Y%m%d}"))
     bad = dice.random(A_DAY) < 0.4
     good, awful = ("east", "west") if day >= TURN else ("north", "south")
     minutes = np.sort(dice.choice(20 * 60, A_DAY, replace=False))
-    return pl.DataFrame(
-        {
-            "id": [f"{day:%Y%m%d}-{n}" for n in range(A_DAY)],
-            "at": [day + timedelta(minutes=int(m)) for m in minutes],
-            "price": dice.normal(10, 3, A_DAY),
-            "shop": np.where(bad, awful, good),
-            "returned": dice.random(A_DAY) < np.where(bad, 0.85, 0.15),
-        }
-    ).with_columns(pl.col("at").cast(pl.Datetime("us", "UTC")))
+    price, shop = dice.normal(10, 3, A_DAY), np.where(bad, awful, good)
+    returned = dice.random(A_DAY) < np.where(bad, 0.85, 0.15)
+    lay_down(folder, day, minutes, price=price, shop=shop, returned=returned)
 
 
 @pytest.fixture(scope="module")
@@ -102,25 +87,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
     """A home, and the product's YAML with its deliveries."""
     folder = tmp_path_factory.mktemp("backtest")
     for days in range(7 * len(WEEKS)):
-        day = START + timedelta(days=days)
-        there = folder / "orders" / f"landed={day + timedelta(days=1):%Y-%m-%dT00:00:00}"
-        there.mkdir(parents=True)
-        orders(day).write_parquet(there / "orders.parquet")
-    told = PIPELINE | {
-        "sources": {
-            "orders": {
-                "kind": "parquet",
-                "params": {"path": f"{(folder / 'orders').as_uri()}/*/*.parquet"},
-                "key": ["id"],
-                "event_time": "at",
-                "known_at": ["at"],
-                "columns": {
-                    "id": "string", "at": "timestamp", "price": "float64", "shop": "string",
-                    "returned": "bool",
-                },
-            }
-        }
-    }  # fmt: skip
+        deliver(folder / "orders", START + timedelta(days=days))
+    told = returns((folder / "orders").as_uri(), **SECTIONS)
     pipelines = folder / "pipelines"
     pipelines.mkdir()
     (pipelines / "returns.yaml").write_text(yaml.safe_dump(told))

@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 import psutil
 import pytest
 import yaml
@@ -27,65 +26,38 @@ from perennial import weeks
 from perennial.__main__ import main
 from perennial.processes import Processes
 from perennial.services import Services
+from tests.shop import NAME, lay_down, returns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-NAME, A_DAY = "returns", 150
+A_DAY = 150
 FULL = os.environ.get("PERENNIAL_FAULTS") == "all"  # noqa: TID251 - a switch of the tests
 START, DAYS = datetime(2024, 1, 1, tzinfo=UTC), 28
 
 
-def orders(day: datetime) -> pl.DataFrame:
-    """Orders of a day: whether one comes back depends on price and shop."""
+def deliver(folder: Path, day: datetime) -> None:
+    """Lay down orders of a day: whether one comes back depends on price and shop."""
     dice = np.random.default_rng(day.toordinal())
     price = dice.normal(10, 3, A_DAY)
     shop = dice.choice(["north", "south", "east"], A_DAY, p=[0.5, 0.3, 0.2])
     chance = 1 / (1 + np.exp(-(0.6 * (price - 10) + (shop == "east") * 1.5 - 0.5)))
     minutes = np.sort(dice.choice(24 * 60, A_DAY, replace=False))
-    return pl.DataFrame(
-        {
-            "id": [f"{day:%Y%m%d}-{n}" for n in range(A_DAY)],
-            "at": [day + timedelta(minutes=int(m)) for m in minutes],
-            "price": price,
-            "shop": shop,
-            "returned": dice.random(A_DAY) < chance,
-        }
-    ).with_columns(pl.col("at").cast(pl.Datetime("us", "UTC")))
+    returned = dice.random(A_DAY) < chance
+    lay_down(folder, day, minutes, price=price, shop=shop, returned=returned)
 
 
-def product(data: str) -> dict[str, Any]:
-    return {
-        "name": NAME,
-        "description": "Will an order come back?",
-        "owner": "shop",
-        "schedule": {"cron": "0 0 * * 1", "start": f"{START:%Y-%m-%d}", "end": "2024-01-28"},
-        "sources": {
-            "orders": {
-                "kind": "parquet",
-                "params": {"path": f"{data}/*/*.parquet"},
-                "key": ["id"],
-                "event_time": "at",
-                "known_at": ["at"],
-                "columns": {
-                    "id": "string", "at": "timestamp", "price": "float64", "shop": "string",
-                    "returned": "bool",
-                },
-            }
-        },
-        "validation": {"tolerated_bad_share": 0.01},
-        "features": {"columns": ["price", "shop"]},
-        "label": {
-            "source": "orders", "task": "classification", "expression": "returned",
-            "known_at": "at", "asked_before_minutes": 0,
-        },
-        "split": {"validation_days": 3, "test_days": 4},
-        "training": {
+def product(orders: str) -> dict[str, Any]:
+    return returns(
+        orders,
+        schedule={"cron": "0 0 * * 1", "start": f"{START:%Y-%m-%d}", "end": "2024-01-28"},
+        split={"validation_days": 3, "test_days": 4},
+        training={
             "model": "mlp", "params": {"hidden": [8]}, "epochs": 6, "batch_size": 32,
             "learning_rate": 0.01,
         },
-        "evaluation": {
+        evaluation={
             "metric": "roc_auc",
             "bootstrap_samples": 50,
             "gates": [
@@ -93,14 +65,14 @@ def product(data: str) -> dict[str, Any]:
                 {"name": "beats_champion", "params": {"metric": "roc_auc"}},
             ],
         },
-        "monitoring": {
+        monitoring={
             "engine": "scipy",
             "label_days": 1,
             "retraining": {
                 "policies": [{"name": "schedule", "params": {"days": 7}}], "cool_down_days": 14,
             },
         },
-    }  # fmt: skip
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +109,7 @@ class Place:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("year")
     for day in (START + timedelta(days=n) for n in range(DAYS)):
-        place = root / "orders" / f"landed={day + timedelta(days=1):%Y-%m-%dT00:00:00}"
-        place.mkdir(parents=True)
-        orders(day).write_parquet(place / "orders.parquet")
+        deliver(root / "orders", day)
     (root / "pipelines").mkdir()
     text = yaml.safe_dump(product((root / "orders").as_uri()))
     (root / "pipelines" / f"{NAME}.yaml").write_text(text)
