@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import time
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +14,10 @@ import yaml
 from ml_launch.cluster.api import Cluster
 from ml_launch.cluster.hub import Hub
 
-from ml_tasks.config import Environment
 from ml_tasks.errors import ConfigError
+from tests import playground
 from tests.k8s.conftest import named
-from tests.plugins.cluster.conftest import Field
+from tests.plugins.cluster.conftest import Field, environment_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,13 +27,13 @@ if TYPE_CHECKING:
     from ml_launch.cluster.launch import JobLaunch
     from ml_launch.cluster.trigger import JobTrigger
 
+    from ml_tasks.config import Environment
     from tests.k8s.conftest import Manifest
 
     Right = tuple[str, str, str]
 
 WAIT = "import time; print('begun', flush=True); time.sleep(600)"
 HOLDERS = {"launcher": "airflow-scheduler", "waiter": "airflow-triggerer"}
-IMAGE = "PERENNIAL_TEST_IMAGE"
 
 
 def rights(role: Manifest) -> list[Right]:
@@ -116,13 +115,16 @@ def place(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Place]:
     """What the manifests make, in one namespace."""
+    with playground.restricted(api) as name:
+        api.create_namespaced_secret(name, {"metadata": {"name": "perennial-environment"}})
+        roles = _granted(api, name, rendered["local"])
+        yield Place(api, name, roles, tmp_path_factory.mktemp("accounts"))
+
+
+def _granted(api: CoreV1Api, name: str, objects: list[Manifest]) -> dict[str, Manifest]:
+    """Make the accounts and roles in a namespace; give the roles."""
     from kubernetes.client import RbacAuthorizationV1Api
 
-    name = f"perennial-test-{uuid.uuid4().hex[:8]}"
-    told = {"pod-security.kubernetes.io/enforce": "restricted"}
-    api.create_namespace({"metadata": {"name": name, "labels": told}})
-    api.create_namespaced_secret(name, {"metadata": {"name": "perennial-environment"}})
-    objects = rendered["local"]
     for account in (*HOLDERS.values(), "perennial-task"):
         made = named(objects, "ServiceAccount", account)
         made = made | {"metadata": {"name": account}}
@@ -144,8 +146,7 @@ def place(
                 "subjects": [subject],
             },
         )
-    yield Place(api, name, roles, tmp_path_factory.mktemp("accounts"))
-    api.delete_namespace(name)
+    return roles
 
 
 @pytest.fixture
@@ -154,19 +155,7 @@ def field(place: Place, tmp_path: Path) -> Iterator[Field]:
     from kubernetes import config
     from kubernetes.client import BatchV1Api
 
-    environment = Environment(
-        profile="servers",
-        launcher="kubernetes",
-        objects=(tmp_path / "objects").as_uri(),
-        warehouse="s3://nowhere/warehouse",
-        control_url="postgresql://nowhere/control",
-        catalog_url="postgresql://nowhere/catalog",
-        redis_url="redis://nowhere",
-        feast_registry="postgresql://nowhere/feast",
-        namespace=place.namespace,
-        image=os.environ.get(IMAGE, "python:3.11-slim-bookworm"),  # noqa: TID251
-    )
-    yield Field(environment, place.core, [])
+    yield Field(environment_in(place.namespace, tmp_path), place.core, [])
     config.load_kube_config(os.environ["KUBECONFIG"])  # noqa: TID251
     BatchV1Api(place.core.api_client).delete_collection_namespaced_job(
         place.namespace, propagation_policy="Background", grace_period_seconds=0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io import objects
 from ml_tasks.io.control import Control
 from perennial import apart, layout, servers
+from tests import playground
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,14 +28,7 @@ KINDS = ("local", "kubernetes", "kubernetes")
 @pytest.fixture(scope="module")
 def core() -> CoreV1Api:
     """The cluster that KUBECONFIG names."""
-    from kubernetes import client, config
-
-    if not os.environ.get("KUBECONFIG"):  # noqa: TID251
-        if os.environ.get("CI"):  # noqa: TID251
-            pytest.fail("KUBECONFIG is not set: with CI set a cluster is wanted")
-        pytest.skip("no cluster: set KUBECONFIG to that of one which may be played with")
-    config.load_kube_config()
-    return client.CoreV1Api()
+    return playground.found()
 
 
 @pytest.fixture(scope="module")

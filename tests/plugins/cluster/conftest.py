@@ -14,7 +14,7 @@ from ml_launch.command import Command
 from ml_tasks.config import Environment, TaskResources
 from ml_tasks.io import objects
 from ml_tasks.result import Result
-from tests import whole
+from tests import playground, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,17 +84,26 @@ class Field:
         return any(c.type == "Failed" and c.status == "True" for c in job.status.conditions or ())
 
 
+def environment_in(namespace: str, folder: Path) -> Environment:
+    """Give what a launcher needs there; its results lie in a folder, stores are wanted by none."""
+    return Environment(
+        profile="servers",
+        launcher="kubernetes",
+        objects=(folder / "objects").as_uri(),
+        warehouse="s3://nowhere/warehouse",
+        control_url="postgresql://nowhere/control",
+        catalog_url="postgresql://nowhere/catalog",
+        redis_url="redis://nowhere",
+        feast_registry="postgresql://nowhere/feast",
+        namespace=namespace,
+        image=os.environ.get("PERENNIAL_TEST_IMAGE", "python:3.11-slim-bookworm"),  # noqa: TID251
+    )
+
+
 @pytest.fixture(scope="session")
 def api() -> CoreV1Api:
     """A cluster that may be played with: the one that KUBECONFIG names."""
-    from kubernetes import client, config
-
-    if not os.environ.get("KUBECONFIG"):  # noqa: TID251
-        if os.environ.get("CI"):  # noqa: TID251
-            pytest.fail("KUBECONFIG is not set: with CI set a cluster is wanted")
-        pytest.skip("no cluster: set KUBECONFIG to that of one which may be played with")
-    config.load_kube_config()
-    return client.CoreV1Api()
+    return playground.found()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -117,41 +126,26 @@ def on_a_whole_cluster(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def namespace(api: CoreV1Api) -> Iterator[str]:
     """A namespace that lets in restricted pods alone."""
-    name = f"perennial-test-{uuid.uuid4().hex[:8]}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    api.create_namespace({"metadata": {"name": name, "labels": labels}})
-    api.create_namespaced_secret(name, {"metadata": {"name": "perennial-environment"}})
-    api.create_namespaced_service(
-        name,
-        {
-            "metadata": {"name": "perennial-training"},
-            "spec": {
-                "clusterIP": "None",
-                "publishNotReadyAddresses": True,
-                "selector": {"perennial/distributed": "true"},
+    with playground.restricted(api) as name:
+        api.create_namespaced_secret(name, {"metadata": {"name": "perennial-environment"}})
+        api.create_namespaced_service(
+            name,
+            {
+                "metadata": {"name": "perennial-training"},
+                "spec": {
+                    "clusterIP": "None",
+                    "publishNotReadyAddresses": True,
+                    "selector": {"perennial/distributed": "true"},
+                },
             },
-        },
-    )
-    yield name
-    api.delete_namespace(name)
+        )
+        yield name
 
 
 @pytest.fixture
 def field(api: CoreV1Api, namespace: str, tmp_path: Path) -> Iterator[Field]:
     """Where a test launches its tasks; what is left of them is removed."""
-    environment = Environment(
-        profile="servers",
-        launcher="kubernetes",
-        objects=(tmp_path / "objects").as_uri(),
-        warehouse="s3://nowhere/warehouse",
-        control_url="postgresql://nowhere/control",
-        catalog_url="postgresql://nowhere/catalog",
-        redis_url="redis://nowhere",
-        feast_registry="postgresql://nowhere/feast",
-        namespace=namespace,
-        image=os.environ.get("PERENNIAL_TEST_IMAGE", "python:3.11-slim-bookworm"),  # noqa: TID251
-    )
-    found = Field(environment, api, [])
+    found = Field(environment_in(namespace, tmp_path), api, [])
     yield found
     for one in found.started:
         one.stop()
