@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     Words = NDArray[np.uint64]
 
 WORD = 64
+PART = 2**16
+"""Rows that are looked at together where all at once would need new memory."""
 
 
 class Order(NamedTuple):
@@ -45,7 +47,8 @@ def order(table: pa.Table, names: Sequence[str]) -> Order:
         left = left[used:]
         if (words[1:] < words[:-1]).any():
             by = np.argsort(words)
-            words, rows[tied] = words[by], rows[tied][by]
+            words = words[by]
+            rows[tied] = by if len(by) == len(rows) else rows[tied][by]
         differ = np.concatenate([[True], words[1:] != words[:-1], [True]])
         together = ~(differ[1:] & differ[:-1])
         groups = np.cumsum(differ[:-1][together], dtype=np.uint64)
@@ -67,26 +70,36 @@ def repeated(table: pa.Table, names: Sequence[str]) -> bool:
     return bool((words[1:] == words[:-1]).any())
 
 
-def sorted_by(column: pa.ChunkedArray, rows: NDArray[np.int64]) -> pa.Array:
-    """Give a column's values in an order, in one piece."""
+def sorted_by(
+    column: pa.ChunkedArray, rows: NDArray[np.int64], spare: Words | None = None
+) -> pa.Array:
+    """Give a column's values in an order, in one piece; `spare` is memory to do it in."""
     import numpy as np
     import pyarrow as pa
 
+    if column.null_count == len(column):
+        return pa.nulls(len(column), column.type)
     if is_text(column.type):
         codes, texts = encoded(column)
         places = np.take(codes, rows)
         held = pa.array(places, mask=places < 0 if column.null_count else None)
         return pa.DictionaryArray.from_arrays(held, texts).cast(column.type)
-    values = np.take(filled(column), rows)
-    mask = np.take(column.is_null().to_numpy(), rows) if column.null_count else None
-    return pa.array(values, mask=mask).cast(column.type)
+    values = np.take(filled(column, spare), rows)
+    if pa.types.is_boolean(column.type):
+        values = np.packbits(values, bitorder="little")
+    held = [None, pa.py_buffer(values)]
+    if column.null_count:
+        known = np.take(column.is_valid().to_numpy(), rows)
+        held[0] = pa.py_buffer(np.packbits(known, bitorder="little"))
+    return pa.Array.from_buffers(column.type, len(rows), held)
 
 
-def numbers(column: pa.ChunkedArray) -> tuple[Words, int]:
+def numbers(column: pa.ChunkedArray, spare: Words | None = None) -> tuple[Words, int]:
     """Give whole numbers in the order of a column's values, 0 for null, and their largest.
 
     Args:
         column: Truth values, numbers, times or texts.
+        spare: Memory for them.
     """
     import numpy as np
     import pyarrow.compute as pc
@@ -98,13 +111,15 @@ def numbers(column: pa.ChunkedArray) -> tuple[Words, int]:
         ranks = np.empty(len(texts) + 1, np.uint64)
         ranks[pc.sort_indices(texts).to_numpy()] = np.arange(1, len(texts) + 1, dtype=np.uint64)
         ranks[-1] = 0
-        return ranks[codes], len(texts)
-    values = filled(column.fill_null(pc.min(column)) if column.null_count else column)
+        found = np.empty(len(codes), np.uint64) if spare is None else spare[: len(codes)]
+        return np.take(ranks, codes, out=found, mode="wrap"), len(texts)
+    values = filled(column.fill_null(pc.min(column)) if column.null_count else column, spare)
     found = _ascending(values) if values.dtype.kind == "f" else _from_least(values)
     if int(found.max()) >= 2 ** (WORD // 2):
         found = np.unique(found, return_inverse=True)[1].astype(np.uint64)
     if column.null_count:
-        found = np.where(column.is_null().to_numpy(), np.uint64(0), found + np.uint64(1))
+        found += np.uint64(1)
+        found[column.is_null().to_numpy()] = 0
     return found, int(found.max())
 
 
@@ -126,15 +141,30 @@ def encoded(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], pa.Array]:
     return np.concatenate(places), parts[0].dictionary
 
 
-def filled(column: pa.ChunkedArray) -> NDArray[Any]:
-    """Give a column's values in one piece: truth values as 0 and 1, times as numbers, null as 0."""
+def filled(column: pa.ChunkedArray, spare: Words | None = None) -> NDArray[Any]:
+    """Give a column's values in one piece: truth values as 0 and 1, times as numbers, null as 0.
+
+    Args:
+        column: Truth values, numbers or times.
+        spare: Memory for them: new memory costs more than what is done in it.
+    """
+    import numpy as np
     import pyarrow as pa
 
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
     if pa.types.is_temporal(column.type):
         column = column.cast(pa.int64())
-    found: NDArray[Any] = (column.fill_null(0) if column.null_count else column).to_numpy()
+    found: NDArray[Any]
+    if column.num_chunks == 1 and not column.null_count and spare is None:
+        found = column.to_numpy()
+        return found
+    kind = np.dtype(column.type.to_pandas_dtype())
+    room = np.empty(len(column), np.uint64) if spare is None else spare
+    found, at = room.view(kind)[: len(column)], 0
+    for part in column.chunks:
+        found[at : at + len(part)] = part.fill_null(0)
+        at += len(part)
     return found
 
 
@@ -145,27 +175,41 @@ def _words(
     import numpy as np
 
     words, room = groups, WORD - int(groups[-1]).bit_length()
-    few = len(rows) < table.num_rows // 2
+    few, spare = len(rows) < table.num_rows // 2, None
     for used, name in enumerate(names):
-        found, most = numbers(table[name].take(rows) if few else table[name])
+        found, most = numbers(table[name].take(rows) if few else table[name], spare)
         bits = most.bit_length()
         if used and bits > room:
             return words, used
         # One column always fits behind the group: neither has more than half a word.
         # At first there is one group, of all rows as they came.
-        words = (words << np.uint64(bits)) | (found if few or not groups[-1] else found[rows])
+        here = found if few or not groups[-1] else found[rows]
+        if used:
+            words <<= np.uint64(bits)
+            words |= here
+        else:
+            words = (groups << np.uint64(bits)) | here if groups[-1] else here
+        spare = spare if words is found else found
         room -= bits
     return words, len(names)
 
 
 def _from_least(values: NDArray[Any]) -> Words:
-    """Count from the least value, in the unit that all are multiples of, such as a minute."""
+    """Count from the least value, in the unit that all are multiples of, such as a minute.
+
+    Where the values are as wide as a word they are counted in their place.
+    """
     import numpy as np
 
-    found: Words = values.astype(np.uint64) - values.min().astype(np.uint64)
+    least = values.min().astype(np.uint64)
+    wide = values.dtype.itemsize == WORD // 8 and values.flags.writeable
+    found: Words = values.view(np.uint64) if wide else values.astype(np.uint64)
+    found -= least
     unit = np.gcd.reduce(found[:1000])
-    counted: Words = found // unit if unit > 1 else found
-    return counted if unit > 1 and np.array_equal(counted * unit, found) else found
+    parts = np.array_split(found, len(found) // PART + 1)
+    if unit > 1 and not any((part % unit).any() for part in parts):
+        found //= unit
+    return found
 
 
 def _ascending(values: NDArray[Any]) -> Words:
