@@ -23,7 +23,13 @@ class SmallProduct(Protocol):
     """Writes the product into a folder."""
 
     def __call__(
-        self, folder: Path, *, cron: str = ..., processes: int = ..., epochs: int = ...
+        self,
+        folder: Path,
+        *,
+        cron: str = ...,
+        processes: int = ...,
+        epochs: int = ...,
+        days: int = ...,
     ) -> None: ...
 
 
@@ -33,11 +39,13 @@ def write_product(
     cron: str = "0 0 * * 2",
     processes: int = 1,
     epochs: int = 2,
+    days: int = 7,
     told: str = "",
 ) -> None:
     """Write the example with a split, a model and gates that fit three weeks.
 
-    With an address it listens to other systems, and what happens is posted there.
+    It is trained anew every so many days. With an address it listens to other systems, and what
+    happens is posted there.
     """
     text = (ROOT / "ml_tasks" / "pipelines" / "flight_delays.yaml").read_text()
     product = yaml.safe_load(text)
@@ -48,7 +56,7 @@ def write_product(
     product["resources"] = {"default": {"cpus": 0.5, "memory_gb": 3, "disk_gb": 1}}
     product["training"] |= {"epochs": epochs, "patience": epochs, "processes": processes}
     product["monitoring"] = {
-        "retraining": {"policies": [{"name": "schedule", "params": {"days": 7}}]}
+        "retraining": {"policies": [{"name": "schedule", "params": {"days": days}}]}
     }
     if told:
         product["monitoring"]["retraining"]["policies"].append({"name": "outside"})

@@ -57,7 +57,7 @@ def place(core: CoreV1Api, *, cron: str, epochs: int) -> Iterator[dict[str, str]
     folder.chmod(0o711)
     namespace = f"perennial-e2e-{uuid.uuid4().hex[:8]}"
     pipelines = folder / "pipelines"
-    write_product(pipelines, cron=cron, processes=2, epochs=epochs)
+    write_product(pipelines, cron=cron, processes=2, epochs=epochs, days=28)
     folders = {**dev_volume.folders(), "pipelines": pipelines}
     core.create_namespace({"metadata": {"name": namespace, "labels": RESTRICTED}})
     volumes = dev_volume.volumes(namespace, folders)

@@ -33,9 +33,18 @@ if TYPE_CHECKING:
 
     from kubernetes.client import CoreV1Api
 
+    from ml_tasks.flow import Dag
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
-START, END = "2013-01-01", "2013-01-22"
+START, END, LATER = "2013-01-01", "2013-01-22", "2013-02-01"
+FLOWS: tuple[tuple[Dag, str, str], ...] = (
+    ("ingestion", START, END),
+    ("training", START, END),
+    ("ingestion", END, LATER),
+    ("monitoring", END, LATER),
+)
+"""What the demo goes through: a window, a champion, and the window after it."""
 WAIT_SECONDS = 600
 REJECTED, RETRY = 65, 75
 BREAKING = ("NODE_DOWN", "NODE_UP", "API_DOWN", "API_UP")
@@ -80,7 +89,7 @@ class Demo:
         )
 
     def start(self) -> subprocess.Popen[str]:
-        return self.command("demo", "--pipeline", NAME, "--until", END, "--follow", "0")
+        return self.command("demo", "--pipeline", NAME, "--until", END, "--follow", "1")
 
     def running(self, demo: subprocess.Popen[str], task: str, count: int = 1) -> list[Any]:
         """Wait until a task's pods run."""
@@ -135,9 +144,9 @@ def beside(
             }
         )
         pipeline = config.load(NAME, own.pipelines)
-        for flow in ("ingestion", "training"):
+        for flow, start, end in FLOWS:
             done = runner.run_flow(
-                own, pipeline, flow, run=flow, window=f"{START}/{END}",
+                own, pipeline, flow, run=f"{flow}-{start}", window=f"{start}/{end}",
                 on_line=lambda _line: None, on_done=lambda _done: None,
             )  # fmt: skip
             assert [one.task for one in done if not one.outcome.succeeded] == []
@@ -202,15 +211,16 @@ def environment(demo: Demo, beside: Callable[[], Future[Environment]]) -> Enviro
         return Services(given()).present
 
 
-def made(environment: Environment) -> dict[tuple[str, str], str]:
-    """Give the hash of every output of the window and of the training."""
+def made(environment: Environment) -> dict[tuple[str, str, str], str]:
+    """Give the hash of every output of the windows, of the training and of what was watched."""
     control = Control(environment.control)
     head = control.champion(NAME)
     assert head is not None
-    (window,) = control.windows(NAME)
+    ran = {window.start: window.run for window in control.windows(NAME)}
+    (watched,) = {look.run for look in control.looks(NAME)}
     return {
-        (task, name): output.content_hash
-        for run in (window.run, head.run)
+        (when, task, name): output.content_hash
+        for when, run in (ran | {"trained": head.run, "watched": watched}).items()
         for task, result in runs.results(environment, NAME, run).items()
         for name, output in result.outputs.items()
         if (task, name) not in difference.OF_THE_RUN
@@ -222,14 +232,15 @@ def test_outputs_are_those_of_a_laptop(
 ) -> None:
     in_pods, on_files = made(environment), made(beside().result())
     assert in_pods == on_files
-    assert len(in_pods) > 15
+    assert len(in_pods) > 20
+    assert {"score", "monitor"} <= {task for _, task, _ in in_pods}
 
 
 def test_nothing_is_there_twice_and_nothing_is_left(environment: Environment, demo: Demo) -> None:
     from ml_tasks.io.registry import Registry
 
     control = Control(environment.control)
-    assert len(control.windows(NAME)) == 1
+    assert [one.start[:10] for one in control.windows(NAME)] == [START, END]
     assert [t.outcome for t in control.triggers(NAME)] == ["promoted version 1"]
     assert len(control.audit(NAME)) == 1
     assert len(Registry(environment, NAME).versions()) == 1
@@ -249,7 +260,9 @@ def test_a_parity_run_is_seen_nowhere(environment: Environment, demo: Demo) -> N
     rows = [line.split("\t") for line in said.splitlines() if line.count("\t") == 4]
     in_pods = made(environment)
     assert {(r[0], r[1]): r[3] for r in rows}.items() <= {
-        key: content[: parity.SHORT] for key, content in in_pods.items()
+        key[1:]: content[: parity.SHORT]
+        for key, content in in_pods.items()
+        if key[0] == "trained" or key[0].startswith(START)
     }.items()
     assert len(rows) > 15
     assert ends.state(environment) == before
