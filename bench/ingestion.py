@@ -4,18 +4,19 @@ Flights of 2013 lie as CSV with `flight_delays`' columns: a week a file, the yea
 year ten times over with flight numbers that differ. `ingest` and `validate` bring one window of
 each into a lake that has none of it, in a process that has imported all, as those of the warm
 launcher have: each row typed and held against the schema, no key twice, the rows sorted, staged and
-hashed, read again, and published under a lease by one Iceberg commit. No expectations are held
-against them (`validation` measures those). The peer is pyarrow alone: the same file parsed with the
-same types on all cores, written as Parquet with the same compression. Seconds are those of the
-clock; processor seconds stand beside.
+hashed, the staged bytes proved and published under a lease by one Iceberg commit. No expectations
+are held against the rows (`validation` measures those), so that `validate` need not read them. The
+peer is pyarrow alone: the same file parsed with the same types on all cores, written as Parquet
+with the same compression. Seconds are those of the clock; processor seconds stand beside.
 
 A window of one flight tells what two tasks and a commit cost in any case: control's schema, leases,
 catalog, manifests. That is nearly all of what a week takes and does not grow with the rows: no
-ratio is wanted of a week, and a bound of 1.3 of the largest window alone. It is not kept. What is
-above it there is not the commit, which copies the staged file and writes metadata, but what the
-peer does without: the hash of all rows in one order, by which equal content is no commit and a set
-can be proved, is most of it; then keys and the order in which rows are stored, three columns of
-times more, and the staged rows read again by `validate`.
+ratio is wanted of a week, and a bound of 1.3 of the largest window alone. What is above the peer
+there is one order of all rows: it is found by one sort, shows keys that come twice, lets the file
+be written in less time than the peer's and a third of its size, and is the order of the hash by
+which equal content is no commit and a set can be proved. Most of what that takes is memory that is
+touched for the first time, for each column once more than the peer has it. The hash runs beside the
+writing and is not waited for.
 """
 
 from __future__ import annotations
@@ -55,8 +56,7 @@ PARTS = {
     ("sources/csv.py", "decode_as"): "parsing",
     ("ml_tasks/ingest.py", "_whole"): "schema, keys and order",
     ("ml_tasks/ingest.py", "_write"): "staging, with the hash beside it",
-    ("ml_tasks/validate.py", "_came"): "reading what was staged",
-    ("io/lake.py", "publish"): "the commit with its data file",
+    ("io/lake.py", "add"): "the commit with its data file",
 }
 """Functions whose share of our time is told."""
 
