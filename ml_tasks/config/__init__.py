@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ml_tasks.config.alerts import EVENTS, Channel, Email, Event, Slack, Webhook
 from ml_tasks.config.environment import ROOT, Environment, named
-from ml_tasks.config.files import load, load_all, load_good, load_prices, parse, require
+from ml_tasks.config.files import hold, load, load_all, load_good, load_prices, parse, require
 from ml_tasks.config.monitoring import Alarms, Drift, Monitoring, Policy, Retraining, Rollback
 from ml_tasks.config.outside import Outside
 from ml_tasks.config.pipeline import (
@@ -60,6 +60,7 @@ __all__ = [
     "Validation",
     "Webhook",
     "explain",
+    "hold",
     "load",
     "load_all",
     "load_good",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ml_tasks.config.environment import Environment
 from ml_tasks.config.pipeline import Pipeline
@@ -14,6 +14,10 @@ from ml_tasks.config.prices import Prices
 from ml_tasks.config.wording import explain
 from ml_tasks.errors import ConfigError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Model = TypeVar("Model", bound=BaseModel)
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's where there is one: each launch and each parse of a DAG file reads every product."""
 EXAMPLE_PRICES = Path(__file__).with_name("prices.yaml")
@@ -50,10 +54,7 @@ def load_prices(environment: Environment) -> Prices:
         ConfigError: It cannot be read, or does not hold; one line a fault.
     """
     path = environment.prices or EXAMPLE_PRICES
-    try:
-        return Prices.model_validate(_mapping(_text(path), path))
-    except ValidationError as fault:
-        raise ConfigError(explain(fault, str(path), Prices)) from fault
+    return hold(Prices, _mapping(_text(path), path), str(path))
 
 
 def load_all(folder: Path | None = None) -> tuple[Pipeline, ...]:
@@ -77,12 +78,21 @@ def load_good(folder: Path | None = None) -> tuple[tuple[Pipeline, ...], dict[st
     return tuple(good), faults
 
 
+def hold(model: type[Model], told: Mapping[str, Any], where: str) -> Model:
+    """Hold what a YAML says against a model; `where` only names it in messages.
+
+    Raises:
+        ConfigError: It does not fit; one line a fault.
+    """
+    try:
+        return model.model_validate(told)
+    except ValidationError as fault:
+        raise ConfigError(explain(fault, where, model)) from fault
+
+
 def parse(text: str, path: Path) -> Pipeline:
     """Turn YAML text into a pipeline; `path` only names it in messages and must match `name`."""
-    try:
-        pipeline = Pipeline.model_validate(_mapping(text, path))
-    except ValidationError as fault:
-        raise ConfigError(explain(fault, str(path), Pipeline)) from fault
+    pipeline = hold(Pipeline, _mapping(text, path), str(path))
     if pipeline.name != path.stem:
         raise ConfigError(f"{path}: name: came {pipeline.name!r}, wanted the file's name")
     return pipeline

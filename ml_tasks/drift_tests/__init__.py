@@ -35,9 +35,8 @@ import json
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, get_args
 
 import numpy as np
-from pydantic import ValidationError
 
-from ml_tasks.config import explain
+from ml_tasks.config import hold
 from ml_tasks.drift_tests import (
     chi_square,
     classifier,
@@ -111,10 +110,7 @@ def params_of(name: str, params: Mapping[str, Any], engine: str) -> DriftParams:
             f"drift test {name}: the engine {engine} lacks it; choose the engine "
             f"{' or '.join(module.ENGINES)}, or one of the tests {others}"
         )
-    try:
-        return module.Params.model_validate(params)
-    except ValidationError as fault:
-        raise ConfigError(explain(fault, f"drift test {name}", module.Params)) from fault
+    return hold(module.Params, params, f"drift test {name}")
 
 
 def fit(

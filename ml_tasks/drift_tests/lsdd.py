@@ -10,9 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
 
-from ml_tasks.config.numbers import Few
 from ml_tasks.drift_tests import alibi, kernel, together
 
 if TYPE_CHECKING:
@@ -33,10 +31,8 @@ TOLERATED = 0.2
 """By so much lambda may make two estimates of the difference differ, relatively."""
 
 
-class Params(together.SampleParams):
+class Params(together.PermutedParams):
     """How many rows are compared, and how often they are permuted."""
-
-    permutations: Few = Field(ge=20, default=100)
 
 
 def compare(

@@ -9,9 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
 
-from ml_tasks.config.numbers import Few
 from ml_tasks.drift_tests import alibi, kernel, together
 
 if TYPE_CHECKING:
@@ -25,10 +23,8 @@ ENGINES = ("alibi-detect", "scipy")
 LEAST_ROWS = 3
 
 
-class Params(together.SampleParams):
+class Params(together.PermutedParams):
     """How many rows are compared, and how often they are permuted."""
-
-    permutations: Few = Field(ge=20, default=100)
 
 
 def compare(

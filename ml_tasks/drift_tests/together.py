@@ -34,6 +34,12 @@ class SampleParams(DriftParams):
     """Of the draws, and of all else that is random."""
 
 
+class PermutedParams(SampleParams):
+    """What those of them share whose p-value comes by permutation of rows."""
+
+    permutations: Few = Field(ge=20, default=100)
+
+
 class Compare(Protocol):
     """A test on two samples of points."""
 

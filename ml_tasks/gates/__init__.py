@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic import ValidationError
-
-from ml_tasks.config import explain
+from ml_tasks.config import hold
 from ml_tasks.errors import ConfigError
 from ml_tasks.gates import beats_baseline, beats_champion, floor, no_leak, worst_segment
 
@@ -41,12 +39,7 @@ def params_of(gate: Gate) -> BaseModel:
     """
     if gate.name not in GATES:
         raise ConfigError(f"gate {gate.name!r}: wanted one of {sorted(GATES)}")
-    try:
-        return GATES[gate.name].Params.model_validate(gate.params)
-    except ValidationError as fault:
-        raise ConfigError(
-            explain(fault, f"evaluation.gates {gate.name}", GATES[gate.name].Params)
-        ) from fault
+    return hold(GATES[gate.name].Params, gate.params, f"evaluation.gates {gate.name}")
 
 
 def judge(gate: Gate, measured: Measured) -> Judgement:

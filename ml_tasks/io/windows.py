@@ -42,12 +42,7 @@ class Windows(Database):
 
     def publications(self, table: str) -> list[Ingested]:
         """Give the windows of a raw table that were published, oldest first, and by which run."""
-        wanted = sa.select(publications.c.start, publications.c.end, publications.c.run)
-        with self.transaction() as tx:
-            rows = tx.execute(
-                wanted.where(publications.c.table == table).order_by(publications.c.start)
-            ).all()
-        return [Ingested(*row) for row in rows]
+        return self._in_order(publications, publications.c.table == table)
 
     def complete(self, pipeline: str, start: str, end: str, run: str, lease: Lease) -> None:
         """Say that a window is in; the same again says it anew.
@@ -84,12 +79,7 @@ class Windows(Database):
 
     def windows(self, pipeline: str) -> list[Ingested]:
         """Give the windows that are in, oldest first."""
-        wanted = sa.select(windows.c.start, windows.c.end, windows.c.run)
-        with self.transaction() as tx:
-            rows = tx.execute(
-                wanted.where(windows.c.pipeline == pipeline).order_by(windows.c.start)
-            ).all()
-        return [Ingested(*row) for row in rows]
+        return self._in_order(windows, windows.c.pipeline == pipeline)
 
     def newest_windows(self, count: int) -> dict[str, list[Ingested]]:
         """Give each pipeline's newest windows, oldest first."""
@@ -105,3 +95,9 @@ class Windows(Database):
             for pipeline, *window in tx.execute(wanted):
                 known.setdefault(pipeline, []).append(Ingested(*window))
         return known
+
+    def _in_order(self, table: sa.Table, which: sa.ColumnElement[bool]) -> list[Ingested]:
+        wanted = sa.select(table.c.start, table.c.end, table.c.run).where(which)
+        with self.transaction() as tx:
+            rows = tx.execute(wanted.order_by(table.c.start)).all()
+        return [Ingested(*row) for row in rows]

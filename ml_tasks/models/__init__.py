@@ -5,9 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Protocol, cast
 
-from pydantic import ValidationError
-
-from ml_tasks.config import explain
+from ml_tasks.config import hold
 from ml_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,8 +49,4 @@ def params_of(training: Training) -> ModelParams:
         ConfigError: They do not fit; one line a fault.
     """
     wanted = module(training.model).Params
-    try:
-        return wanted.model_validate(training.params)
-    except ValidationError as fault:
-        where = f"training.params ({training.model})"
-        raise ConfigError(explain(fault, where, wanted)) from fault
+    return hold(wanted, training.params, f"training.params ({training.model})")

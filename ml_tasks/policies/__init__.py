@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic import ValidationError
-
-from ml_tasks.config import explain
+from ml_tasks.config import hold
 from ml_tasks.errors import ConfigError
 from ml_tasks.policies import drift, outside, performance, schedule
 
@@ -40,11 +38,8 @@ def params_of(policy: Policy) -> BaseModel:
     """
     if policy.name not in POLICIES:
         raise ConfigError(f"policy {policy.name!r}: wanted one of {sorted(POLICIES)}")
-    try:
-        return POLICIES[policy.name].Params.model_validate(policy.params)
-    except ValidationError as fault:
-        where = f"monitoring.retraining.policies {policy.name}"
-        raise ConfigError(explain(fault, where, POLICIES[policy.name].Params)) from fault
+    where = f"monitoring.retraining.policies {policy.name}"
+    return hold(POLICIES[policy.name].Params, policy.params, where)
 
 
 def wish(policy: Policy, evidence: Evidence) -> Wish | None:
