@@ -14,7 +14,6 @@ import typer
 from ml_tasks import config
 from ml_tasks.errors import ExitCode, PerennialError
 from ml_tasks.flow import FLOWS
-from ml_tasks.io.control import Control
 from perennial import (
     alarms,
     alerts,
@@ -34,7 +33,7 @@ from perennial import (
     triggers,
     year,
 )
-from perennial.given import environment, require_product
+from perennial.given import environment, opened, require_product
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -247,11 +246,8 @@ def lineage(
 ) -> int:
     """Follow a model version back: model, run, data, rows."""
     from perennial import lineage as line
-    from perennial.services import Services
 
-    services = Services(environment())
-    control = Control(services.present.control)
-    control.migrate()
+    services, control = opened()
     require_product(pipeline, services.given, control.audit(pipeline))
     if "mlflow" in services.names:
         services.require("mlflow")

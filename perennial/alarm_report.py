@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ml_tasks.errors import ConfigError
+from perennial import measured_page
 from perennial.alarm_trials import TARGETS, WITHIN, YEAR
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 QUARTER = 91
 POWER = 0.8
 OURS, WEEKS = "this budget", ", days in weeks"
-BEGIN, END = "<!-- measured: perennial alarms prove --write -->", "<!-- end -->"
+BEGIN = "<!-- measured: perennial alarms prove --write -->"
 PICTURE = "images/alarms.png"
 
 
@@ -145,25 +145,22 @@ def of_size(found: Sequence[Found], target: float) -> list[Found]:
 
 def write(proof: Proof, page: Path) -> None:
     """Put the figures between the marks of the page, and draw the picture beside it."""
-    text = page.read_text()
-    if BEGIN not in text or END not in text:
-        raise ConfigError(f"{page}: came without the marks {BEGIN!r} and {END!r}; put them back")
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    parts = [
+    measured_page.write(page, BEGIN, _parts(proof))
+    draw(proof, page.parent / PICTURE)
+
+
+def _parts(proof: Proof) -> Iterator[str]:
+    yield (
         f"Seed {proof.seed}; {proof.rows:,} flights of {proof.days} days, AUC {proof.auc:.3f}; a "
         f"reference of {proof.reference} days; {len(proof.quiet[0].years)} years without drift; "
-        f"{proof.harmful[0].trials} trials a shift.",
-        _markdown(QUIET_COLUMNS, quiet_rows(proof)),
-        _markdown(SIZE_COLUMNS, size_rows(proof)),
-        f"![Power by cost]({PICTURE})",
-        _markdown(FOUND_COLUMNS, found_rows(proof.harmful)),
-        "Shifts in columns that matter little:",
-        _markdown(FOUND_COLUMNS, found_rows(proof.harmless)),
-    ]
-    measured = "\n\n".join(parts)
-    page.write_text(f"{before}{BEGIN}\n\n{measured}\n\n{END}{after}")
-    draw(proof, page.parent / PICTURE)
+        f"{proof.harmful[0].trials} trials a shift."
+    )
+    yield measured_page.table(QUIET_COLUMNS, quiet_rows(proof))
+    yield measured_page.table(SIZE_COLUMNS, size_rows(proof))
+    yield f"![Power by cost]({PICTURE})"
+    yield measured_page.table(FOUND_COLUMNS, found_rows(proof.harmful))
+    yield "Shifts in columns that matter little:"
+    yield measured_page.table(FOUND_COLUMNS, found_rows(proof.harmless))
 
 
 def draw(proof: Proof, file: Path) -> None:
@@ -194,8 +191,3 @@ def draw(proof: Proof, file: Path) -> None:
         axis.grid(alpha=0.3)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=110, metadata={"Software": None})
-
-
-def _markdown(columns: Sequence[str], rows: Iterator[tuple[str, ...]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

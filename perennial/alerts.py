@@ -10,16 +10,15 @@ import typer
 
 from ml_tasks import config
 from ml_tasks.errors import ConfigError, ExitCode
-from ml_tasks.io.control import Control
 from ml_tasks.io.outbox import SENT, WAITING
 from perennial import console
-from perennial.given import environment, require_product
+from perennial.given import opened, require_product
 from perennial.rollback import person
 from perennial.triggers import age
 
 if TYPE_CHECKING:
+    from ml_tasks.io.control import Control
     from ml_tasks.io.outbox import Sent
-    from perennial.services import Services
 
 COLUMNS = ("id", "pipeline", "event", "channel", "subject", "state", "tries", "fault", "age")
 TEST = "test"
@@ -41,7 +40,7 @@ def show_all(
     """List alerts, oldest first."""
     if context.invoked_subcommand is not None:
         return
-    services, control = _opened()
+    services, control = opened()
     kept = control.sent(pipeline or None)
     require_product(pipeline, services.given, kept)
     found = [one for one in kept if not waiting or one.state == WAITING]
@@ -58,7 +57,7 @@ def sample(
     ] = "flight_delays",
 ) -> int:
     """Send a sample by each channel of a product, through Airflow, as others are sent."""
-    services, control = _opened()
+    services, control = opened()
     wanted = config.load(pipeline, services.given.pipelines)
     if not wanted.alerts:
         raise ConfigError(
@@ -98,15 +97,6 @@ def _tried(control: Control, pipeline: str, key: str) -> list[Sent]:
         if all(one.state != WAITING or one.fault for one in own) or time.monotonic() > limit:
             return own
         time.sleep(0.5)
-
-
-def _opened() -> tuple[Services, Control]:
-    from perennial.services import Services
-
-    services = Services(environment())
-    control = Control(services.present.control)
-    control.migrate()
-    return services, control
 
 
 def _row(one: Sent) -> tuple[object, ...]:

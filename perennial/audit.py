@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ml_tasks.errors import ExitCode, RejectedError
-from ml_tasks.io.control import Control
 from perennial import console
-from perennial.given import environment, require_product
-
-if TYPE_CHECKING:
-    from ml_tasks.config import Environment
+from perennial.given import opened, require_product
 
 SHORT = 12
 COLUMNS = ("number", "at", "pipeline", "action", "who", "why", "detail", "hash")
@@ -31,9 +27,9 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, hashes whole.")] = False,
 ) -> int:
     """Show the entries, oldest first."""
-    present, control = _opened()
+    services, control = opened()
     entries = control.audit(pipeline or None)
-    require_product(pipeline, present, entries)
+    require_product(pipeline, services.present, entries)
     if as_json:
         console.as_json([asdict(entry) for entry in entries])
         return ExitCode.OK
@@ -60,8 +56,8 @@ def verify(
     Raises:
         RejectedError: It is not; names the first entry that is broken.
     """
-    present, control = _opened()
-    require_product(pipeline, present, control.audit(pipeline or None))
+    services, control = opened()
+    require_product(pipeline, services.present, control.audit(pipeline or None))
     flaw = control.verify_audit()
     if flaw is not None:
         raise RejectedError(
@@ -79,15 +75,6 @@ def verify(
     last = f"; the last one's hash is {entries[-1].hash}" if entries else ""
     console.plain(f"{len(entries)} entries{of}, each follows from the one before{last}")
     return ExitCode.OK
-
-
-def _opened() -> tuple[Environment, Control]:
-    from perennial.services import Services
-
-    present = Services(environment()).present
-    control = Control(present.control)
-    control.migrate()
-    return present, control
 
 
 def _said(detail: dict[str, object]) -> str:

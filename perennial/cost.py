@@ -11,9 +11,8 @@ import typer
 
 from ml_tasks import config
 from ml_tasks.errors import ConfigError, ExitCode
-from ml_tasks.io.control import Control
 from perennial import console, right_size
-from perennial.given import environment, require_product
+from perennial.given import opened, require_product
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -43,19 +42,15 @@ def command(
     ] = False,
 ) -> int:
     """Sum up what recorded runs cost, or show what their tasks need."""
-    from perennial.services import Services
-
-    present = Services(environment()).present
-    control = Control(present.control)
-    control.migrate()
+    services, control = opened()
     found = control.costs(pipeline=pipeline, since=_day(since))
-    require_product(pipeline, present, found or control.costs(pipeline=pipeline))
+    require_product(pipeline, services.present, found or control.costs(pipeline=pipeline))
     if not found:
         of = f" of {pipeline}" if pipeline else ""
         console.say(f"no run{of} was recorded{f' since {since}' if since else ''}")
         return ExitCode.OK
     if right:
-        known, _faults = config.load_good(present.pipelines)
+        known, _faults = config.load_good(services.present.pipelines)
         right_size.show(found, known)
         return ExitCode.OK
     console.table(f"Costs by {by}", COLUMNS, rows(found, by))

@@ -1,4 +1,4 @@
-"""The environment that a command was given."""
+"""The environment that a command was given, and what there is in it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from ml_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from ml_tasks.io.control import Control
+    from perennial.services import Services
 
 
 def environment(profile: str | None = None) -> config.Environment:
@@ -25,6 +28,17 @@ def environment(profile: str | None = None) -> config.Environment:
         return addresses.recall(profile)
     except ValidationError as fault:
         raise ConfigError(config.explain(fault, "environment PERENNIAL_")) from fault
+
+
+def opened() -> tuple[Services, Control]:
+    """Give the services of the environment, and its control, brought up to date."""
+    from ml_tasks.io.control import Control
+    from perennial.services import Services
+
+    services = Services(environment())
+    control = Control(services.present.control)
+    control.migrate()
+    return services, control
 
 
 def require_product(name: str, given: config.Environment, kept: Collection[object] = ()) -> None:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ml_tasks.errors import ConfigError, ExitCode
-from ml_tasks.io.control import Control
 from perennial import console
 from perennial.cost import say_whose
-from perennial.given import environment, require_product
+from perennial.given import opened, require_product
 
 if TYPE_CHECKING:
     from ml_tasks.io.ledger import LedgerLine
@@ -33,15 +32,11 @@ def command(
     ] = None,
 ) -> int:
     """Show each retraining: what it was to win, what it won on the same rows, what it cost."""
-    from perennial.services import Services
-
     if picture is not None and picture.suffix != ".svg":
         raise ConfigError(f"--picture: came {picture.name!r}, wanted a name that ends with .svg")
-    present = Services(environment()).present
-    control = Control(present.control)
-    control.migrate()
+    services, control = opened()
     found = control.ledger(pipeline)
-    require_product(pipeline, present, found)
+    require_product(pipeline, services.present, found)
     if picture is not None:
         from perennial import ledger_picture
 

@@ -12,15 +12,15 @@ import typer
 
 from ml_tasks.errors import ConfigError, ExitCode
 from ml_tasks.io.audit import MOVES, ROLLBACK
-from ml_tasks.io.control import Control
 from ml_tasks.io.registry import ALIAS, Registry
 from perennial import console
 from perennial.airflow_api import Airflow
-from perennial.given import environment, require_product
+from perennial.given import opened, require_product
 
 if TYPE_CHECKING:
     from ml_tasks.io.audit import AuditEntry
     from ml_tasks.io.champions import Head
+    from ml_tasks.io.control import Control
     from perennial.services import Services
 
 LONGEST = 128
@@ -43,13 +43,10 @@ def command(
     What a killed call left undone the next one does, and then moves nothing else.
     """
     from ml_tasks import rollback
-    from perennial.services import Services
 
     if not why.strip():
         raise ConfigError("--why: came nothing, wanted the reason; the audit log keeps it")
-    services = Services(environment())
-    control = Control(services.present.control)
-    control.migrate()
+    services, control = opened()
     seen = control.champion(pipeline)
     if seen is None:
         require_product(pipeline, services.given)

@@ -12,15 +12,13 @@ import typer
 
 from ml_tasks.errors import BackendError, ConfigError, ExitCode
 from ml_tasks.io import triggers as ledger
-from ml_tasks.io.control import Control
 from perennial import console
 from perennial.airflow_api import Airflow
-from perennial.given import environment, require_product
+from perennial.given import opened, require_product
 from perennial.rollback import person
 
 if TYPE_CHECKING:
-    from ml_tasks.io.control import Trigger
-    from perennial.services import Services
+    from ml_tasks.io.control import Control, Trigger
 
 COLUMNS = (
     *("id", "pipeline", "cause", "window", "who", "evidence", "state", "run", "outcome", "age"),
@@ -52,7 +50,7 @@ def show_all(
     """List the triggers, oldest first."""
     if context.invoked_subcommand is not None:
         return
-    services, control = _opened()
+    services, control = opened()
     kept = control.triggers(pipeline or None)
     require_product(pipeline, services.given, kept)
     found = [t for t in kept if state in (None, t.state)]
@@ -70,7 +68,7 @@ def show(
     identity: Annotated[str, typer.Argument(metavar="ID", help="Its id, or how that begins.")],
 ) -> int:
     """Show a trigger with all its evidence."""
-    _services, control = _opened()
+    _services, control = opened()
     trigger = _find(control, identity)
     rows = [(name, value) for name, value in asdict(trigger).items() if name != "evidence"]
     rows += [
@@ -91,7 +89,7 @@ def replay(
     """Ask on purpose once more for what a trigger asked for, by a trigger with its own id."""
     if not why.strip():
         raise ConfigError("--why: came nothing, wanted the reason; the ledger keeps it")
-    services, control = _opened()
+    services, control = opened()
     asked = _find(control, identity)
     made = control.replay(asked.id, who=person(), why=why)
     console.plain(f"trigger {made.id}: {made.cause} asks for {made.window} again")
@@ -119,15 +117,6 @@ def age(created: str) -> str:
         if seconds >= step:
             return f"{seconds / step:.0f} {unit}"
     return f"{max(seconds, 0):.0f} s"
-
-
-def _opened() -> tuple[Services, Control]:
-    from perennial.services import Services
-
-    services = Services(environment())
-    control = Control(services.present.control)
-    control.migrate()
-    return services, control
 
 
 def _find(control: Control, identity: str) -> Trigger:

@@ -6,11 +6,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_tasks.errors import ConfigError
+from perennial import measured_page
 from perennial.backtesting import grid, picture
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from jinja2 import Template
     from numpy.typing import NDArray
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from perennial.backtesting.judging import Judged
     from perennial.backtesting.replay import Replay
 
-BEGIN, END = "<!-- measured: perennial backtest --write -->", "<!-- end -->"
+BEGIN = "<!-- measured: perennial backtest --write -->"
 PICTURES = {"light": "images/backtest.svg", "dark": "images/backtest-dark.svg"}
 COLUMNS = ("policy", "retrainings", "promoted", "metric", "over seeds", "regret")
 CHOICES = ("policy", "tried", "chosen", "retrainings", "metric")
@@ -69,28 +69,25 @@ def page(found: Replay) -> Path:
 
 def write(found: Replay, page: Path) -> None:
     """Put the figures between the marks of the page, and draw the pictures beside it."""
-    text = page.read_text()
-    if BEGIN not in text or END not in text:
-        raise ConfigError(f"{page}: came without the marks {BEGIN!r} and {END!r}; put them back")
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    title, columns, rows = table(found)
-    parts = [
-        _facts(found),
-        f"**{title}**",
-        _markdown(columns, rows),
-        "\n\n".join(f"{line[0].upper()}{line[1:]}." for line in lines(found)),
-        f'<picture>\n<source media="(prefers-color-scheme: dark)" srcset="{PICTURES["dark"]}">\n'
-        f'<img alt="Metric against number of retrainings" src="{PICTURES["light"]}">\n</picture>',
-        f"What was chosen, on {_days(found.verdict.spans[0].windows)}:",
-        _markdown(CHOICES, _choices(found)),
-    ]
-    measured = "\n\n".join(parts)
-    page.write_text(f"{before}{BEGIN}\n\n{measured}\n\n{END}{after}")
+    measured_page.write(page, BEGIN, _parts(found))
     for theme, name in PICTURES.items():
         file = page.parent / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(_drawn(found, theme))
+
+
+def _parts(found: Replay) -> Iterator[str]:
+    title, columns, rows = table(found)
+    yield _facts(found)
+    yield f"**{title}**"
+    yield measured_page.table(columns, rows)
+    yield "\n\n".join(f"{line[0].upper()}{line[1:]}." for line in lines(found))
+    yield (
+        f'<picture>\n<source media="(prefers-color-scheme: dark)" srcset="{PICTURES["dark"]}">\n'
+        f'<img alt="Metric against number of retrainings" src="{PICTURES["light"]}">\n</picture>'
+    )
+    yield f"What was chosen, on {_days(found.verdict.spans[0].windows)}:"
+    yield measured_page.table(CHOICES, _choices(found))
 
 
 def told(retraining: Retraining) -> str:
@@ -162,11 +159,6 @@ def _days(windows: Sequence[Window]) -> str:
 
 def _drawn(found: Replay, theme: str) -> str:
     return picture.svg(found.verdict, found.pipeline.evaluation.metric, theme)
-
-
-def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 @cache

@@ -7,7 +7,14 @@ import pytest
 
 from ml_tasks.errors import ConfigError, ExitCode
 from ml_tasks.monitoring.budget import Budget
-from perennial import alarm_days, alarm_practice, alarm_proof, alarm_report, alarm_trials
+from perennial import (
+    alarm_days,
+    alarm_practice,
+    alarm_proof,
+    alarm_report,
+    alarm_trials,
+    measured_page,
+)
 from perennial.__main__ import main
 from perennial.alarm_days import Flights, Shift
 from perennial.alarm_trials import Trials, WatchedModel
@@ -124,7 +131,7 @@ def test_the_command_shows_draws_and_writes(
     flights: Flights,
 ) -> None:  # fmt: skip
     page = tmp_path / "alarms.md"
-    page.write_text(f"before\n{alarm_report.BEGIN}\nold\n{alarm_report.END}\nafter\n")
+    page.write_text(f"before\n{alarm_report.BEGIN}\nold\n{measured_page.END}\nafter\n")
     monkeypatch.setattr("perennial.alarms.PAGE", page)
     monkeypatch.setattr(alarm_days, "load", lambda _seed, _rows: flights)
     monkeypatch.setattr(alarm_proof, "QUICK_TRIALS", 3)
