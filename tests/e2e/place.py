@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from perennial import dev_volume
 from perennial.services import AIRFLOW, Services
+from tests import playground
 from tests.e2e.conftest import write_product
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from kubernetes.client import CoreV1Api
 
 NEEDED = ("KUBECONFIG", "PERENNIAL_TEST_HOST", "PERENNIAL_TEST_IMAGE", "AWS_ENDPOINT_URL")
-RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
 class Stores(Services):
@@ -55,30 +55,29 @@ def place(core: CoreV1Api, *, cron: str, epochs: int) -> Iterator[dict[str, str]
 
     folder = Path(tempfile.mkdtemp(prefix="perennial-"))
     folder.chmod(0o711)
-    namespace = f"perennial-e2e-{uuid.uuid4().hex[:8]}"
     pipelines = folder / "pipelines"
     write_product(pipelines, cron=cron, processes=2, epochs=epochs, days=28)
     folders = {**dev_volume.folders(), "pipelines": pipelines}
-    core.create_namespace({"metadata": {"name": namespace, "labels": RESTRICTED}})
-    volumes = dev_volume.volumes(namespace, folders)
-    for one in volumes:
-        create_from_dict(core.api_client, one)
+    volumes: list[dict[str, Any]] = []
     image = os.environ["PERENNIAL_TEST_IMAGE"]  # noqa: TID251
     template = _with_pipelines(dev_volume.pod(image, folders))
     try:
-        yield {
-            "PERENNIAL_HOME": str(folder / "home"),
-            "PERENNIAL_PIPELINES": str(pipelines),
-            "PERENNIAL_PROFILE": "servers",
-            "PERENNIAL_LAUNCHER": "kubernetes",
-            "PERENNIAL_HOST": os.environ["PERENNIAL_TEST_HOST"],  # noqa: TID251
-            "PERENNIAL_NAMESPACE": namespace,
-            "PERENNIAL_IMAGE": image,
-            "PERENNIAL_POD_TEMPLATE": str(dev_volume.write(folder / "pod.yaml", [template])),
-            "PERENNIAL_BUCKET": f"test-{uuid.uuid4().hex[:12]}",
-        }
+        with playground.restricted(core, "e2e") as namespace:
+            for one in dev_volume.volumes(namespace, folders):
+                create_from_dict(core.api_client, one)
+                volumes.append(one)
+            yield {
+                "PERENNIAL_HOME": str(folder / "home"),
+                "PERENNIAL_PIPELINES": str(pipelines),
+                "PERENNIAL_PROFILE": "servers",
+                "PERENNIAL_LAUNCHER": "kubernetes",
+                "PERENNIAL_HOST": os.environ["PERENNIAL_TEST_HOST"],  # noqa: TID251
+                "PERENNIAL_NAMESPACE": namespace,
+                "PERENNIAL_IMAGE": image,
+                "PERENNIAL_POD_TEMPLATE": str(dev_volume.write(folder / "pod.yaml", [template])),
+                "PERENNIAL_BUCKET": f"test-{uuid.uuid4().hex[:12]}",
+            }
     finally:
-        core.delete_namespace(namespace)
         for one in volumes:
             if one["kind"] == "PersistentVolume":
                 core.delete_persistent_volume(one["metadata"]["name"])
