@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ml_tasks.io.order import encoded, filled, is_text, order, sorted_by
+from ml_tasks.io.order import PART, encoded, filled, is_text, order, sorted_by
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -155,17 +155,22 @@ def _column_hash(column: pa.ChunkedArray, by: NDArray[np.int64] | None) -> bytes
     if column.null_count:
         digest.update(np.packbits(taken(column.is_valid().to_numpy())).data)
     if not is_text(column.type):
-        digest.update(taken(filled(column)).data)
+        values = column if by is None else pa.chunked_array([taken(filled(column))])
+        for at in range(0, len(column), PART):
+            digest.update(filled(values.slice(at, PART)).data)
         return digest.digest()
     codes, texts = encoded(column)
     codes = taken(codes)
-    # Texts in the order in which they first come; what is written twice stays as written last.
-    first = np.full(len(texts) + 1, len(codes))
-    first[codes[::-1]] = np.arange(len(codes))[::-1]
-    known = np.argsort(first[:-1])[: np.count_nonzero(first[:-1] < len(codes))]
+    # Texts count in the order in which they first come, whatever else the dictionary has.
+    known: list[int] = []
     places = np.full(len(texts) + 1, -1, np.int32)
-    places[known] = np.arange(len(known))
-    digest.update(np.take(places, codes).data)
+    for at in range(0, len(codes), PART):
+        part = codes[at : at + PART]
+        fresh = part[(part >= 0) & (places[part] < 0)]
+        new = fresh[np.sort(np.unique(fresh, return_index=True)[1])]
+        places[new] = np.arange(len(known), len(known) + len(new))
+        known += new.tolist()
+        digest.update(places[part].data)
     texts = texts.take(pa.array(known)).cast(pa.large_string())
     digest.update(np.diff(np.frombuffer(texts.buffers()[1], np.int64, len(known) + 1)).data)
     digest.update(texts.buffers()[2] or b"")

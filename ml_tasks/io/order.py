@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy as np
     import pyarrow as pa
@@ -40,33 +40,28 @@ def order(table: pa.Table, names: Sequence[str]) -> Order:
     """
     import numpy as np
 
-    rows, left = np.arange(table.num_rows), list(names)
-    tied, groups = np.arange(table.num_rows), np.zeros(table.num_rows, np.uint64)
-    while left and len(tied) > 1:
-        words, used = _words(table, left, rows[tied], groups)
-        left = left[used:]
-        if (words[1:] < words[:-1]).any():
-            by = np.argsort(words)
-            words = words[by]
-            rows[tied] = by if len(by) == len(rows) else rows[tied][by]
-        differ = np.concatenate([[True], words[1:] != words[:-1], [True]])
-        together = ~(differ[1:] & differ[:-1])
-        groups = np.cumsum(differ[:-1][together], dtype=np.uint64)
-        tied = tied[together]
-    return Order(rows, tied=len(tied) > 1)
+    if table.num_rows < 2 or not names:
+        return Order(np.arange(table.num_rows), tied=table.num_rows > 1)
+    words, used = _words(table, names)
+    rows = _ranked(words)
+    tied, groups = _together(words)
+    while used < len(names) and len(tied):
+        words, more = _words(table, names[used:], rows[tied], groups)
+        used += more
+        rows[tied] = rows[tied][_ranked(words)]
+        still, groups = _together(words)
+        tied = tied[still]
+    return Order(rows, tied=len(tied) > 0)
 
 
 def repeated(table: pa.Table, names: Sequence[str]) -> bool:
     """Tell whether two rows are the same in all of some columns."""
-    import numpy as np
-
-    rows = np.arange(table.num_rows)
-    if len(rows) < 2:
+    if table.num_rows < 2:
         return False
-    words, used = _words(table, names, rows, np.zeros(len(rows), np.uint64))
+    words, used = _words(table, names)
     if used < len(names):
         return order(table, names).tied
-    words = np.sort(words)
+    words.sort()
     return bool((words[1:] == words[:-1]).any())
 
 
@@ -80,7 +75,7 @@ def sorted_by(
     if column.null_count == len(column):
         return pa.nulls(len(column), column.type)
     if is_text(column.type):
-        codes, texts = encoded(column)
+        codes, texts = encoded(column, spare)
         places = np.take(codes, rows)
         held = pa.array(places, mask=places < 0 if column.null_count else None)
         return pa.DictionaryArray.from_arrays(held, texts).cast(column.type)
@@ -107,12 +102,12 @@ def numbers(column: pa.ChunkedArray, spare: Words | None = None) -> tuple[Words,
     if column.null_count == len(column):
         return np.zeros(len(column), np.uint64), 0
     if is_text(column.type):
-        codes, texts = encoded(column)
+        parts, texts = _places(column)
         ranks = np.empty(len(texts) + 1, np.uint64)
         ranks[pc.sort_indices(texts).to_numpy()] = np.arange(1, len(texts) + 1, dtype=np.uint64)
         ranks[-1] = 0
-        found = np.empty(len(codes), np.uint64) if spare is None else spare[: len(codes)]
-        return np.take(ranks, codes, out=found, mode="wrap"), len(texts)
+        found = np.empty(len(column), np.uint64) if spare is None else spare[: len(column)]
+        return _poured(found, (np.take(ranks, part, mode="wrap") for part in parts)), len(texts)
     values = filled(column.fill_null(pc.min(column)) if column.null_count else column, spare)
     found = _ascending(values) if values.dtype.kind == "f" else _from_least(values)
     if int(found.max()) >= 2 ** (WORD // 2):
@@ -130,15 +125,15 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_dictionary(kind))
 
 
-def encoded(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], pa.Array]:
+def encoded(
+    column: pa.ChunkedArray, spare: Words | None = None
+) -> tuple[NDArray[np.int32], pa.Array]:
     """Give the places of a column's texts among the different ones, -1 for null, and those."""
     import numpy as np
-    import pyarrow as pa
 
-    held = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    parts = held.unify_dictionaries().chunks
-    places = [part.indices.fill_null(-1).to_numpy(zero_copy_only=False) for part in parts]
-    return np.concatenate(places), parts[0].dictionary
+    parts, texts = _places(column)
+    room = np.empty(len(column), np.int32) if spare is None else spare.view(np.int32)
+    return _poured(room[: len(column)], parts), texts
 
 
 def filled(column: pa.ChunkedArray, spare: Words | None = None) -> NDArray[Any]:
@@ -160,35 +155,79 @@ def filled(column: pa.ChunkedArray, spare: Words | None = None) -> NDArray[Any]:
         found = column.to_numpy()
         return found
     kind = np.dtype(column.type.to_pandas_dtype())
-    room = np.empty(len(column), np.uint64) if spare is None else spare
-    found, at = room.view(kind)[: len(column)], 0
-    for part in column.chunks:
-        found[at : at + len(part)] = part.fill_null(0)
+    room = np.empty(len(column), kind) if spare is None else spare.view(kind)
+    return _poured(room[: len(column)], (part.fill_null(0) for part in column.chunks))
+
+
+def _places(column: pa.ChunkedArray) -> tuple[Iterator[NDArray[np.int32]], pa.Array]:
+    import pyarrow as pa
+
+    held = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    parts = held.unify_dictionaries().chunks
+    places = (part.indices.fill_null(-1).to_numpy(zero_copy_only=False) for part in parts)
+    return places, parts[0].dictionary
+
+
+def _poured(room: NDArray[Any], parts: Iterable[Any]) -> NDArray[Any]:
+    """Fill memory with parts, one after the other."""
+    at = 0
+    for part in parts:
+        room[at : at + len(part)] = part
         at += len(part)
-    return found
+    return room
+
+
+def _ranked(words: Words) -> NDArray[np.int64]:
+    """Sort words in their place, and say which stood where."""
+    import numpy as np
+
+    if (words[1:] >= words[:-1]).all():
+        return np.arange(len(words))
+    by = np.argsort(words)
+    words.sort()
+    return by
+
+
+def _together(words: Words) -> tuple[NDArray[np.int64], Words]:
+    """Give the places of sorted words that stand more than once, and their groups from 1."""
+    import numpy as np
+
+    differ = np.concatenate([[True], words[1:] != words[:-1], [True]])
+    together = ~(differ[1:] & differ[:-1])
+    return np.flatnonzero(together), np.cumsum(differ[:-1][together], dtype=np.uint64)
 
 
 def _words(
-    table: pa.Table, names: Sequence[str], rows: NDArray[np.int64], groups: Words
+    table: pa.Table,
+    names: Sequence[str],
+    rows: NDArray[np.int64] | None = None,
+    groups: Words | None = None,
 ) -> tuple[Words, int]:
-    """Put the numbers of as many columns as fit behind those of the groups; say how many."""
+    """Put the numbers of as many columns as fit into words, and say how many.
+
+    Args:
+        table: Where the columns are.
+        names: Those that are left.
+        rows: Which rows; all as they came when not given.
+        groups: The group of each, behind which its numbers stand.
+    """
     import numpy as np
 
-    words, room = groups, WORD - int(groups[-1]).bit_length()
-    few, spare = len(rows) < table.num_rows // 2, None
+    words, spare = np.zeros(0, np.uint64), None
+    room = WORD - (int(groups[-1]).bit_length() if groups is not None else 0)
+    few = rows is not None and len(rows) < table.num_rows // 2
     for used, name in enumerate(names):
         found, most = numbers(table[name].take(rows) if few else table[name], spare)
         bits = most.bit_length()
         if used and bits > room:
             return words, used
         # One column always fits behind the group: neither has more than half a word.
-        # At first there is one group, of all rows as they came.
-        here = found if few or not groups[-1] else found[rows]
+        here = found if few or rows is None else found[rows]
         if used:
             words <<= np.uint64(bits)
             words |= here
         else:
-            words = (groups << np.uint64(bits)) | here if groups[-1] else here
+            words = here if groups is None else (groups << np.uint64(bits)) | here
         spare = spare if words is found else found
         room -= bits
     return words, len(names)
