@@ -12,11 +12,12 @@ with the same compression. Seconds are those of the clock; processor seconds sta
 A window of one flight tells what two tasks and a commit cost in any case: control's schema, leases,
 catalog, manifests. That is nearly all of what a week takes and does not grow with the rows: no
 ratio is wanted of a week, and a bound of 1.3 of the largest window alone. What is above the peer
-there is one order of all rows: it is found by one sort, shows keys that come twice, lets the file
-be written in less time than the peer's and a third of its size, and is the order of the hash by
-which equal content is no commit and a set can be proved. Most of what that takes is memory that is
-touched for the first time, for each column once more than the peer has it. The hash runs beside the
-writing and is not waited for.
+there is the order of all rows: the keys are sorted to see any that come twice, beside that the
+rows, and each column is gathered in their order into memory that is touched for the first time. The
+order lets the file be written in half the peer's time, at a fifth of its size, and is that of the
+hash, by which equal content is no commit and a set can be proved; the hash runs beside the writing
+and is not waited for. Seconds of the clock need both cores for that: where others have them too,
+their ratio nears that of processor seconds and goes beyond it.
 """
 
 from __future__ import annotations
