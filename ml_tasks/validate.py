@@ -13,7 +13,7 @@ from ml_tasks.config import OWN_TIMES
 from ml_tasks.errors import RejectedError
 from ml_tasks.io import data_docs, objects
 from ml_tasks.io.control import Control
-from ml_tasks.io.data_docs import Report, Section
+from ml_tasks.io.data_docs import DataDocs, Section
 from ml_tasks.io.evolution import conform, read_as
 from ml_tasks.io.expectations import Checked, Fault, check, parted
 from ml_tasks.io.lake import Lake
@@ -183,7 +183,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         accepted[name] = section.good, good, staged
         sections.append(section)
     tolerated = pipeline.validation.tolerated_bad_share
-    report = Report(context.pipeline, str(window), tolerated, tuple(sections))
+    report = DataDocs(context.pipeline, str(window), tolerated, tuple(sections))
     if report.refused:
         raise RejectedError(
             "; ".join(f"source {s.source}, window {window}: {s.why}" for s in sections if s.why)

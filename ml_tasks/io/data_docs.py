@@ -60,7 +60,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DataDocs:
     """What was found in a window, whoever looked and when."""
 
     pipeline: str
@@ -119,12 +119,12 @@ def rejections(rejected: pa.Table) -> tuple[Rejection, ...]:
     )
 
 
-def render(report: Report, *, run: str, attempt: int) -> str:
+def render(report: DataDocs, *, run: str, attempt: int) -> str:
     """Give the page as HTML; whatever came in rows or names stays text."""
     return _template().render(report=report, run=run, attempt=attempt)
 
 
-def write(report: Report, context: Context) -> Output:
+def write(report: DataDocs, context: Context) -> Output:
     """Write the page, and beside it the same findings as JSON, into the attempt's folder.
 
     Its content hash is that of the findings: who found them and when does not count.

@@ -12,7 +12,7 @@ from ml_tasks.config import ROOT, Environment
 from ml_tasks.context import Context
 from ml_tasks.flow import step
 from ml_tasks.io import data_docs, objects
-from ml_tasks.io.data_docs import Report, Section
+from ml_tasks.io.data_docs import DataDocs, Section
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,7 +60,7 @@ def written(
     context = Context(
         task="validate", pipeline=pipeline, run=run, attempt=attempt, environment=environment
     )
-    data_docs.write(Report(pipeline, window, 0.1, (section,)), context)
+    data_docs.write(DataDocs(pipeline, window, 0.1, (section,)), context)
 
 
 def test_nobody_sees_anything_without_a_login(

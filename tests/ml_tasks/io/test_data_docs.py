@@ -11,7 +11,7 @@ import pytest
 
 from ml_tasks.context import Context
 from ml_tasks.io import data_docs, objects
-from ml_tasks.io.data_docs import NUM_EXAMPLES, NUM_REASONS, Report, Section, rejections
+from ml_tasks.io.data_docs import NUM_EXAMPLES, NUM_REASONS, DataDocs, Section, rejections
 from ml_tasks.io.expectations import LONGEST, Finding, check
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def table(values: list[object], reason: str = "broken") -> pa.Table:
 
 
 def page(*sections: Section, run: str = "r", pipeline: str = "p") -> str:
-    report = Report(pipeline, "2013-01-01/2013-01-08", 0.25, sections)
+    report = DataDocs(pipeline, "2013-01-01/2013-01-08", 0.25, sections)
     return data_docs.render(report, run=run, attempt=3)
 
 
@@ -63,7 +63,7 @@ def page(*sections: Section, run: str = "r", pipeline: str = "p") -> str:
 def test_one_refused_source_holds_back_the_others(
     sections: tuple[Section, ...], verdict: str, fates: list[str], published: int
 ) -> None:
-    report = Report("p", "w", 0.1, sections)
+    report = DataDocs("p", "w", 0.1, sections)
     assert report.verdict == verdict
     assert [report.fate(section) for section in sections] == fates
     assert report.counts["published"] == published
@@ -142,10 +142,10 @@ def test_only_findings_count_for_the_hash(environment: Environment) -> None:
             task="validate", pipeline="p", run=run, attempt=attempt, environment=environment
         )
 
-    report = Report("p", "w", 0.1, (FINE,))
+    report = DataDocs("p", "w", 0.1, (FINE,))
     first = data_docs.write(report, context("a", 1))
     again = data_docs.write(report, context("b", 2))
-    other = data_docs.write(Report("p", "w", 0.1, (REFUSED,)), context("a", 3))
+    other = data_docs.write(DataDocs("p", "w", 0.1, (REFUSED,)), context("a", 3))
     assert first.content_hash == again.content_hash != other.content_hash
     assert first.uri == f"{environment.objects_root}/runs/p/a/validate/1/data_docs.html"
     told = json.loads(objects.read_text(first.uri.replace(".html", ".json")))

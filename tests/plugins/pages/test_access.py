@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from ml_tasks.io import data_docs
-from ml_tasks.io.data_docs import Report, Section
+from ml_tasks.io.data_docs import DataDocs, Section
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,7 +59,7 @@ def told(
         context = Context(
             task="validate", pipeline=pipeline, run="r", attempt=1, environment=environment
         )
-        data_docs.write(Report(pipeline, WINDOW, 0.1, (SECTION,)), context)
+        data_docs.write(DataDocs(pipeline, WINDOW, 0.1, (SECTION,)), context)
     return stranger
 
 
