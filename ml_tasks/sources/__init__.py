@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Protocol, cast
 
-from pydantic import BaseModel, ValidationError
-
-from ml_tasks.config import explain
+from ml_tasks.config import hold
 from ml_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pydantic import BaseModel
 
     from ml_tasks.config import Environment, Source
     from ml_tasks.result import Window
@@ -58,12 +58,7 @@ def params_of(name: str, source: Source) -> BaseModel:
     Raises:
         ConfigError: They do not fit; one line a fault.
     """
-    try:
-        return reader(source.kind).Params.model_validate(source.params)
-    except ValidationError as fault:
-        raise ConfigError(
-            explain(fault, f"sources.{name}.params", reader(source.kind).Params)
-        ) from fault
+    return hold(reader(source.kind).Params, source.params, f"sources.{name}.params")
 
 
 def read(name: str, source: Source, window: Window, environment: Environment) -> Iterator[Delivery]:
