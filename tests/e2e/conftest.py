@@ -81,14 +81,6 @@ def small_product() -> SmallProduct:
 
 
 @pytest.fixture(scope="session")
-def product_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of pipelines with that product alone."""
-    folder = tmp_path_factory.mktemp("product") / "pipelines"
-    write_product(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def told() -> Iterator[Receiver]:
     """Who is told of what happens."""
     server = Receiver()

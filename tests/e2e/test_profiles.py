@@ -23,12 +23,16 @@ from perennial.given import environment as given
 from perennial.services import Services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping
+
+    from ml_tasks.flow import Dag
+    from tests.e2e.conftest import SmallProduct
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 NAME = "small_delays"
-ENDS = ("2013-01-01", "2013-01-08", "2013-01-15", "2013-01-22")
+ENDS = ("2013-01-01", "2013-01-22", "2013-02-01")
+"""Of a window with a champion, and of one in which it is watched."""
 AWS = (
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION",
     "AWS_ENDPOINT_URL",
@@ -38,13 +42,17 @@ OF_THE_RUN = ("train", "usage")
 
 
 @pytest.fixture(scope="module")
-def variables(product_folder: Path) -> Iterator[dict[str, str]]:
+def variables(
+    small_product: SmallProduct, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
     """A home of its own, which Postgres's user may enter, with a bucket of its own."""
+    pipelines = tmp_path_factory.mktemp("product") / "pipelines"
+    small_product(pipelines, cron="0 0 1,22 * *", days=28)
     home = Path(tempfile.mkdtemp(prefix="perennial-"))
     home.chmod(0o711)
     yield {
         "PERENNIAL_HOME": str(home),
-        "PERENNIAL_PIPELINES": str(product_folder),
+        "PERENNIAL_PIPELINES": str(pipelines),
         "PERENNIAL_PROFILE": "servers",
         **({"PERENNIAL_BUCKET": f"test-{uuid.uuid4().hex[:12]}"} if _s3_given() else {}),
     }
@@ -86,7 +94,9 @@ def _empty(environment: Environment) -> None:
         bucket.delete()
 
 
-def embedded(folder: Path, warm: Services, mlflow_url: str, names: Sequence[str]) -> Environment:
+def embedded(
+    folder: Path, warm: Services, mlflow_url: str, names: Mapping[str, str]
+) -> Environment:
     """Run the same tasks in runs of the same names, in files, without Airflow."""
     environment = Environment.model_validate(
         {
@@ -98,14 +108,20 @@ def embedded(folder: Path, warm: Services, mlflow_url: str, names: Sequence[str]
         }
     )
     pipeline = config.load(NAME, environment.pipelines)
-    spans = [*pairwise(ENDS), (ENDS[0], ENDS[-1])]
-    for name, (start, end) in zip(names, spans, strict=True):
+    first, second = ("/".join(span) for span in pairwise(ENDS))
+    wanted: tuple[tuple[Dag, str, str], ...] = (
+        ("ingestion", ENDS[0], first),
+        ("training", "trained", first),
+        ("ingestion", ENDS[1], second),
+        ("monitoring", "watched", second),
+    )
+    for flow, when, window in wanted:
         done = runner.run_flow(
             environment,
             pipeline,
-            "training" if name == names[-1] else "ingestion",
-            run=name,
-            window=f"{start}/{end}",
+            flow,
+            run=names[when],
+            window=window,
             on_line=lambda _line: None,
             on_done=lambda _done: None,
         )
@@ -114,15 +130,17 @@ def embedded(folder: Path, warm: Services, mlflow_url: str, names: Sequence[str]
 
 
 def named(environment: Environment) -> dict[str, str]:
-    """Give the run of each window, and last that of the training which made the champion."""
+    """Give the run of each window, of the training that made the champion, and of its watch."""
     control = Control(environment.control)
     head = control.champion(NAME)
     assert head is not None
-    return {w.start[:10]: w.run for w in control.windows(NAME)} | {"training": head.run}
+    (watched,) = {look.run for look in control.looks(NAME)}
+    ran = {window.start[:10]: window.run for window in control.windows(NAME)}
+    return ran | {"trained": head.run, "watched": watched}
 
 
 def made(environment: Environment) -> dict[tuple[str, str, str], Any]:
-    """Give the content hash of every output, by window or training, task and name."""
+    """Give the content hash of every output, by what the run was for, task and name."""
     found: dict[tuple[str, str, str], Any] = {}
     for when, run in named(environment).items():
         for task, result in runs.results(environment, NAME, run).items():
@@ -137,20 +155,21 @@ def test_both_profiles_make_equal_outputs(
     mlflow_server: Callable[[Path], str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["demo", "--pipeline", NAME, "--until", ENDS[-1], "--follow", "0"]) == 0
+    assert main(["demo", "--pipeline", NAME, "--until", ENDS[1], "--follow", "1"]) == 0
     running = services()
     assert running.dead() == []
     assert {"postgres", "redis"} <= set(running.names)
-    on_servers, names = made(running.present), list(named(running.present).values())
+    on_servers, names = made(running.present), named(running.present)
     on_files = made(embedded(tmp_path, running, mlflow_server(tmp_path), names))
     assert on_servers == on_files
-    assert len([key for key in on_servers if key[0] == "training"]) >= 5
+    assert len([key for key in on_servers if key[0] == "trained"]) >= 5
+    assert {key[1] for key in on_servers if key[0] == "watched"} == {"score", "monitor"}
     assert not (running.home / "control.db").exists()
     assert not (running.home / "objects").exists()
 
     capsys.readouterr()
     assert main(["status"]) == 0
-    assert "3 windows, up to 2013-01-22\tversion 1 since" in capsys.readouterr().out
+    assert "2 windows, up to 2013-02-01\tversion 1 since" in capsys.readouterr().out
     assert main(["env"]) == 0
     plain = capsys.readouterr().out
     assert f"export PERENNIAL_OBJECTS={running.environment.objects_root}" in plain
