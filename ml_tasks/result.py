@@ -32,7 +32,7 @@ class Window(_Frozen):
             )
         try:
             window = cls(start=_utc(start), end=_utc(end))
-        except ValueError as fault:
+        except (ValueError, OverflowError) as fault:
             raise ValueError(
                 f"window {text!r}: {fault}; wanted START/END, for example 2013-01-01/2013-01-08"
             ) from fault

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ def content_hash(table: pa.Table, *, without: Collection[str] = (), in_order: bo
     rows do. So a column that is added, and says nothing of these rows, changes nothing.
 
     Args:
-        table: Any table of plain columns.
+        table: Columns of truth values, numbers, times and texts.
         without: Columns that do not count, such as lineage.
         in_order: The rows are as `arranged` gives them.
     """
@@ -46,10 +47,8 @@ def content_hash(table: pa.Table, *, without: Collection[str] = (), in_order: bo
     )
     table = table.select(names)
     digest = hashlib.sha256()
-    for one in table.schema:
-        holes = table[one.name].null_count
-        digest.update(f"{one.name}:{_plain(one.type)}:{holes}\n".encode())
-    digest.update(f"{table.num_rows}\n".encode())
+    told = [(one.name, str(_plain(one.type)), table[one.name].null_count) for one in table.schema]
+    digest.update(json.dumps([table.num_rows, told]).encode())
     by = None
     if not in_order:
         table = _common(plain(table))
@@ -157,7 +156,7 @@ def _column_hash(column: pa.ChunkedArray, by: NDArray[np.int64] | None) -> bytes
     if not is_text(column.type):
         values = column if by is None else pa.chunked_array([taken(filled(column))])
         for at in range(0, len(column), PART):
-            digest.update(filled(values.slice(at, PART)).data)
+            digest.update(_one_of_each(filled(values.slice(at, PART))).data)
         return digest.digest()
     codes, texts = encoded(column)
     codes = taken(codes)
@@ -175,3 +174,12 @@ def _column_hash(column: pa.ChunkedArray, by: NDArray[np.int64] | None) -> bytes
     digest.update(np.diff(np.frombuffer(texts.buffers()[1], np.int64, len(known) + 1)).data)
     digest.update(texts.buffers()[2] or b"")
     return digest.digest()
+
+
+def _one_of_each(values: NDArray[Any]) -> NDArray[Any]:
+    """Give zeros without a sign, and one NaN for all: they are sorted as one, too."""
+    import numpy as np
+
+    if values.dtype.kind != "f":
+        return values
+    return np.where(np.isnan(values), np.array(np.nan, values.dtype), values + 0)

@@ -196,14 +196,6 @@ def read_parquet(
     return pq.read_table(file, columns=list(columns) if columns else None)
 
 
-def parquet_schema(uri: str) -> pa.Schema:
-    """Give a Parquet object's columns without reading its rows."""
-    import pyarrow.parquet as pq
-
-    store, path = filesystem(uri)
-    return pq.read_schema(path, filesystem=store)
-
-
 def write_parquet(uri: str, table: pa.Table) -> str:
     """Write a table as a Parquet object, zstd-compressed; equal tables give equal bytes.
 

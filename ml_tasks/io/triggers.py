@@ -210,7 +210,8 @@ def _hold(tx: sa.Connection, pipeline: str, cause: str, window: str, within: Ret
     rows = tx.execute(sa.select(triggers).where(triggers.c.pipeline == pipeline))
     asked = by_policies(_trigger(row) for row in rows)
     if cause == limits.MONITOR:
-        # A window that is watched once more is decided on as it was: by what came before it.
+        # A window that is watched once more is decided on as it was; what others asked for up to a
+        # later day has its rows, too, and holds it back.
         asked[cause] = [at for at in asked[cause] if at <= end]
     taken = [at for ends in asked.values() for at in ends]
     against = limits.against(within, end, taken, rolled_back(audited(tx, pipeline)))

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ml_tasks.errors import ConfigError
 from ml_tasks.io import evolution, objects
 from ml_tasks.io.content import content_hash, plain
 
@@ -47,13 +48,18 @@ def brought(table: Table, new: New) -> int | None:
 def added(table: Table, staged: Output, window: Window, properties: dict[str, str]) -> int | None:
     """Let the loaded table have an object as it is, and give the snapshot that has it.
 
-    `None` where the window has rows, or the object's columns are not numbered as the table's.
+    `None` where the window has rows, the object's columns are not numbered as the table's, or
+    nobody wrote down what its bytes were.
     """
-    uri = staged.uri
-    there = table.scan(row_filter=within(window), selected_fields=(EVENT_TIME,)).to_arrow()
-    if uri is None or there.num_rows or not _fits(table, uri):
+    if staged.uri is None or staged.bytes_hash is None:
         return None
-    _add(table, objects.read_bytes(uri, staged.bytes_hash), properties)
+    there = table.scan(row_filter=within(window), selected_fields=(EVENT_TIME,)).to_arrow()
+    if there.num_rows:
+        return None
+    data = objects.read_bytes(staged.uri, staged.bytes_hash)
+    if not _fits(table, data):
+        return None
+    _add(table, data, properties)
     current = table.current_snapshot()
     return current.snapshot_id if current else None
 
@@ -72,12 +78,18 @@ def _replace(table: Table, had: int, new: New) -> None:
     table.append(fitting, snapshot_properties=new.properties)
 
 
-def _fits(table: Table, uri: str) -> bool:
-    """Tell whether an object's columns are the table's, by name, number and type."""
-    schema = objects.parquet_schema(uri)
+def _fits(table: Table, data: bytes) -> bool:
+    """Tell whether a file's columns are the table's, by name, number and type."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pq.read_schema(pa.BufferReader(data))
     numbers = {one.name: str(one.field_id).encode() for one in table.schema().fields}
     known = all((one.metadata or {}).get(NUMBER) == numbers.get(one.name) for one in schema)
-    return known and not evolution.changes(table, schema, {})
+    try:
+        return known and not evolution.changes(table, schema, {})
+    except ConfigError:  # it is of a narrower type than the table has by now
+        return False
 
 
 def _add(table: Table, data: bytes, properties: dict[str, str]) -> None:

@@ -59,6 +59,8 @@ def write_trigger(
     if end is None:
         raise AirflowFailException(f"{pipeline}: no window was published yet; ingest some first")
     window = _window(f"{params['window_start']}/{end}")
+    if params["window_end"]:
+        _require_known(window)
     trigger, created = control.ask(
         pipeline,
         SCHEDULE if scheduled else params["cause"],
@@ -77,22 +79,24 @@ def write_trigger(
 
 
 def _window(text: str) -> Window:
-    """Read a window that was asked for.
-
-    Raises:
-        AirflowFailException: It is none, or days of it are still to come.
-    """
     try:
-        window = Window.parse(text)
+        return Window.parse(text)
     except ValueError as fault:
         raise AirflowFailException(str(fault)) from fault
+
+
+def _require_known(window: Window) -> None:
+    """Hold the end that somebody gave against the day.
+
+    Raises:
+        AirflowFailException: Days of it are still to come.
+    """
     latest = datetime.now(UTC) + AHEAD
     if window.end > latest:
         raise AirflowFailException(
             f"window_end: came {window.end:%Y-%m-%d}, wanted {latest:%Y-%m-%d} at the latest: days "
             "to come have no rows; empty takes all that is in"
         )
-    return window
 
 
 def _written(control: Control, pipeline: str, identity: str) -> str:

@@ -29,6 +29,7 @@ def test_window_slug_is_safe_in_paths() -> None:
         ("2013-01-08/2013-01-01", "start must come before the end"),
         ("2013-01-01/2013-01-01", "start must come before the end"),
         ("yesterday/today", "Invalid isoformat"),
+        ("2024-01-01/9999-12-31T23:59:59-10:00", "date value out of range"),
     ],
 )
 def test_window_refuses(text: str, message: str) -> None:

@@ -95,6 +95,14 @@ def test_a_window_of_days_to_come_is_refused(control: Control) -> None:
     assert control.trigger(ask("a", window_end=f"{end}")).window == f"2013-01-01/{end}"
 
 
+def test_windows_that_are_in_are_taken_whenever_they_end(control: Control) -> None:
+    today = datetime.now(UTC).date()
+    start, end = (f"{today + timedelta(days=days)}T00:00:00+00:00" for days in (-3, 4))
+    with control.lease("p", holder="r", attempt=1) as lease:
+        control.complete("p", start, end, "r", lease)
+    assert control.trigger(ask("a", window_end="")).window == f"2013-01-01/{end[:10]}"
+
+
 def grow_old(control: Control, trigger: str, by: timedelta = OLDER) -> None:
     with control.transaction() as tx:
         created = (datetime.now(UTC) - by).isoformat()
