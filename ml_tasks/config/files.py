@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from ml_tasks.config import nodes
 from ml_tasks.config.environment import Environment
 from ml_tasks.config.pipeline import Pipeline
 from ml_tasks.config.prices import Prices
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Model = TypeVar("Model", bound=BaseModel)
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's where there is one: each launch and each parse of a DAG file reads every product."""
 EXAMPLE_PRICES = Path(__file__).with_name("prices.yaml")
 
 
@@ -107,13 +107,14 @@ def _text(path: Path) -> str:
 
 def _mapping(text: str, path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(text, LOADER)  # noqa: S506 - both are safe
+        content = nodes.values(text)
     except yaml.YAMLError as fault:
         raise ConfigError(f"{path}: not YAML: {_where(fault)}") from fault
-    except ValueError as fault:  # a date that is none, such as 2013-02-30
-        raise ConfigError(f"{path}: a value is none of its kind: {fault}") from fault
+    except ConfigError as fault:
+        raise ConfigError(indent(str(fault), f"{path}: ")) from fault
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: came {type(content).__name__}, wanted a mapping of sections")
+        came = "an empty file" if content is None else type(content).__name__
+        raise ConfigError(f"{path}: came {came}, wanted a mapping of sections")
     return content
 
 

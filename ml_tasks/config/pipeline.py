@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 
 from croniter import croniter
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 from ml_tasks.config.alerts import Channel, each_once
@@ -56,6 +56,16 @@ class Schedule(Section):
         """Windows before and after, and what is reckoned from them, are days of the calendar."""
         if value is not None and not 1900 <= value.year < 2200:
             raise ValueError(f"came {value}, wanted a day of the years 1900 to 2199")
+        return value
+
+    @field_validator("end")
+    @classmethod
+    def _after_start(cls, value: date | None, told: ValidationInfo) -> date | None:
+        start = told.data.get("start")
+        if value is not None and start is not None and value < start:
+            raise ValueError(
+                f"came {value}, wanted a day not before the start, {start}: there is no window"
+            )
         return value
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from ml_tasks import config, ingest
-from ml_tasks.config import ROOT, Environment
+from ml_tasks.config import ROOT, Environment, nodes
 from ml_tasks.errors import ConfigError
 
 FLIGHTS = ROOT / "ml_tasks" / "pipelines" / "flight_delays.yaml"
@@ -37,6 +37,7 @@ def test_the_example_reads() -> None:
             "0001-01-01",
             "start: came 0001-01-01, wanted a day of the years 1900 to 2199",
         ),
+        (("schedule", "end"), "2012-12-31", "schedule.end: came 2012-12-31, wanted a day not"),
         (("schedule", "end"), "9999-12-31", "end: came 9999-12-31, wanted a day of the years 1900"),
         (("schedule", "start"), "soon", "start: came 'soon', wanted a day such as 2013-01-31$"),
         (("sources", "weather", "kinds"), 1, "weather.kinds: came an unknown .* such as 'kind'$"),
@@ -129,12 +130,30 @@ def test_a_missing_key_is_named() -> None:
     [
         ("a: [", "not YAML"),
         ("- 1", "came list, wanted a mapping"),
-        ("start: 2013-02-30", "x.yaml: a value is none of its kind: day is out of range"),
+        ("# nothing", "x.yaml: came an empty file, wanted a mapping"),
+        (
+            "schedule:\n  start: 2013-01-32",
+            r"x.yaml: schedule.start: line 2: came '2013-01-32', wanted a day such as 2013-01-31",
+        ),
+        ("a: [0, 0x_]", "x.yaml: a.1: line 1: came '0x_', wanted a number, or a text in quotes"),
+        (
+            "split: {}\na:\n  b: 1\n  b: 2\nsplit: {}",
+            "x.yaml: split: came twice, in line 1 and in line 5, wanted once: .*\n"
+            "x.yaml: a.b: came twice, in line 3 and in line 4, wanted once",
+        ),
+        ("on: 1\ntrue: 2", "x.yaml: true: came twice"),
+        ("a: &a [*a]", "came an unknown key"),
     ],
 )
 def test_what_is_no_mapping(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config.parse(text, Path("x.yaml"))
+
+
+def test_what_is_merged_may_be_said_anew() -> None:
+    said = nodes.values("a: &a {x: 1, y: 1}\nb: {c: &c {<<: *a, x: 2}}\nd: {<<: *c, x: 3}")
+    assert said["b"]["c"] == {"x": 2, "y": 1}
+    assert said["d"] == {"x": 3, "y": 1}
 
 
 def test_an_unknown_pipeline_names_those_there_are(tmp_path: Path) -> None:
