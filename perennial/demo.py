@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ml_tasks.config import Environment, Pipeline
-    from ml_tasks.io.control import Trigger
     from ml_tasks.result import Window
     from perennial.services import Services
 
@@ -51,7 +50,7 @@ def run(services: Services, pipeline: Pipeline, until: str, follow: int) -> int:
         before = _standing(control, pipeline)
         loop = Loop(services, pipeline, control, airflow)
         _ingest(loop, [f"{window.start:%Y-%m-%d}" for window in wanted])
-        trained, trigger = _train(loop, str(weeks.wanted(pipeline, wanted[-1].end)))
+        trained = _train(loop, str(weeks.wanted(pipeline, wanted[-1].end)))
         later = weeks.following(pipeline, wanted[-1].end, follow)
         gone = _go_on(loop, environment, pipeline, control, later)
     except KeyboardInterrupt:
@@ -66,7 +65,7 @@ def run(services: Services, pipeline: Pipeline, until: str, follow: int) -> int:
         spells.show(airflow, environment, pipeline.name)
     if gone:
         telling.story(Reader(environment, pipeline).story(gone))
-    return summary.show(services, pipeline, trigger)
+    return summary.show(services, pipeline)
 
 
 def _standing(control: Control, pipeline: Pipeline) -> tuple[int, int]:
@@ -79,9 +78,11 @@ def _ingest(loop: Loop, wanted: Sequence[str]) -> None:
         loop.ingest(wanted, bar.show)
 
 
-def _train(loop: Loop, window: str) -> tuple[bool, Trigger]:
+def _train(loop: Loop, window: str) -> bool:
+    """Follow the first training to its end; tell whether it ran now."""
     with Progress("training", len(FLOWS["training"])) as bar:
-        return loop.train(CAUSE, window, WHY, bar.show)
+        ran, _asked = loop.train(CAUSE, window, WHY, bar.show)
+    return ran
 
 
 def _go_on(

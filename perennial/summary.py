@@ -1,8 +1,9 @@
-"""What came of a training: version, metrics beside baselines, gates, and where to look."""
+"""What trainings came to: metrics and gates of the champion, who was refused, where to look."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks.errors import ExitCode
@@ -11,66 +12,133 @@ from ml_tasks.io.control import Control
 from perennial import console, views
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from ml_tasks.config import Pipeline
-    from ml_tasks.io.control import Trigger
+    from ml_tasks.config import Environment, Pipeline
+    from ml_tasks.io.control import Head, Trigger
     from ml_tasks.result import Result
     from perennial.services import Services
 
 METRICS = ("roc_auc", "pr_auc", "log_loss", "brier", "ece", "accuracy", "rmse", "mae", "r2")
 
 
-def show(services: Services, pipeline: Pipeline, trigger: Trigger) -> int:
-    """Show a trigger's training; the exit code tells whether the pipeline has a champion."""
-    results = runs.results(services.environment, pipeline.name, trigger.run or "")
-    _metrics(results)
-    _gates(results)
-    head = Control(services.environment.control).champion(pipeline.name)
-    if head is None:
-        console.fail(f"{pipeline.name} has no champion: {trigger.outcome}")
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A training of which a table is shown."""
+
+    who: str
+    """What it made, such as `version 2`."""
+    results: Mapping[str, Result]
+
+    @property
+    def window(self) -> str:
+        """What it learned from, validation and test part included."""
+        found = self.results.get("assemble")
+        return str(found.window) if found is not None else "a window that is not known"
+
+    @property
+    def gates(self) -> Sequence[Mapping[str, Any]]:
+        """What each gate said."""
+        return self.results["judge"].values["gates"] if "judge" in self.results else ()
+
+
+def show(services: Services, pipeline: Pipeline) -> int:
+    """Show what the loop ends with; the exit code tells whether the pipeline has a champion."""
+    environment, name = services.environment, pipeline.name
+    control = Control(environment.control)
+    head, asked = control.champion(name), control.triggers(name)
+    last = _judged_last(environment, asked)
+    if head is not None:
+        made = Training(f"version {head.version}", runs.results(environment, name, head.run))
+        _metrics(made)
+        _gates(made)
+        if last is not None and last[0].run != head.run:
+            _other(*last, f"version {head.version} is champion")
+        _champion(services, made, head)
     else:
-        _champion(services, pipeline, results, head.version)
+        if last is not None:
+            _other(*last, "there is no champion")
+        outcome = asked[-1].outcome if asked else "nobody asked for a training"
+        console.fail(f"{name} has no champion: {outcome}")
     views.addresses(services)
-    name = pipeline.name
-    console.say(
-        f"\nnext:\n"
-        f"  perennial lineage champion -p {name}   where the model comes from\n"
-        f"  perennial status                      what runs and what stands\n"
-        f"  open {services.airflow_url}/dags/{name}__intake and ask for a training\n"
-        f"  make down                             end the services; state is kept"
-    )
+    _next(services, name)
     return ExitCode.REJECTED if head is None else ExitCode.OK
 
 
-def _metrics(results: Mapping[str, Result]) -> None:
-    if "evaluate" not in results:
+def _judged_last(
+    environment: Environment, asked: Sequence[Trigger]
+) -> tuple[Trigger, Mapping[str, Result]] | None:
+    for trigger in reversed(asked):
+        results = runs.results(environment, trigger.pipeline, trigger.run) if trigger.run else {}
+        if "judge" in results and results["judge"].error is None:
+            return trigger, results
+    return None
+
+
+def _other(trigger: Trigger, results: Mapping[str, Result], stands: str) -> None:
+    """Show the training that was judged last and whose model is not champion."""
+    made = Training("the candidate", results)
+    verdict = "passed" if results["judge"].values["passed"] else "refused"
+    _heading(f"The last training, from {made.window}, asked for by {trigger.cause}: {verdict}")
+    console.plain(f"{trigger.outcome or trigger.state}; {stands}")
+    _metrics(made)
+    _gates(made, failed=True)
+
+
+def _metrics(made: Training) -> None:
+    if "evaluate" not in made.results:
         return
-    measured: dict[str, dict[str, Any]] = results["evaluate"].values["metrics"]
+    values = made.results["evaluate"].values
+    measured: dict[str, dict[str, Any]] = values["metrics"]
     names = [m for m in METRICS if m in next(iter(measured.values()))]
-    rows = [(who, *(number(found[m]) for m in names)) for who, found in measured.items()]
-    console.table("On the test range", ("model", *names), rows)
+    called = {"candidate": made.who, "champion": f"version {values['champion']}, before it"}
+    rows = [
+        (called.get(who, who), *(number(found[m]) for m in names))
+        for who, found in measured.items()
+    ]
+    _heading(f"Metrics of {made.who}, on the test range of {made.window}")
+    console.table("", ("model", *names), rows)
 
 
-def _gates(results: Mapping[str, Result]) -> None:
-    if "judge" not in results:
-        return
+def _gates(made: Training, *, failed: bool = False) -> None:
     rows = [
         ("passed" if j["passed"] else "FAILED", j["gate"], j["threshold"], j["evidence"])
-        for j in results["judge"].values["gates"]
+        for j in made.gates
+        if not (failed and j["passed"])
     ]
-    console.table("Gates", ("", "gate", "wanted", "came"), rows)
+    if rows:
+        said = "Failed gates" if failed else "Gates"
+        _heading(f"{said} of {made.who}, from {made.window}")
+        console.table("", ("", "gate", "wanted", "came"), rows)
 
 
-def _champion(
-    services: Services, pipeline: Pipeline, results: Mapping[str, Result], version: str
-) -> None:
-    said = f"{pipeline.name}: version {version} is champion"
-    made = results.get("register")
-    if made is not None and made.values.get("version") == version:
-        said += f" ({made.values['semantic_version']}), made by run {made.run}"
-    console.say(f"[bold green]{said}[/bold green]")
-    console.say(f"Model    {services.environment.mlflow_url}/#/models/{pipeline.name}")
+def _heading(text: str) -> None:
+    """Show what a table is of, to a program too: it tells versions apart."""
+    console.say(f"\n[bold]{text}[/bold]")
+
+
+def _champion(services: Services, made: Training, head: Head) -> None:
+    said = f"{head.pipeline}: {made.who} is champion"
+    registered = made.results.get("register")
+    if registered is not None and registered.values.get("version") == head.version:
+        said += f" ({registered.values['semantic_version']}), made by run {registered.run}"
+    console.say(f"\n[bold green]{said}[/bold green]")
+    console.say(f"Model    {services.environment.mlflow_url}/#/models/{head.pipeline}")
+
+
+def _next(services: Services, name: str) -> None:
+    told = {
+        f"{services.airflow_url}/plugin/pipelines": "how each product does",
+        f"{services.airflow_url}/dags/{name}__intake": "ask for a training",
+        f"perennial lineage champion -p {name}": "where the model comes from",
+        f"perennial ledger -p {name}": "what retraining was to win, won and cost",
+        f"perennial triggers -p {name}": "who asked for trainings, and why",
+        "make down": "end the services; state is kept",
+    }
+    wide = max(map(len, told))
+    console.say("\nnext:")
+    for what, why in told.items():
+        console.plain(f"  {what.ljust(wide)}  {why}")
 
 
 def number(value: object) -> str:

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from ml_tasks import config
 from ml_tasks.config import Environment
-from ml_tasks.errors import BackendError, ConfigError
+from ml_tasks.errors import BackendError, ConfigError, ExitCode
 from ml_tasks.io import objects, runs
-from perennial import doctor, windows
+from ml_tasks.io.control import Control
+from ml_tasks.result import Result, Window
+from perennial import doctor, summary, windows
 from perennial.__main__ import main
 from perennial.ports import free_port
 from perennial.processes import Processes, Running
@@ -192,8 +195,6 @@ def test_a_process_of_somebody_else_is_not_ours(tmp_path: Path) -> None:
 
 
 def test_the_windows_of_the_demo_end_by_the_day_asked() -> None:
-    from ml_tasks import config
-
     found = windows.named(config.load("flight_delays"), "2013-06-04")
     assert len(found) == 22
     assert (f"{found[0].start:%F}", f"{found[-1].start:%F}") == ("2013-01-01", "2013-05-28")
@@ -249,3 +250,88 @@ def test_what_a_killed_service_left_is_ended(tmp_path: Path) -> None:
     processes.end_strays()
     assert not psutil.pid_exists(children[0].pid) or children[0].status() == "zombie"
     assert MARK not in os.environ  # noqa: TID251
+
+
+def judged(control: Control, until: str, auc: float, version: str = "") -> None:
+    """Leave a training of all up to a day, and its promotion where it has a version."""
+    environment, name, window = Environment(), "flight_delays", f"2013-01-01/{until}"
+    run, head = f"train-{until}", control.champion(name)
+    trigger, _ = control.ask(name, "monitor", window, who="w", evidence={})
+    control.claim(trigger.id, run)
+    measured = {"candidate": {"roc_auc": auc}, "majority": {"roc_auc": 0.5}}
+    if head is not None:
+        measured["champion"] = {"roc_auc": 0.7001}
+    gates = [
+        {"gate": gate, "passed": passed, "threshold": "> 0", "evidence": f"it is {auc}"}
+        for gate, passed in (("floor", True), ("beats_champion", bool(version)))
+    ]
+    left = {
+        "assemble": {},
+        "evaluate": {"metrics": measured, "champion": head.version if head else None},
+        "judge": {"passed": bool(version), "gates": gates},
+        **({"register": {"version": version, "semantic_version": "1.0.0"}} if version else {}),
+    }
+    for task, values in left.items():
+        result = Result(
+            task=task, pipeline=name, run=run, values=values, window=Window.parse(window)
+        )
+        uri = f"{runs.root(environment, name, run)}/{task}/1/result.json"
+        objects.write_result(uri, result)
+    if version:
+        control.promote(
+            name, version, expected=head.version if head else None, run=run, verdict_uri="v",
+            who="judge", why="better",
+        )  # fmt: skip
+    said = f"promoted version {version}" if version else "not promoted: beats_champion"
+    control.finish(trigger.id, said)
+
+
+def test_the_demo_ends_with_the_training_of_its_champion_and_says_who_was_refused(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    services, pipeline = Services(Environment(home=home)), config.load("flight_delays")
+    control = Control(Environment().control)
+    control.migrate()
+
+    def said() -> str:
+        capsys.readouterr()
+        assert summary.show(services, pipeline) == ExitCode.OK
+        return capsys.readouterr().out
+
+    judged(control, "2013-06-04", 0.8101, "1")
+    first = said()
+    assert (
+        "Metrics of version 1, on the test range of 2013-01-01/2013-06-04\nversion 1\t0.8101"
+        in (first)
+    )
+    assert "before it" not in first
+    judged(control, "2013-06-11", 0.8202, "2")
+    second = said()
+    assert "Gates of version 2, from 2013-01-01/2013-06-11\npassed\tfloor\t" in second
+    assert "version 2\t0.8202\nmajority\t0.5000\nversion 1, before it\t0.7001\n" in second
+    assert "2013-06-04" not in second
+    assert "version 2 is champion (1.0.0), made by run train-2013-06-11" in second
+    judged(control, "2013-06-18", 0.8003)
+    third = said()
+    assert "Metrics of version 2, on the test range of 2013-01-01/2013-06-11" in third
+    assert "from 2013-01-01/2013-06-18, asked for by monitor: refused\nnot promoted: " in third
+    assert third.count("FAILED\t") == 1
+    assert third.count("passed\t") == 2
+
+
+def test_without_a_champion_the_demo_shows_what_was_judged_and_where_to_go_on(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    services, pipeline = Services(Environment(home=home)), config.load("flight_delays")
+    control = Control(Environment().control)
+    control.migrate()
+    judged(control, "2013-06-04", 0.6101)
+    assert summary.show(services, pipeline) == ExitCode.REJECTED
+    out, err = capsys.readouterr()
+    assert "Failed gates of the candidate, from 2013-01-01/2013-06-04\nFAILED\tbeats_cham" in out
+    assert "flight_delays has no champion: not promoted: beats_champion" in err
+    told = out.partition("next:\n")[2].splitlines()
+    assert f"  {services.airflow_url}/plugin/pipelines " in told[0]
+    for command in ("ledger", "triggers"):
+        assert any(f"  perennial {command} -p flight_delays " in line for line in told)
+    assert (len(told), len({line.rindex("  ") for line in told})) == (6, 1)
