@@ -100,7 +100,7 @@ def params_of(name: str, params: Mapping[str, Any], engine: str) -> DriftParams:
             do not fit.
     """
     if name not in TESTS:
-        raise ConfigError(f"drift test {name!r}: wanted one of {sorted(TESTS)}")
+        raise ConfigError(f"monitoring.drift: came test {name!r}, wanted one of {sorted(TESTS)}")
     if engine not in get_args(Engine):
         raise ConfigError(f"drift engine {engine!r}: wanted one of {sorted(get_args(Engine))}")
     module = TESTS[name]

@@ -38,7 +38,9 @@ def params_of(gate: Gate) -> BaseModel:
         ConfigError: There is no such gate, or its parameters do not fit.
     """
     if gate.name not in GATES:
-        raise ConfigError(f"gate {gate.name!r}: wanted one of {sorted(GATES)}")
+        raise ConfigError(
+            f"evaluation.gates: came name {gate.name!r}, wanted one of {sorted(GATES)}"
+        )
     return hold(GATES[gate.name].Params, gate.params, f"evaluation.gates {gate.name}")
 
 

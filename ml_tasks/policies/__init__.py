@@ -37,7 +37,10 @@ def params_of(policy: Policy) -> BaseModel:
         ConfigError: There is no such policy, or its parameters do not fit.
     """
     if policy.name not in POLICIES:
-        raise ConfigError(f"policy {policy.name!r}: wanted one of {sorted(POLICIES)}")
+        raise ConfigError(
+            f"monitoring.retraining.policies: came name {policy.name!r}, wanted one of "
+            f"{sorted(POLICIES)}"
+        )
     where = f"monitoring.retraining.policies {policy.name}"
     return hold(POLICIES[policy.name].Params, policy.params, where)
 

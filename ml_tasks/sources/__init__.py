@@ -41,14 +41,14 @@ class Reader(Protocol):
         ...
 
 
-def reader(kind: str) -> Reader:
-    """Import the reader of a kind.
+def reader(name: str, kind: str) -> Reader:
+    """Import the reader of a source's kind.
 
     Raises:
         ConfigError: There is no such kind.
     """
     if kind not in SOURCES:
-        raise ConfigError(f"source kind {kind!r}: wanted one of {sorted(SOURCES)}")
+        raise ConfigError(f"sources.{name}.kind: came {kind!r}, wanted one of {sorted(SOURCES)}")
     return cast("Reader", importlib.import_module(SOURCES[kind]))
 
 
@@ -58,14 +58,14 @@ def params_of(name: str, source: Source) -> BaseModel:
     Raises:
         ConfigError: They do not fit; one line a fault.
     """
-    return hold(reader(source.kind).Params, source.params, f"sources.{name}.params")
+    return hold(reader(name, source.kind).Params, source.params, f"sources.{name}.params")
 
 
 def read(name: str, source: Source, window: Window, environment: Environment) -> Iterator[Delivery]:
     """Give a source's deliveries for a window, unchecked."""
-    return reader(source.kind).read(source, params_of(name, source), window, environment)
+    return reader(name, source.kind).read(source, params_of(name, source), window, environment)
 
 
 def place(name: str, source: Source, environment: Environment) -> str:
     """Say where a source's deliveries are looked for."""
-    return reader(source.kind).place(params_of(name, source), environment)
+    return reader(name, source.kind).place(params_of(name, source), environment)

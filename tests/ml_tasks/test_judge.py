@@ -122,7 +122,7 @@ def test_one_gate_that_fails_is_enough() -> None:
     ("wanted", "message"),
     [
         ([], "a model without gates never passes"),
-        ([Gate(name="hope")], "gate 'hope': wanted one of"),
+        ([Gate(name="hope")], "evaluation.gates: came name 'hope', wanted one of"),
         ([Gate(name="floor", params={"metric": "x"})], "without a threshold nothing passes"),
         ([Gate(name="worst_segment", params={"metric": "x"})], "without a threshold nothing"),
         ([Gate(name="floor", params={"metric": "x", "minimum": math.nan})], "a finite number"),

@@ -81,7 +81,7 @@ def test_another_format(made: Make, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "params", "engine", "message"),
     [
-        ("kss", {}, "scipy", r"drift test 'kss': wanted one of \['chi_square'"),
+        ("kss", {}, "scipy", r"monitoring.drift: came test 'kss', wanted one of \['chi_square'"),
         ("ks", {}, "scypi", r"engine 'scypi': wanted one of \['alibi-detect', 'scipy'\]"),
         (
             "online_mmd", {}, "scipy",

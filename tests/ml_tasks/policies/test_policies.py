@@ -108,7 +108,7 @@ def test_windows_count_by_their_rows() -> None:
 @pytest.mark.parametrize(
     ("policy", "said"),
     [
-        (Policy(name="moon"), "policy 'moon': wanted one of"),
+        (Policy(name="moon"), "retraining.policies: came name 'moon', wanted one of"),
         (Policy(name="drift", params={"within": 3}), "within"),
         (Policy(name="schedule", params={"days": 0}), "days"),
     ],

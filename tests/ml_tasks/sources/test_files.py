@@ -37,8 +37,8 @@ def deliveries(environment: Environment, kind: str, **params: object) -> list[De
 
 
 def test_an_unknown_kind_and_wrong_params() -> None:
-    with pytest.raises(ConfigError, match="source kind 'xml': wanted one of"):
-        reader("xml")
+    with pytest.raises(ConfigError, match=r"sources.s.kind: came 'xml', wanted one of"):
+        reader("s", "xml")
     with pytest.raises(ConfigError, match=r"sources.s.params: path: came nothing"):
         params_of("s", source("csv"))
     with pytest.raises(ConfigError, match=r"path with only .* not \['week'\]"):
