@@ -42,10 +42,9 @@ WANTED = {
     "greater_than_equal": "a number of at least {ge}",
     "less_than": "a number less than {lt}",
     "less_than_equal": "a number of at most {le}",
-    "union_tag_invalid": "as its kind one of {expected_tags}",
-    "union_tag_not_found": "a kind",
 }
 """By pydantic's name of a fault: what it wanted."""
+MISSING = "came nothing, wanted a value: the key is required"
 SLUG = "lower case letters, digits and _, two at least, beginning with a letter"
 
 
@@ -64,7 +63,7 @@ def explain(
         model: What was wanted as a whole: for a key that is misspelt it tells the right one.
         most: So many of them at the most, and how many more there are; all when not given.
     """
-    errors = fault.errors(include_url=False)
+    errors = [error for error in fault.errors(include_url=False) if not _follows(error)]
     lines = [_line(error, where, model) for error in errors[:most]]
     return "\n".join([*lines, *beyond(len(errors), most)])
 
@@ -74,11 +73,26 @@ def beyond(count: int, most: int | None) -> list[str]:
     return [] if most is None or count <= most else [f"and {count - most} more"]
 
 
+def _follows(error: ErrorDetails) -> bool:
+    """Tell whether a list is only too short because what is wrong in it does not count."""
+    came = error["input"]
+    return (
+        error["type"] == "too_short"
+        and isinstance(came, (list, tuple, dict))
+        and len(came) >= error["ctx"]["min_length"]
+    )
+
+
 def _line(error: ErrorDetails, where: str, model: type[BaseModel] | None) -> str:
     place = [str(part) for part in error["loc"] if part != "[key]"]
     key = ".".join(place) or "(whole file)"
     if error["type"] == "missing":
-        return f"{where}: {key}: came nothing, wanted a value: the key is required"
+        return f"{where}: {key}: {MISSING}"
+    if error["type"].startswith("union_tag"):
+        return f"{where}: {key}.{_kind(error['ctx'])}"
+    if error["type"] == "invalid_key" or (error["loc"][-1:] == ("[key]",) and _no_word(error)):
+        section = ".".join(place[:-1]) or "(whole file)"
+        return f"{where}: {section}: came the key {_as_key(error['input'])}"
     if error["type"] == "extra_forbidden":
         close = difflib.get_close_matches(place[-1], _keys(model, place[:-1]), 1)
         meant = f", such as {close[0]!r}" if close else ""
@@ -90,6 +104,28 @@ def _line(error: ErrorDetails, where: str, model: type[BaseModel] | None) -> str
     if ", wanted " in told:  # it says itself what came
         return f"{where}: {key}: {told}"
     return f"{where}: {key}: came {_shown(error['input'])}, wanted {_wanted(error, told)}"
+
+
+def _kind(given: Mapping[str, Any]) -> str:
+    """Say what is wrong with the key that tells which of several sections one is."""
+    key = given["discriminator"].strip("'")
+    if "tag" not in given:
+        return f"{key}: {MISSING}"
+    known = given["expected_tags"].replace("'", "")
+    return f"{key}: came {given['tag'][:LONGEST]!r}, wanted one of {known}"
+
+
+def _no_word(error: ErrorDetails) -> bool:
+    return not isinstance(error["input"], str)
+
+
+def _as_key(came: object) -> str:
+    """Say what is wrong with a key that YAML reads as something else than a text."""
+    if isinstance(came, bool):
+        words = "on, yes and true" if came else "off, no and false"
+        said = str(came).lower()
+        return f"{said}, wanted a text: YAML reads {words} as {said} where no quotes stand"
+    return f"{_shown(came)}, wanted a text: put it in quotes"
 
 
 def _wanted(error: ErrorDetails, told: str) -> str:

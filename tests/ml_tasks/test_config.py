@@ -65,6 +65,19 @@ def test_the_example_reads() -> None:
             "a start at which '0 0 . . 2' fires, such as 2013-01-01",
         ),
         (("schedule", "training"), "often", "schedule.training: came 'often', wanted five fields"),
+        (("alerts",), [3], "alerts.0: came 3, wanted a mapping$"),
+        (
+            ("alerts",),
+            [{"kind": "email", "to": ["a@b.example"], "on": ["faild"]}],
+            "^[^\n]*alerts.0.email.on.0: came 'faild', wanted 'failed', [^\n]*$",
+        ),
+        (
+            ("training", True),
+            1,
+            "training: came the key true, wanted a text: YAML reads on, yes and true as true",
+        ),
+        (("resources", False), {}, "resources: came the key false, wanted a text: .* off, no and"),
+        (("training", 3), 1, "training: came the key 3, wanted a text: put it in quotes$"),
         (("name",), "other", "name: came 'other', wanted the file's name"),
         (
             ("name",),
@@ -92,7 +105,7 @@ def test_the_example_reads() -> None:
     ],
 )
 def test_faults_name_file_key_came_wanted(
-    path: tuple[str, ...], value: object, message: str
+    path: tuple[object, ...], value: object, message: str
 ) -> None:
     content = yaml.safe_load(FLIGHTS.read_text())
     section = content

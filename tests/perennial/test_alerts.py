@@ -76,8 +76,8 @@ def test_samples_wait_while_airflow_is_away(
 @pytest.mark.parametrize(
     ("channel", "said"),
     [
-        ({"kind": "mail"}, "alerts.0: came a section of kind, wanted as its kind one of 'email'"),
-        ({"to": ["a@b.example"]}, "alerts.0: came a section of to, wanted a kind"),
+        ({"kind": "mail"}, "alerts.0.kind: came 'mail', wanted one of email, slack, webhook"),
+        ({"to": ["a@b.example"]}, "alerts.0.kind: came nothing, wanted a value"),
         ({"kind": "webhook"}, "came no address, wanted one of url, variable or connection"),
         (CHAT | {"url": "http://x"}, "came ['url', 'variable'], wanted one of"),
         ({"kind": "webhook", "url": "ftp://x"}, "came 'ftp://x', wanted http://"),
