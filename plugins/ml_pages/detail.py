@@ -98,8 +98,8 @@ def detail(
     measures = _measures(control, own, chosen, segment)
     champion = performance.champions(own.measures)
     seen = performance.windows(measures, champion)
-    runs = {e.detail["version"]: e.detail["run"] for e in own.audit if e.action in MOVES}
-    in_chart = {runs.get(one.version) for one in seen}
+    runs = own.runs
+    in_chart = {runs.get(version) for version in (own.unseen, *(one.version for one in seen))}
     started = [t for t in own.triggers if t.run is not None]
     shown = started[-facts.NUM_TRAININGS :]
     read = judged.all_of(environment, [t for t in started if t in shown or t.run in in_chart])
@@ -112,7 +112,7 @@ def detail(
         segment=segment,
         segments=parts,
         seen=tuple(seen),
-        chart=performance.chart(seen, references, own.audit),
+        chart=performance.chart(seen, references, own.audit, own.unseen),
         parts=tuple(segments.parts(own.parts, chosen, champion, known)),
         heat=heat.heat(own.shares, own.alarms, own.windows, len(own.furthest)),
         alarms=tuple(reversed(own.alarms)),

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from ml_pages import heat, performance
+from ml_tasks.io.audit import MOVES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ml_tasks.io.watched import Alarm, Grade, Measure, Share
     from ml_tasks.io.windows import Ingested
 
-Row = TypeVar("Row", "Alarm", "Cost", "Measure", "Trigger")
+Row = TypeVar("Row", "Alarm", "AuditEntry", "Cost", "Measure", "Trigger")
 NUM_GLANCED = 26
 """Windows of a pipeline's trend among all pipelines."""
 NUM_WINDOWS = 104
@@ -69,6 +70,17 @@ class Facts:
         return performance.windows(self.measures, performance.champions(self.measures))
 
     @property
+    def runs(self) -> dict[str, str]:
+        """Give the run that made each version that was ever champion."""
+        return {e.detail["version"]: e.detail["run"] for e in self.audit if e.action in MOVES}
+
+    @property
+    def unseen(self) -> str:
+        """Give the champion's version where it has not seen a window yet."""
+        watched = {measure.version for measure in self.measures}
+        return "" if self.head is None or self.head.version in watched else self.head.version
+
+    @property
     def failed(self) -> list[Failed]:
         """Give the runs that failed of late."""
         since = _iso(self.now - RECENT)
@@ -82,6 +94,7 @@ def of_all(control: Control, pipelines: Sequence[Pipeline], now: datetime) -> li
     measures = _by_pipeline(control.newest_measures(metrics, NUM_GLANCED))
     alarms, triggers = _by_pipeline(control.alarms()), _by_pipeline(control.triggers())
     costs = _by_pipeline(control.costs(since=_iso(now - RECENT)))
+    audit = _by_pipeline(control.audit())
     return [
         Facts(
             pipeline=one,
@@ -92,6 +105,7 @@ def of_all(control: Control, pipelines: Sequence[Pipeline], now: datetime) -> li
             alarms=alarms[one.name],
             triggers=triggers[one.name],
             costs=costs[one.name],
+            audit=audit[one.name],
         )
         for one in pipelines
     ]

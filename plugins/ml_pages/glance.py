@@ -14,7 +14,7 @@ from ml_tasks.flow import FLOWS
 from ml_tasks.io.triggers import ASKED, DONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ml_pages.facts import Facts
     from ml_pages.judged import Bounds
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Level = Literal["bad", "warn", "good", "new"]
 ORDER = ("bad", "warn", "new", "good")
 SAID: dict[Level, str] = {
-    "bad": "needs attention", "warn": "worth a look", "new": "not watched yet", "good": "healthy",
+    "bad": "needs attention", "warn": "worth a look", "new": "waiting", "good": "healthy",
 }  # fmt: skip
 STANDING = timedelta(days=14)
 """How long an alarm stands, counted back from the end of the window that was watched last."""
@@ -53,7 +53,8 @@ class Glance:
 
     facts: Facts
     fresh: Fresh
-    reference: Bounds | None
+    references: Mapping[str, Bounds]
+    """By version of those that were watched, what the metric was when it was judged."""
     realised: Measure | None
     estimated: Measure | None
     standing: tuple[Alarm, ...]
@@ -77,36 +78,32 @@ class Glance:
     @property
     def spark(self) -> Chart | None:
         """Give the trend in small."""
-        return performance.spark(self.facts.seen, self.reference)
+        return performance.spark(self.facts.seen, self.references)
 
-    def lost(self, value: float) -> float | None:
-        """Give how much worse a value is than when the champion was judged."""
-        if self.reference is None:
+    def lost(self, measure: Measure) -> float | None:
+        """Give how much worse a measure is than when its version was judged."""
+        told = self.references.get(measure.version)
+        if told is None:
             return None
-        return sign(self.facts.pipeline.evaluation.metric) * (self.reference.value - value)
+        return sign(self.facts.pipeline.evaluation.metric) * (told.value - measure.value)
 
     def worse(self, measure: Measure) -> bool:
         """Tell whether a measure of the champion is worse than judged, by more than chance."""
-        head, lost = self.facts.head, self.lost(measure.value)
-        if head is None or measure.version != head.version or self.reference is None:
+        head, told = self.facts.head, self.references.get(measure.version)
+        if head is None or measure.version != head.version or told is None:
             return False
-        noise = CHANCE * math.hypot(measure.error or math.inf, self.reference.error or 0.0)
+        lost = self.lost(measure)
+        noise = CHANCE * math.hypot(measure.error or math.inf, told.error or 0.0)
         return lost is not None and lost > noise
 
 
 def glance(facts: Facts, environment: Environment) -> Glance:
     """Say how a pipeline does."""
-    reference = None
-    if facts.head is not None:
-        name, run = facts.pipeline.name, facts.head.run
-        outcome = next((t.outcome for t in facts.triggers if t.run == run), "")
-        known = judged.of(environment, name, run, outcome)
-        reference = known.reference(facts.pipeline.evaluation.metric)
     seen = facts.seen
     made = Glance(
         facts=facts,
         fresh=fresh(facts.pipeline.schedule, facts.windows, facts.now),
-        reference=reference,
+        references=_references(facts, seen, environment),
         realised=next((one.realised for one in reversed(seen) if one.realised), None),
         estimated=next((one.estimated for one in reversed(seen) if one.estimated), None),
         standing=_standing(facts, seen),
@@ -117,6 +114,17 @@ def glance(facts: Facts, environment: Environment) -> Glance:
     found = [*_data(made), *_model(made), *_performance(made), *_alarms(made), *_trainings(made)]
     found.sort(key=lambda trouble: ORDER.index(trouble.level))
     return replace(made, troubles=tuple(found))
+
+
+def _references(facts: Facts, seen: Sequence[Seen], environment: Environment) -> dict[str, Bounds]:
+    outcomes, found = {t.run: t.outcome for t in facts.triggers}, {}
+    for version in {one.version for one in seen} & facts.runs.keys():
+        run = facts.runs[version]
+        known = judged.of(environment, facts.pipeline.name, run, outcomes.get(run, ""))
+        told = known.reference(facts.pipeline.evaluation.metric)
+        if told is not None:
+            found[version] = told
+    return found
 
 
 def _standing(facts: Facts, seen: Sequence[Seen]) -> tuple[Alarm, ...]:
@@ -162,22 +170,26 @@ def _model(made: Glance) -> Iterator[Trouble]:
         )
     elif facts.head is None and facts.triggers:
         yield Trouble("warn", "No champion: no training has passed its gates yet.")
-    elif facts.head is not None and made.realised is None and made.estimated is None:
-        yield Trouble("new", "The champion was not watched yet: its first later window will be.")
+    elif facts.unseen:
+        later = "the schedule has no other"
+        if made.fresh.state != "complete":
+            later = f"the next is {made.fresh.next_window}"
+        yield Trouble("new", f"Version {facts.unseen} has not seen a window yet; {later}.")
 
 
 def _performance(made: Glance) -> Iterator[Trouble]:
-    metric, reference = made.facts.pipeline.evaluation.metric, made.reference
+    metric = made.facts.pipeline.evaluation.metric
     levels: dict[Kind, Level] = {"realised": "bad", "estimated": "warn"}
     for measure in (made.realised, made.estimated):
-        if measure is None or reference is None or not made.worse(measure):
+        if measure is None or not made.worse(measure):
             continue
+        told = made.references[measure.version]
         yield Trouble(
             levels[measure.kind],
             f"{measure.kind.capitalize()} {metric} {words.number(measure.value)} in "
-            f"{words.window(measure.start, measure.end)}, {words.number(reference.value)} when "
-            "the champion was judged: worse by "
-            f"{words.number(made.lost(measure.value))}, more than chance.",
+            f"{words.window(measure.start, measure.end)}, {words.number(told.value)} when "
+            f"version {measure.version} was judged: worse by "
+            f"{words.number(made.lost(measure))}, more than chance.",
             ("monitoring", measure.run),
         )
 

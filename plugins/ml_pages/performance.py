@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from ml_pages import charts, words
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ml_tasks.io.control import AuditEntry
     from ml_tasks.io.watched import Kind, Measure
 
+ZERO = timedelta(0)
 HEIGHT = 220
 SMALL = 24
 Action = Literal["promote", "rollback"]
@@ -73,8 +75,17 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """Windows in a row that one version predicts."""
+
+    version: str
+    left: float
+    right: float
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
-    """A champion that took over, at the first window that it predicted."""
+    """A champion that took over, at the first window that it predicted or will predict."""
 
     at: float
     version: str
@@ -84,7 +95,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What a version's metric was when it was judged, over the windows that it predicted."""
+    """What a version's metric was when it was judged, over the windows that it predicts."""
 
     left: float
     right: float
@@ -134,7 +145,10 @@ def windows(measures: Sequence[Measure], champion: Mapping[str, str]) -> list[Se
 
 
 def chart(
-    seen: Sequence[Seen], references: Mapping[str, Bounds | None], log: Sequence[AuditEntry]
+    seen: Sequence[Seen],
+    references: Mapping[str, Bounds | None],
+    log: Sequence[AuditEntry],
+    unseen: str = "",
 ) -> Chart | None:
     """Lay the chart out; `None` where nothing was measured.
 
@@ -142,37 +156,42 @@ def chart(
         seen: Windows, oldest first.
         references: By version, what the metric was when it was judged.
         log: The pipeline's audit log, for who took over.
+        unseen: The champion's version where it has not seen a window yet; there is room for one.
     """
     if not seen:
         return None
-    across = charts.Across(words.moment(seen[0].start), words.moment(seen[-1].end))
+    start, end = words.moment(seen[-1].start), words.moment(seen[-1].end)
+    across = charts.Across(words.moment(seen[0].start), end + (end - start if unseen else ZERO))
     down = _down(seen, [r.value for r in references.values() if r is not None], HEIGHT)
     points = tuple(_point(one, across, down) for one in seen)
+    stretches = _stretches(points)
+    if unseen:
+        stretches.append(Stretch(unseen, across.at(end), 100))
     return Chart(
         height=HEIGHT,
         points=points,
         band=charts.band([_interval(point, down) for point in points]),
         realised=_line(points, "realised"),
         estimated=_line(points, "estimated"),
-        levels=tuple(_levels(points, references, down)),
-        marks=tuple(_marks(points, log)),
+        levels=tuple(_levels(stretches, references, down)),
+        marks=tuple(_marks(stretches, log)),
         values=tuple(charts.value_ticks(down)),
         times=tuple(charts.month_ticks(across)),
     )
 
 
-def spark(seen: Sequence[Seen], reference: Bounds | None) -> Chart | None:
-    """Lay a small chart out, of realised values and the reference alone."""
+def spark(seen: Sequence[Seen], references: Mapping[str, Bounds]) -> Chart | None:
+    """Lay a small chart out, of realised values and what their versions were when judged."""
     seen = [one for one in seen if one.realised is not None]
     if not seen:
         return None
     across = charts.Across(words.moment(seen[0].start), words.moment(seen[-1].end))
     values = [one.realised.value for one in seen if one.realised is not None]
-    told = [] if reference is None else [reference.value]
-    down = charts.domain([*values, *told], height=SMALL)
+    told = {one.version: references[one.version] for one in seen if one.version in references}
+    down = charts.domain([*values, *(r.value for r in told.values())], height=SMALL)
     points = tuple(_point(one, across, down) for one in seen)
-    levels = [Level(0, 100, down.at(value), "", value) for value in told]
-    return Chart(SMALL, points, "", _line(points, "realised"), "", tuple(levels), (), (), ())
+    levels = tuple(_levels(_stretches(points), told, down))
+    return Chart(SMALL, points, "", _line(points, "realised"), "", levels, (), (), ())
 
 
 def _down(seen: Sequence[Seen], told: Sequence[float], height: int) -> Down:
@@ -207,42 +226,42 @@ def _line(points: Sequence[Point], kind: Kind) -> str:
 
 
 def _levels(
-    points: Sequence[Point], references: Mapping[str, Bounds | None], down: Down
+    stretches: Sequence[Stretch], references: Mapping[str, Bounds | None], down: Down
 ) -> list[Level]:
     found: list[Level] = []
-    for first, last in _stretches(points):
-        told = references.get(first.seen.version)
+    for one in stretches:
+        told = references.get(one.version)
         if told is not None:
-            place, right = down.at(told.value), last.left + last.wide
-            found.append(Level(first.left, right, place, first.seen.version, told.value))
+            place = down.at(told.value)
+            found.append(Level(one.left, one.right, place, one.version, told.value))
     return found
 
 
-def _marks(points: Sequence[Point], log: Sequence[AuditEntry]) -> list[Mark]:
+def _marks(stretches: Sequence[Stretch], log: Sequence[AuditEntry]) -> list[Mark]:
     """Give who took over and when, in the order of windows; moves that no window saw are left out.
 
     Windows may be older than the moves: what was promoted today may predict the past.
     """
     moves = [entry for entry in log if entry.action in MOVES]
     found: list[Mark] = []
-    for first, _last in _stretches(points):
-        version = first.seen.version
-        place = next((n for n, e in enumerate(moves) if e.detail["version"] == version), None)
+    for one in stretches:
+        own = (n for n, e in enumerate(moves) if e.detail["version"] == one.version)
+        place = next(own, None)
         if place is None:
             continue
         entry = moves[place]
         moves = moves[place + 1 :]
         action: Action = "rollback" if entry.action == ROLLBACK else "promote"
-        found.append(Mark(first.left, version, action, entry))
+        found.append(Mark(one.left, one.version, action, entry))
     return found
 
 
-def _stretches(points: Sequence[Point]) -> list[tuple[Point, Point]]:
-    """Give the first and the last window of each stretch that one version predicted."""
-    found: list[tuple[Point, Point]] = []
+def _stretches(points: Sequence[Point]) -> list[Stretch]:
+    """Give the stretches of windows that one version predicted."""
+    found: list[Stretch] = []
     for point in points:
-        if found and found[-1][1].seen.version == point.seen.version:
-            found[-1] = (found[-1][0], point)
-        else:
-            found.append((point, point))
+        version, left, right = point.seen.version, point.left, point.left + point.wide
+        if found and found[-1].version == version:
+            left = found.pop().left
+        found.append(Stretch(version, left, right))
     return found

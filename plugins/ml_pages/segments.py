@@ -32,7 +32,7 @@ def parts(
     champion: Mapping[str, str],
     known: Mapping[str, Judged],
 ) -> list[Part]:
-    """Lay segments out, each beside what it was when the champion was judged.
+    """Lay segments out, each beside what it was when its version was judged.
 
     Args:
         measures: Of all metrics, segments and versions, of the newest windows.
@@ -46,8 +46,8 @@ def parts(
     own = [m for m in truth if m.start == newest]
     by_segment = {m.segment: m for m in sorted(own, key=lambda m: (m.version == version, m.rows))}
     told = {
-        segment: known[version].reference(metric, segment) if version in known else None
-        for segment in by_segment
+        segment: known[m.version].reference(metric, segment) if m.version in known else None
+        for segment, m in by_segment.items()
     }
     values = [*(m.value for m in own), *(r.value for r in told.values() if r is not None)]
     scale = charts.domain(values, [b for m in own for b in (m.low, m.high) if b is not None])

@@ -62,7 +62,8 @@ def test_all_pipelines_are_seen_at_a_glance_with_what_is_wrong(browser: TestClie
     assert "No champion: ask for a training by the form of arrival_delay__intake." in said
     assert "version 3 since 20" in said
     assert "Newest window 2013-04-30 to 05-06 schedule ended 2013-12-31" in said
-    assert re.search(r"roc_auc, realised 0\.7\d\d 0\.\d\d\d (worse|better) than 0\.730", said)
+    held = r"roc_auc, realised 0\.7\d\d version 3: 0\.\d\d\d (worse|better) than 0\.730 judged"
+    assert re.search(held, said)
     assert "Last training 20" in said
     assert 'href="/run?pipeline=flight_delays&amp;run=train-3&amp;flow=training"' in page
     assert HOSTILE not in page
@@ -87,7 +88,7 @@ def test_a_champion_that_does_badly_says_so(
         said = words(browser.get("/pipelines").text)
     assert "1 needs attention" in said
     assert "Realised roc_auc 0.6" in said
-    assert "0.730 when the champion was judged: worse by 0.0" in said
+    assert "0.730 when version 1 was judged: worse by 0.0" in said
     assert "Alarm on 2013-03-25: ks column_0 moved; may cost 0.004 of roc_auc." in said
     assert f"Trigger {asked.id} (form) has waited" in said
 
@@ -190,6 +191,41 @@ def test_the_champion_of_a_window_counts_not_who_predicted_beside_it(
     assert "Version 1 by rollback of me" in words(shown)
     assert "it does harm" in words(shown)
     assert "back 20" in words(section(page, "trainings"))
+
+
+def test_what_was_realised_is_held_against_what_its_own_version_was_judged_at(
+    browser: TestClient,
+    environment: Environment,
+    fill: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = fill(environment, NAME, "roc_auc", 0.73)
+    for number in range(LEARNED + 2):
+        made.ingested(number)
+    made.trained("1", LEARNED)
+    made.watched(LEARNED, "1")
+    made.watched(LEARNED + 1, "1")
+    made.level = 0.81
+    made.trained("2", LEARNED + 2)
+    monkeypatch.setenv("PERENNIAL_HOME", str(environment.home))
+    everything, page = browser.get("/pipelines").text, browser.get(f"/pipelines/{NAME}").text
+    for said in (words(everything), words(page)):
+        assert re.search(r"realised 0\.7\d\d version 1: 0\.0\d\d (worse|better) than 0\.730", said)
+        assert "waiting" in said
+        assert "Version 2 has not seen a window yet; the next is 2013-03-26 to 04-01." in said
+        assert "than 0.810" not in said
+    shown = section(page, "performance")
+    marks = re.findall(r'<text class="mark-label [^>]*x="([^"]+)%"[^>]*>([^<]+)<', shown)
+    assert marks == [("0.0", "v1"), ("66.67", "v2")]
+    levels = re.findall(r'<line class="judged" x1="([^"]+)%" x2="([^"]+)%" y1="([^"]+)"', shown)
+    assert [tuple(map(float, level[:2])) for level in levels] == [(0, 66.67), (66.67, 100)]
+    assert float(levels[0][2]) > float(levels[1][2]), "the better one is further up"
+    assert "realised roc_auc of version 1 in " in words(section(page, "segments"))
+    made.watched(LEARNED + 2, "2")
+    assert "has not seen a window" not in words(browser.get("/pipelines").text)
+    shown = section(browser.get(f"/pipelines/{NAME}").text, "performance")
+    marks = re.findall(r'<text class="mark-label [^>]*x="([^"]+)%"[^>]*>([^<]+)<', shown)
+    assert marks == [("0.0", "v1"), ("66.67", "v2")]
 
 
 def test_where_there_is_nothing_pages_say_what_to_do(empty: TestClient) -> None:
