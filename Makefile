@@ -61,8 +61,7 @@ down: setup  ## end the services; state is kept
 
 test: setup  ## run all tests with branch coverage
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
-	$(BIN)/coverage combine --quiet
+	$(BIN)/python -m pytest --cov --cov-report= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	$(BIN)/coverage report --fail-under=90
 
 bench: setup $(PEERS)  ## measure us beside others; writes docs/benchmarks.md
