@@ -104,7 +104,7 @@ def _context(arguments: argparse.Namespace) -> Context:
         environment = config.Environment()
         window = Window.parse(arguments.window) if arguments.window else None
     except ValidationError as fault:
-        raise ConfigError(config.explain(fault, "environment PERENNIAL_")) from fault
+        raise ConfigError(config.explain_variables(fault)) from fault
     except ValueError as fault:
         raise ConfigError(str(fault)) from fault
     inputs = {}

@@ -27,7 +27,7 @@ def environment(profile: str | None = None) -> config.Environment:
     try:
         return addresses.recall(profile)
     except ValidationError as fault:
-        raise ConfigError(config.explain(fault, "environment PERENNIAL_")) from fault
+        raise ConfigError(config.explain_variables(fault)) from fault
 
 
 def opened() -> tuple[Services, Control]:

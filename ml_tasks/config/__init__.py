@@ -24,7 +24,7 @@ from ml_tasks.config.pipeline import (
     Validation,
 )
 from ml_tasks.config.prices import NODE_TYPE, Price, Prices
-from ml_tasks.config.wording import explain
+from ml_tasks.config.wording import explain, explain_variables
 
 __all__ = [
     "EVENTS",
@@ -60,6 +60,7 @@ __all__ = [
     "Validation",
     "Webhook",
     "explain",
+    "explain_variables",
     "hold",
     "load",
     "load_all",

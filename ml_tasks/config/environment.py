@@ -111,7 +111,7 @@ class Environment(BaseSettings):
     @classmethod
     def _one_address(cls, host: str) -> str:
         if host in {"", "0.0.0.0", "::"}:  # noqa: S104 - that is what is refused
-            raise ValueError("others are told it: wanted one address of this machine")
+            raise ValueError("one address of this machine: others are told it")
         return host
 
     @model_validator(mode="after")

@@ -68,6 +68,17 @@ def explain(
     return "\n".join([*lines, *beyond(len(errors), most)])
 
 
+def explain_variables(fault: ValidationError) -> str:
+    """Give one line a fault of the environment, each with the variable that is wrong."""
+    lines = []
+    for error in fault.errors(include_url=False):
+        name = str(error["loc"][0])  # of a field, or of a variable that is not called after it
+        variable = name if name.isupper() else f"PERENNIAL_{name.upper()}"
+        named: ErrorDetails = {**error, "loc": (variable,)}
+        lines.append(_line(named, "environment", None))
+    return "\n".join(lines)
+
+
 def beyond(count: int, most: int | None) -> list[str]:
     """Say how many there are beyond those that are shown; nothing where all are."""
     return [] if most is None or count <= most else [f"and {count - most} more"]

@@ -147,6 +147,19 @@ def test_the_kubernetes_launcher_wants_servers(
     assert "pods reach neither SQLite nor file://" in capsys.readouterr().err
 
 
+def test_a_wrong_variable_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PERENNIAL_LAUNCHER", "kube")
+    monkeypatch.setenv("PERENNIAL_HOST", "0.0.0.0")  # noqa: S104 - that is what is refused
+    assert main(["config", "check"]) == 78
+    assert capsys.readouterr().err.splitlines() == [
+        "environment: PERENNIAL_LAUNCHER: came 'kube', wanted 'local' or 'kubernetes'",
+        "environment: PERENNIAL_HOST: came '0.0.0.0', wanted one address of this machine: "
+        "others are told it",
+    ]
+
+
 def test_an_unknown_pipeline_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "show", "trains"]) == 78
     assert "wanted one of ['arrival_delay', 'flight_delays']" in capsys.readouterr().err
