@@ -26,10 +26,13 @@ def look(environment: Environment, wanted: Sequence[str]) -> dict[str, list[str]
     Raises:
         ConfigError: There is no pipeline.
     """
-    names = wanted or sorted(path.stem for path in environment.pipelines.glob("*.yaml"))
-    if not names:
-        raise ConfigError(f"PERENNIAL_PIPELINES: no YAML file in {environment.pipelines}")
+    folder = environment.pipelines
+    names = wanted or sorted(path.stem for path in folder.glob("*.yaml"))
+    others = [] if wanted else sorted(folder.glob(f"*{config.ENDING}"))
+    if not names and not others:
+        raise ConfigError(f"PERENNIAL_PIPELINES: came {folder}, wanted a folder with <name>.yaml")
     found = {name: list(_faults(environment, name)) for name in names}
+    found |= {path.name: [config.wrong_ending(path)] for path in others}
     try:
         config.load_prices(environment)
     except ConfigError as fault:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from ml_tasks.config.alerts import EVENTS, Channel, Email, Event, Slack, Webhook
 from ml_tasks.config.environment import ROOT, Environment, named
-from ml_tasks.config.files import hold, load, load_all, load_good, load_prices, parse, require
+from ml_tasks.config.files import (
+    ENDING,
+    hold,
+    load,
+    load_all,
+    load_good,
+    load_prices,
+    parse,
+    require,
+    wrong_ending,
+)
 from ml_tasks.config.monitoring import Alarms, Drift, Monitoring, Policy, Retraining, Rollback
 from ml_tasks.config.outside import Outside
 from ml_tasks.config.pipeline import (
@@ -27,6 +37,7 @@ from ml_tasks.config.prices import NODE_TYPE, Price, Prices
 from ml_tasks.config.wording import explain, explain_variables
 
 __all__ = [
+    "ENDING",
     "EVENTS",
     "NODE_TYPE",
     "OWN_TIMES",
@@ -69,4 +80,5 @@ __all__ = [
     "named",
     "parse",
     "require",
+    "wrong_ending",
 ]

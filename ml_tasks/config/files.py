@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Model = TypeVar("Model", bound=BaseModel)
+ENDING = ".yml"
+"""What others call YAML; a product has one file, whose name can be told from its own."""
 EXAMPLE_PRICES = Path(__file__).with_name("prices.yaml")
 
 
@@ -42,9 +44,16 @@ def require(name: str, folder: Path) -> Path:
     """
     path = folder / f"{name}.yaml"
     if not path.is_file():
+        if (other := path.with_suffix(ENDING)).is_file():
+            raise ConfigError(wrong_ending(other))
         known = sorted(p.stem for p in folder.glob("*.yaml"))
         raise ConfigError(f"pipeline {name!r}: no file {path}; wanted one of {known}")
     return path
+
+
+def wrong_ending(path: Path) -> str:
+    """Say that a file would be read if it were called otherwise."""
+    return f"{path}: came the ending {path.suffix}, wanted .yaml: rename it"
 
 
 def load_prices(environment: Environment) -> Prices:

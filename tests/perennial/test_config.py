@@ -147,6 +147,22 @@ def test_the_kubernetes_launcher_wants_servers(
     assert "pods reach neither SQLite nor file://" in capsys.readouterr().err
 
 
+def test_the_ending_is_yaml(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "pipelines"
+    folder.mkdir()
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(folder))
+    assert main(["config", "check"]) == 78
+    assert f"came {folder}, wanted a folder with <name>.yaml" in capsys.readouterr().err
+    file = folder / "late_orders.yml"
+    file.write_text("name: late_orders")
+    for words in ([], ["late_orders"], [str(file)]):
+        assert main(["config", "check", *words]) == 78
+        said = capsys.readouterr().err.splitlines()
+        assert said == [f"{file}: came the ending .yml, wanted .yaml: rename it"]
+
+
 def test_a_wrong_variable_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
