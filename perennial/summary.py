@@ -57,7 +57,7 @@ def show(services: Services, pipeline: Pipeline) -> int:
         _champion(services, made, head)
     else:
         if last is not None:
-            _other(*last, "there is no champion")
+            _metrics(_other(*last, "there is no champion"))
         outcome = asked[-1].outcome if asked else "nobody asked for a training"
         console.fail(f"{name} has no champion: {outcome}")
     views.addresses(services)
@@ -75,14 +75,14 @@ def _judged_last(
     return None
 
 
-def _other(trigger: Trigger, results: Mapping[str, Result], stands: str) -> None:
-    """Show the training that was judged last and whose model is not champion."""
+def _other(trigger: Trigger, results: Mapping[str, Result], stands: str) -> Training:
+    """Show the training that was judged last and whose model is not champion; give it."""
     made = Training("the candidate", results)
     verdict = "passed" if results["judge"].values["passed"] else "refused"
     _heading(f"The last training, from {made.window}, asked for by {trigger.cause}: {verdict}")
     console.plain(f"{trigger.outcome or trigger.state}; {stands}")
-    _metrics(made)
     _gates(made, failed=True)
+    return made
 
 
 def _metrics(made: Training) -> None:
@@ -91,7 +91,7 @@ def _metrics(made: Training) -> None:
     values = made.results["evaluate"].values
     measured: dict[str, dict[str, Any]] = values["metrics"]
     names = [m for m in METRICS if m in next(iter(measured.values()))]
-    called = {"candidate": made.who, "champion": f"version {values['champion']}, before it"}
+    called = {"candidate": made.who, "champion": f"version {values['champion']}, champion before"}
     rows = [
         (called.get(who, who), *(number(found[m]) for m in names))
         for who, found in measured.items()
