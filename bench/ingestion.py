@@ -14,7 +14,7 @@ catalog, manifests. That is nearly all of what a week takes and does not grow wi
 ratio is wanted of a week, and a bound of 1.3 of the largest window alone. What is above the peer
 there is the order of all rows: the keys are sorted to see any that come twice, beside that the
 rows, and each column is gathered in their order into memory that is touched for the first time. The
-order lets the file be written in half the peer's time, at a fifth of its size, and is that of the
+order lets the file be written sooner and smaller than the peer's, and is that of the
 hash, by which equal content is no commit and a set can be proved; the hash runs beside the writing
 and is not waited for. Seconds of the clock need both cores for that: where others have them too,
 their ratio nears that of processor seconds and goes beyond it.

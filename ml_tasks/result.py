@@ -73,7 +73,7 @@ class Output(_Frozen):
     content_hash: str
     """SHA-256 of the logical content; equal content gives equal hashes everywhere."""
     bytes_hash: str | None = None
-    """SHA-256 of the object's bytes, where they are to be published as they are."""
+    """SHA-256 of the object's bytes, where its reader proves them."""
     rows: int | None = None
     window: Window | None = None
 

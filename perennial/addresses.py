@@ -142,7 +142,7 @@ def _of_itself(address: str) -> bool:
 
 def mlflow_wanted(given: Environment) -> bool:
     """Tell whether MLflow is to be started here."""
-    return given.profile == "embedded" or given.mlflow_url == _default("mlflow_url")
+    return given.profile == "embedded" or not given.mlflow_url
 
 
 def superuser(given: Environment, at: str) -> sa.URL:

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io import evolution
 from ml_tasks.io.backend import answering
-from ml_tasks.io.content import content_hash, plain
+from ml_tasks.io.content import EVENT_TIME, content_hash, plain
 from ml_tasks.io.database import Database
-from ml_tasks.io.window_commit import EVENT_TIME, NUMBER, New, added, brought, within
+from ml_tasks.io.window_commit import NUMBER, New, added, brought, within
 from ml_tasks.result import Output, Window
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ml_tasks.errors import ConfigError
 from ml_tasks.io import evolution, objects
-from ml_tasks.io.content import content_hash, plain
+from ml_tasks.io.content import EVENT_TIME, content_hash, plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from ml_tasks.result import Output, Window
 
-EVENT_TIME = "event_time"
 NUMBER = b"PARQUET:field_id"
 """What Arrow calls a column's number in a Parquet file."""
 

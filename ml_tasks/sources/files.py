@@ -159,7 +159,12 @@ def _as_declared(
     as_text = partial(_open, uri, landed, covers, lambda: decode(objects.read_bytes(uri)))
     if as_declared is None:
         return as_text()
-    found = _open(uri, landed, covers, lambda: as_declared(objects.opened(uri)))
+
+    def declared() -> Decoded:
+        with objects.opened(uri) as file:
+            return as_declared(file)
+
+    found = _open(uri, landed, covers, declared)
     return as_text() if found.fault else replace(found, as_text=as_text)
 
 
