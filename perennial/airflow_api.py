@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 TIMEOUT = 30
 TRIES = 30
 SHOWN = 300
+WHY = ("reason", "error")
+"""Fields of a log line beside its event that tell why: a skipped task's line has nothing else."""
 
 
 class Airflow:
@@ -121,7 +123,7 @@ class Airflow:
         """Give the lines of a task's log."""
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/logs/{attempt}"
         content = self._ask("GET", path)["content"]
-        return [said for line in content for said in _said(line)]
+        return [said for line in content for said in as_text(line)]
 
     def _ask(self, method: str, path: str, **rest: Any) -> dict[str, Any]:
         found: dict[str, Any] = _checked(self._answer(method, path, **rest)).json()
@@ -149,7 +151,11 @@ def _checked(answer: httpx.Response) -> httpx.Response:
     return answer
 
 
-def _said(line: dict[str, Any]) -> list[str]:
-    """Give a structured log line as text: the event, and the faults that it carries."""
+def as_text(line: dict[str, Any]) -> list[str]:
+    """Give a structured log line as text: the event, why, and the faults that it carries."""
     faults = line.get("error_detail") or []
-    return [str(line["event"]), *(f"{f['exc_type']}: {f['exc_value']}" for f in faults)]
+    why = [f"{name}: {line[name]}" for name in WHY if line.get(name)]
+    return [
+        " ".join([str(line["event"]), *why]),
+        *(f"{f['exc_type']}: {f['exc_value']}" for f in faults),
+    ]

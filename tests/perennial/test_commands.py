@@ -17,6 +17,7 @@ from ml_tasks.io.control import Control
 from ml_tasks.result import Result, Window
 from perennial import doctor, summary, windows
 from perennial.__main__ import main
+from perennial.airflow_api import as_text
 from perennial.ports import free_port
 from perennial.processes import Processes, Running
 from perennial.services import Services
@@ -318,6 +319,13 @@ def test_the_demo_ends_with_the_training_of_its_champion_and_says_who_was_refuse
     assert "0.8003" not in third.partition("asked for by monitor")[0]
     assert third.count("FAILED\t") == third.count("Metrics of") == 1
     assert third.count("passed\t") == 2
+
+
+def test_a_logs_line_says_why() -> None:
+    line = {"event": "Skipping task.", "reason": "there is no champion yet", "level": "info"}
+    assert as_text(line) == ["Skipping task. reason: there is no champion yet"]
+    failed = {"event": "Task failed", "error_detail": [{"exc_type": "E", "exc_value": "came 2"}]}
+    assert as_text(failed) == ["Task failed", "E: came 2"]
 
 
 def test_without_a_champion_the_demo_shows_what_was_judged_and_where_to_go_on(
