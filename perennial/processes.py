@@ -8,14 +8,14 @@ import pwd
 import signal
 import subprocess
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import psutil
 from ml_launch import tree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 STOP_SECONDS = 8
@@ -35,6 +35,8 @@ class Running:
     created: float
     log: str
     port: int | None
+    stopped: bool = False
+    """Whether it was ended because somebody wanted it so."""
 
     @property
     def alive(self) -> bool:
@@ -102,6 +104,12 @@ class Processes:
                 psutil.Process(running.pid).send_signal(signal.SIGINT)
                 psutil.Process(running.pid).wait(FLUSH_SECONDS)
         tree.end(running.pid, grace=STOP_SECONDS)
+
+    def note_stopped(self, names: Collection[str]) -> None:
+        """Record that these were ended on purpose: they did not break down."""
+        if names:
+            known = self.known().items()
+            self._record({n: replace(r, stopped=n in names or r.stopped) for n, r in known})
 
     def end_strays(self) -> None:
         """End what services of this home started and left behind when they were killed."""

@@ -210,6 +210,7 @@ class Services:
             wave = [n for n in running if (n in servers.SERVERS) is stores]
             with ThreadPoolExecutor(len(running) or 1) as pool:
                 list(pool.map(self.processes.end, wave))
+        self.processes.note_stopped(running)
         self.processes.end_strays()
         return list(running)
 

@@ -13,11 +13,13 @@ from perennial import console, servers
 
 if TYPE_CHECKING:
     from ml_tasks.config import Pipeline
+    from perennial.processes import Running
     from perennial.services import Services
 
 MEGABYTE = 2**20
 RUNNING = "running"
 RECENT = 5
+BEGIN = "nothing was started yet: perennial up starts the services, make demo shows the whole loop"
 
 
 def addresses(services: Services) -> None:
@@ -34,8 +36,7 @@ def status(services: Services) -> int:
     for name in services.names:
         running = known.get(name)
         if running is None or not running.alive:
-            said = "not started" if running is None else f"ended; see {running.log}"
-            rows.append((name, said, "", "", ""))
+            rows.append((name, _away(running), "", "", ""))
             continue
         state = RUNNING if services.ready(name) else "not ready"
         memory = psutil.Process(running.pid).memory_info().rss / MEGABYTE
@@ -67,9 +68,18 @@ def status(services: Services) -> int:
             [(t.id, t.pipeline, t.cause, t.window, t.state, t.outcome or "") for t in triggers],
         )
     if any(row[1] != RUNNING for row in rows):
+        if not known:
+            console.say(BEGIN)
         return ExitCode.RETRY
     addresses(services)
     return ExitCode.OK
+
+
+def _away(was: Running | None) -> str:
+    """Say why a service does not run."""
+    if was is None:
+        return "not started"
+    return "stopped; perennial up starts it" if was.stopped else f"ended; see {was.log}"
 
 
 def _data(control: Control, pipeline: Pipeline) -> str:

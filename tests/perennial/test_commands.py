@@ -253,6 +253,28 @@ def test_what_a_killed_service_left_is_ended(tmp_path: Path) -> None:
     assert MARK not in os.environ  # noqa: TID251
 
 
+def test_status_tells_stopped_from_broken_down_and_where_to_begin(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status"]) == 75
+    said = capsys.readouterr().out
+    assert "mlflow\tnot started" in said
+    assert said.splitlines()[-1].startswith("nothing was started yet: perennial up starts")
+
+    processes = Processes(home)
+    broken = processes.start("mlflow", ["sleep", "60"], {})
+    psutil.Process(broken.pid).kill()
+    while broken.alive:
+        time.sleep(0.05)
+    processes.start("warm", ["sleep", "60"], {})
+    assert main(["down"]) == 0
+    assert main(["status"]) == 75
+    said = capsys.readouterr().out
+    assert f"mlflow\tended; see {broken.log}" in said
+    assert "warm\tstopped; perennial up starts it" in said
+    assert "nothing was started yet" not in said
+
+
 def judged(control: Control, until: str, auc: float, version: str = "") -> None:
     """Leave a training of all up to a day, and its promotion where it has a version."""
     environment, name, window = Environment(), "flight_delays", f"2013-01-01/{until}"
