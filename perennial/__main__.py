@@ -75,12 +75,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        code = app(args=None if argv is None else list(argv), standalone_mode=False)
+        words = None if argv is None else list(argv)
+        code = app(args=words, prog_name="perennial", standalone_mode=False)
     except PerennialError as fault:
         console.fail(str(fault))
         return int(fault.exit_code)
     except typer.TyperException as fault:
-        console.fail(f"{fault.format_message()}\nsee perennial --help")
+        entered = getattr(fault, "ctx", None)
+        command = entered.command_path if entered else "perennial"
+        console.fail(f"{fault.format_message()}\nsee {command} --help")
         return int(ExitCode.CONFIG)
     except (KeyboardInterrupt, typer.Abort):
         console.fail("interrupted")

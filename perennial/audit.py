@@ -53,8 +53,7 @@ def verify(
 ) -> int:
     """Say whether the log is what was written; the chain is one, whichever pipeline is asked for.
 
-    Raises:
-        RejectedError: It is not; names the first entry that is broken.
+    Of a log that is not, the first entry that is broken is named.
     """
     services, control = opened()
     require_product(pipeline, services.present, control.audit(pipeline or None))

@@ -73,6 +73,22 @@ def test_a_wrong_word_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> Non
     assert "No such command 'rnu'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rnu"], "see perennial --help"),
+        (["rollback"], "see perennial rollback --help"),
+        (["audit", "verify", "--kep"], "see perennial audit verify --help"),
+        (["clean", "--older-than", "soon"], "see perennial clean --help"),
+    ],
+)
+def test_a_wrong_word_leads_to_the_help_of_its_command(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 78
+    assert capsys.readouterr().err.splitlines()[-1] == said
+
+
 def test_tasks_run_by_name_and_find_what_they_need(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

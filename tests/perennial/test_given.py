@@ -38,6 +38,20 @@ def test_those_that_take_a_product_are_found() -> None:
     assert named <= set(WORDS)
 
 
+def helps(of: Any) -> Iterator[str]:
+    """Give what all commands say of themselves."""
+    yield of.help or ""
+    for command in getattr(of, "commands", {}).values():
+        yield from helps(command)
+
+
+def test_help_is_for_people() -> None:
+    """It is the docstring, of which sections for programmers are no part."""
+    said = list(helps(typer.main.get_command(app)))
+    assert len(said) > 30
+    assert not [text for text in said if any(w in text for w in ("Raises:", "Args:", "Returns:"))]
+
+
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("words", [pytest.param(w, id=" ".join(w)) for w in WORDS])
 def test_a_product_that_is_none_is_refused(
