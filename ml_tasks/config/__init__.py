@@ -25,7 +25,6 @@ from ml_tasks.config.pipeline import (
     Gate,
     Label,
     Pipeline,
-    Schedule,
     Slug,
     Source,
     Split,
@@ -34,6 +33,7 @@ from ml_tasks.config.pipeline import (
     Validation,
 )
 from ml_tasks.config.prices import NODE_TYPE, Price, Prices
+from ml_tasks.config.schedule import Schedule
 from ml_tasks.config.wording import explain, explain_variables
 
 __all__ = [
