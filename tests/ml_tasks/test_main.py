@@ -52,7 +52,7 @@ def test_a_wrong_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     code, result = run(tmp_path)
     assert code == 78
     assert result.error is not None
-    assert "launcher: came 'rocket'" in result.error.message
+    assert "PERENNIAL_LAUNCHER: came 'rocket'" in result.error.message
 
 
 def test_a_result_that_cannot_be_written(tmp_path: Path) -> None:
