@@ -23,7 +23,7 @@ METRICS = ("roc_auc", "pr_auc", "log_loss", "brier", "ece", "accuracy", "rmse", 
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class JudgedTraining:
     """A training of which a table is shown."""
 
     who: str
@@ -49,7 +49,7 @@ def show(services: Services, pipeline: Pipeline) -> int:
     head, asked = control.champion(name), control.triggers(name)
     last = _judged_last(environment, asked)
     if head is not None:
-        made = Training(f"version {head.version}", runs.results(environment, name, head.run))
+        made = JudgedTraining(f"version {head.version}", runs.results(environment, name, head.run))
         _metrics(made)
         _gates(made)
         if last is not None and last[0].run != head.run:
@@ -75,9 +75,9 @@ def _judged_last(
     return None
 
 
-def _other(trigger: Trigger, results: Mapping[str, Result], stands: str) -> Training:
+def _other(trigger: Trigger, results: Mapping[str, Result], stands: str) -> JudgedTraining:
     """Show the training that was judged last and whose model is not champion; give it."""
-    made = Training("the candidate", results)
+    made = JudgedTraining("the candidate", results)
     verdict = "passed" if results["judge"].values["passed"] else "refused"
     _heading(f"The last training, from {made.window}, asked for by {trigger.cause}: {verdict}")
     console.plain(f"{trigger.outcome or trigger.state}; {stands}")
@@ -85,7 +85,7 @@ def _other(trigger: Trigger, results: Mapping[str, Result], stands: str) -> Trai
     return made
 
 
-def _metrics(made: Training) -> None:
+def _metrics(made: JudgedTraining) -> None:
     if "evaluate" not in made.results:
         return
     values = made.results["evaluate"].values
@@ -100,7 +100,7 @@ def _metrics(made: Training) -> None:
     console.table("", ("model", *names), rows)
 
 
-def _gates(made: Training, *, failed: bool = False) -> None:
+def _gates(made: JudgedTraining, *, failed: bool = False) -> None:
     rows = [
         ("passed" if j["passed"] else "FAILED", j["gate"], j["threshold"], j["evidence"])
         for j in made.gates
@@ -117,7 +117,7 @@ def _heading(text: str) -> None:
     console.say(f"\n[bold]{text}[/bold]")
 
 
-def _champion(services: Services, made: Training, head: Head) -> None:
+def _champion(services: Services, made: JudgedTraining, head: Head) -> None:
     said = f"{head.pipeline}: {made.who} is champion"
     registered = made.results.get("register")
     if registered is not None and registered.values.get("version") == head.version:
