@@ -38,7 +38,8 @@ TRAIN, VALIDATION = (Part(X[rows], CODES[rows], Y[rows]) for rows in (slice(401)
 def trainer(folder: Path, dropout: float = 0.3, **more: object) -> Trainer:
     given = {"batch_size": 64, "epochs": 3, "learning_rate": 0.01}
     params = {"hidden": [8], "dropout": dropout, "average": 0.9}
-    settings = Training.model_validate({"model": "mlp", "params": params, **given, **more})
+    settings = Training.model_validate({"model": "mlp", "params": params, **given})
+    settings = settings.model_copy(update=more)  # more than a YAML may say
     torch.manual_seed(ddp.place().rank)  # the first one's weights count
     model = models.module("mlp").build(models.params_of(settings), SPEC)
     store = Checkpoints(folder.as_uri(), "identity")
