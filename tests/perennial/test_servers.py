@@ -151,7 +151,7 @@ def test_a_home_from_before_is_embedded(home: Path) -> None:
 
 def test_an_unknown_profile(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["up", "--profile", "cloud"]) == 78
-    assert "profile" in capsys.readouterr().err
+    assert "PERENNIAL_PROFILE: came 'cloud'" in capsys.readouterr().err
     assert home
 
 
