@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 
 from ml_tasks import config
 from ml_tasks.config import Environment
@@ -125,7 +126,8 @@ def test_other_packages(
 
 def test_other_threads(base: Side, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """Whether two threads sum up otherwise depends on the machine; that they are two is said."""
-    other = run("threads", lambda text: text + "\nresources:\n  train: {cpus: 2, memory_gb: 4}\n")
+    two = {"resources": {"train": {"cpus": 2, "memory_gb": 4}}}
+    other = run("threads", lambda text: yaml.safe_dump(yaml.safe_load(text) | two))
     code, said = told(base, other, capsys)
     assert (code == 0) == (said == "")
     from perennial import difference
