@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
+    from typing_extensions import Buffer
 
 EVENT_TIME = "event_time"
 """The column by which rows are sorted first, where there is one."""
@@ -23,7 +24,7 @@ TOGETHER = 2
 """Columns that are put in order at once."""
 
 
-def bytes_hash(data: bytes) -> str:
+def bytes_hash(data: Buffer) -> str:
     """Give the SHA-256 of bytes."""
     return hashlib.sha256(data).hexdigest()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from ml_tasks.errors import BackendError, ConfigError, RejectedError
 from ml_tasks.io.backend import said
+from ml_tasks.io.content import bytes_hash
 from ml_tasks.result import Result
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def read_bytes(uri: str, digest: str | None = None) -> bytes:
         RejectedError: Its bytes are others.
     """
     data = _read(uri)
-    if digest and (came := hashlib.sha256(data).hexdigest()) != digest:
+    if digest and (came := bytes_hash(data)) != digest:
         raise RejectedError(
             f"{uri}: its bytes have the SHA-256 {came[:12]}, {digest[:12]} were written; run the "
             "task that wrote it again"
@@ -220,7 +220,7 @@ def write_parquet(uri: str, table: pa.Table) -> str:
     )
     data = buffer.getvalue()
     write_bytes(uri, data)
-    return hashlib.sha256(data).hexdigest()
+    return bytes_hash(data)
 
 
 def read_result(uri: str) -> Result:

@@ -94,16 +94,8 @@ class Triggers(Database):
             elif row is None:
                 if within is not None:
                     _hold(tx, pipeline, cause, window, within)
-                tx.execute(
-                    triggers.insert().values(
-                        id=identity,
-                        who=who,
-                        evidence=finite(evidence),
-                        state=ASKED,
-                        created=now(),
-                        **names,
-                    )
-                )
+                told_by = {"who": who, "evidence": finite(evidence), "created": now()}
+                tx.execute(triggers.insert().values(id=identity, state=ASKED, **told_by, **names))
         return self.trigger(identity), row is None and heeded is None
 
     def claim(self, trigger: str, run: str) -> Trigger:

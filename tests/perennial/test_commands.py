@@ -25,6 +25,10 @@ from perennial.services import Services
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ml_tasks.config import Pipeline
+
+    Ended = tuple[Services, Control, Pipeline]
+
 WEEK = "2013-01-01/2013-01-08"
 
 
@@ -325,12 +329,18 @@ def judged(control: Control, until: str, auc: float, version: str = "") -> None:
     control.finish(trigger.id, said)
 
 
-def test_the_demo_ends_with_the_training_of_its_champion_and_says_who_was_refused(
-    home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    services, pipeline = Services(Environment(home=home)), config.load("flight_delays")
+@pytest.fixture
+def ended(home: Path) -> Ended:
+    """Where a demo's trainings have ended: services, control and the product."""
     control = Control(Environment().control)
     control.migrate()
+    return Services(Environment(home=home)), control, config.load("flight_delays")
+
+
+def test_the_demo_ends_with_the_training_of_its_champion_and_says_who_was_refused(
+    ended: Ended, capsys: pytest.CaptureFixture[str]
+) -> None:
+    services, control, pipeline = ended
 
     def said() -> str:
         capsys.readouterr()
@@ -367,11 +377,9 @@ def test_a_logs_line_says_why() -> None:
 
 
 def test_without_a_champion_the_demo_shows_what_was_judged_and_where_to_go_on(
-    home: Path, capsys: pytest.CaptureFixture[str]
+    ended: Ended, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    services, pipeline = Services(Environment(home=home)), config.load("flight_delays")
-    control = Control(Environment().control)
-    control.migrate()
+    services, control, pipeline = ended
     judged(control, "2013-06-04", 0.6101)
     assert summary.show(services, pipeline) == ExitCode.REJECTED
     out, err = capsys.readouterr()
