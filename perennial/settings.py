@@ -48,8 +48,7 @@ ALWAYS = {
     "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
     # Who misses the end of its task looks again only then, and takes up a place meanwhile.
     "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-    "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "15",
-    "DAG_PROCESSOR__REFRESH_INTERVAL": "15",
+    "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
     "USAGE_DATA_COLLECTION__ENABLED": "False",
 }
 """Airflow's settings that are the same wherever it listens."""
