@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -369,3 +370,20 @@ def test_it_goes_on_until_a_policy_asks_for_a_training_and_its_model_is_judged(
     assert demo(follow=3) == 0
     assert "nothing to do" in capsys.readouterr().out
     assert len(airflow.runs(f"{NAME}__training")) == before
+
+
+def test_a_week_that_goes_by_in_airflow_is_told_as_without_it(
+    in_world: Services, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One more week comes in and is watched by its DAGs; then the same is read anew."""
+    words = ["year", "--pipeline", NAME, "--until", "2013-02-05", "--json"]
+    capsys.readouterr()
+    assert main([*words, "--airflow"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert len(told["weeks"]) == 5
+    assert not in_world.dead()
+    (watched,) = Airflow(in_world).runs(f"{NAME}__monitoring", key="2013-01-29")
+    assert watched["state"] == "success"
+    assert main(words) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert (again["hash"], len(again["weeks"])) == (told["hash"], 5)
