@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CLEARLY = 1.5
 """How much further off another column has to be to be held the cause."""
-MOST_ROWS = 5_000
+MOST_ROWS = 10_000
 """More are not shuffled: what a column is worth is wanted to a digit, not to three."""
 
 

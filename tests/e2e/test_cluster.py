@@ -18,7 +18,7 @@ import pytest
 
 from ml_tasks import config
 from ml_tasks.config import Environment
-from ml_tasks.io import runs
+from ml_tasks.io import objects, runs
 from ml_tasks.io.control import Control
 from perennial import difference, parity, runner
 from perennial.services import Services
@@ -102,6 +102,24 @@ class Demo:
             assert time.monotonic() < limit, f"{task} does not run"
             time.sleep(0.2)
 
+    def checkpointed(self, demo: subprocess.Popen[str]) -> None:
+        """Wait until the training has written a checkpoint to the bucket."""
+        root = f"{self.present().objects_root}/runs/{NAME}"
+        limit = time.monotonic() + WAIT_SECONDS
+        while not any("/train/checkpoints/" in one.uri for one in objects.find(root)):
+            assert demo.poll() is None, demo.communicate()[0]
+            assert time.monotonic() < limit, "there is no checkpoint"
+            time.sleep(0.2)
+
+    def present(self) -> Environment:
+        """Give where its state lies, with the addresses of the services that run."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.variables.items():
+                patch.setenv(name, value)
+            from perennial.given import environment as given
+
+            return Services(given()).present
+
     def take_apart(self) -> None:
         """Take the cluster for ourselves, whose nodes and API are about to go."""
         self._alone.enter_context(whole.alone())
@@ -174,18 +192,17 @@ def refused(demo: Demo, task: str, strike: Callable[[Any], None], wanted: str) -
 
 
 @pytest.fixture(scope="module")
-def environment(demo: Demo, beside: Callable[[], Future[Environment]]) -> Environment:
+def environment(
+    core: CoreV1Api, demo: Demo, beside: Callable[[], Future[Environment]]
+) -> Environment:
     """Run the loop while one thing after the other breaks; each demo goes on from the last."""
     faults = demo.faults
     refused(demo, "ingest", faults.use_memory, "resources.ingest.memory_gb")
     refused(demo, "validate", faults.use_disk, "resources.validate.disk_gb")
     demo.take_apart()
     third = demo.start()
-    (pod,) = demo.running(third, "derive")
+    demo.running(third, "derive")
     demo.kill("scheduler")
-    # Not asked for where somebody else's nodes cannot be ended from here.
-    if dies := bool(command("NODE_DOWN")):
-        faults.end_node(pod)
     beside()
     said = third.communicate()[0]
     assert "scheduler ended" in said
@@ -194,21 +211,20 @@ def environment(demo: Demo, beside: Callable[[], Future[Environment]]) -> Enviro
     if command("API_DOWN"):
         demo.running(last, "assemble")
         faults.take_api_away()
-    pod, _other = demo.running(last, "train", 2)
-    faults.drain(pod)
-    if dies:
-        # The only node that is left comes back.
-        faults.uncordon()
+    pods = demo.running(last, "train", 2)
+    assert len({pod.spec.node_name for pod in pods}) == min(len(core.list_node().items), 2)
+    demo.checkpointed(last)
+    faults.drain(pods[0])
+    (pod,) = demo.running(last, "evaluate")
+    faults.uncordon()
+    # Not asked for where somebody else's nodes cannot be ended from here.
+    if command("NODE_DOWN"):
+        faults.end_node(pod)
     said = last.communicate()[0]
     demo.mend()
     assert last.returncode == 0, said
     assert "a pod adds" in said
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in demo.variables.items():
-            patch.setenv(name, value)
-        from perennial.given import environment as given
-
-        return Services(given()).present
+    return demo.present()
 
 
 def made(environment: Environment) -> dict[tuple[str, str, str], str]:
@@ -234,6 +250,13 @@ def test_outputs_are_those_of_a_laptop(
     assert in_pods == on_files
     assert len(in_pods) > 20
     assert {"score", "monitor"} <= {task for _, task, _ in in_pods}
+
+
+def test_a_drained_training_went_on_from_its_checkpoint(environment: Environment) -> None:
+    head = Control(environment.control).champion(NAME)
+    assert head is not None
+    trained = runs.results(environment, NAME, head.run)["train"]
+    assert trained.values["resumed_at_epoch"] >= 1
 
 
 def test_nothing_is_there_twice_and_nothing_is_left(environment: Environment, demo: Demo) -> None:
