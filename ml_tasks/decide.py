@@ -50,6 +50,7 @@ def decide(
     """Ask each policy, and hold what they want against cool-down, budget and gain.
 
     A gain that no policy knows is no reason against: somebody asked, or nothing was trained before.
+    Where one wish is enough it is so beside others, too, that expect little.
 
     Args:
         evidence: What is known at the window's end.
@@ -68,13 +69,19 @@ def decide(
         silent = [p.name for p, one in zip(retraining.policies, found, strict=True) if one is None]
         return Decision(False, f"not wanted by {', '.join(silent) or 'any policy'}", wishes)
     before = [at for at in taken if at <= now]
-    gains = [one.gain for one in wishes if one.gain is not None]
-    against = limits.against(retraining, now, before, rolled_back)
-    if against is None and gains and max(gains) < retraining.least_gain:
-        against = f"expected gain {max(gains):.4f}, wanted {retraining.least_gain:.4f} at least"
+    against = limits.against(retraining, now, before, rolled_back) or _little(wishes, retraining)
     if against is not None:
         return Decision(False, against, wishes)
     return Decision(True, "; ".join(f"{w.policy}: {w.why}" for w in wishes), wishes)
+
+
+def _little(wishes: Sequence[Wish], retraining: Retraining) -> str | None:
+    """Say that too little is to be won; `None` where that is not known."""
+    gains = [one.gain for one in wishes if one.gain is not None]
+    alone = retraining.when == "any" and len(gains) < len(wishes)
+    if alone or not gains or max(gains) >= retraining.least_gain:
+        return None
+    return f"expected gain {max(gains):.4f}, wanted {retraining.least_gain:.4f} at least"
 
 
 def run(pipeline: Pipeline, context: Context) -> Result:

@@ -69,6 +69,27 @@ def at(day: str) -> datetime:
             {"policies": (OLD,), "least_gain": 0.03}, (), True, "", id="a gain that nobody knows"
         ),
         pytest.param(
+            {"policies": (DRIFT, OLD), "least_gain": 0.03},
+            (),
+            True,
+            "schedule: the champion",
+            id="one whose gain nobody knows is enough",
+        ),
+        pytest.param(
+            {"policies": (DRIFT, OLD), "least_gain": 0.03, "when": "all"},
+            (),
+            False,
+            "expected gain 0.0200, wanted 0.0300 at least",
+            id="of all that must want it one says that it does not pay",
+        ),
+        pytest.param(
+            {"policies": (DRIFT, OLD), "least_gain": 0.02, "when": "all"},
+            (),
+            True,
+            "",
+            id="all want it and it pays",
+        ),
+        pytest.param(
             {"policies": (DRIFT,)}, (WEEK.end,), True, "", id="asked in this very window: a retry"
         ),
     ],
@@ -87,6 +108,14 @@ def test_all_that_want_it_are_named() -> None:
     assert [wish.policy for wish in made.wishes] == ["performance", "drift"]
     assert made.why.startswith("performance: realised roc_auc 0.7000")
     assert "; drift: ks dep moved" in made.why
+
+
+def test_of_gains_that_are_known_the_largest_counts() -> None:
+    both = replace(MOVED, realised=weeks(0.7, 0.7))
+    policies = (Policy(name="performance"), DRIFT)
+    assert decide(both, Retraining(policies=policies, least_gain=0.04), ()).train
+    against = decide(both, Retraining(policies=policies, least_gain=0.06), ()).why
+    assert against == "expected gain 0.0500, wanted 0.0600 at least"
 
 
 @pytest.mark.parametrize(
