@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
+from math import isclose
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +79,7 @@ def _checks(
     yield partial(_columns, pipeline)
     yield partial(_expressions, pipeline)
     yield partial(_shared, pipeline, folder)
+    yield partial(_budget, pipeline, folder)
     yield partial(_lake, pipeline, environment)
 
 
@@ -111,15 +114,17 @@ def _gate(pipeline: Pipeline, gate: Gate) -> None:
         )
 
 
+def _others(pipeline: Pipeline, folder: Path) -> Iterator[tuple[Path, Pipeline]]:
+    """Give the other pipelines that hold, with their files; those that do not are told of it."""
+    for path in sorted(folder.glob("*.yaml")):
+        if path.stem != pipeline.name:
+            with suppress(ConfigError):
+                yield path, config.load(path.stem, folder)
+
+
 def _shared(pipeline: Pipeline, folder: Path) -> None:
     """Hold sources against those of the same name in other pipelines: they fill the same tables."""
-    for path in sorted(folder.glob("*.yaml")):
-        if path.stem == pipeline.name:
-            continue
-        try:
-            other = config.load(path.stem, folder)
-        except ConfigError:
-            continue  # it is told of its own faults
+    for path, other in _others(pipeline, folder):
         for name in sorted(pipeline.sources.keys() & other.sources.keys()):
             alike = pipeline.sources[name] == other.sources[name]
             ours, theirs = (p.validation.expectations.get(name, ()) for p in (pipeline, other))
@@ -129,6 +134,21 @@ def _shared(pipeline: Pipeline, folder: Path) -> None:
                     f"than in {path}, wanted the same: both fill the table raw.{name}. Make them "
                     "alike, or name one of them otherwise"
                 )
+
+
+def _budget(pipeline: Pipeline, folder: Path) -> None:
+    """Hold the budget of false pages against what its owner states in other pipelines."""
+    ours = pipeline.monitoring.alarms
+    for path, other in _others(pipeline, folder):
+        theirs = other.monitoring.alarms
+        alike = isclose(ours.false_pages * theirs.days, theirs.false_pages * ours.days)
+        if other.owner == pipeline.owner and not alike:
+            raise ConfigError(
+                f"monitoring.alarms: came {ours.false_pages:g} false pages in {ours.days:g} days, "
+                f"wanted {theirs.false_pages:g} in {theirs.days:g} as in {path}: owner "
+                f"{pipeline.owner!r} has one budget, which all of their products share. Make them "
+                "alike, or name another owner in one of them"
+            )
 
 
 def _lake(pipeline: Pipeline, environment: Environment) -> None:

@@ -109,6 +109,30 @@ def test_a_source_that_two_products_declare_otherwise(
     assert "other.yaml, wanted the same: both fill the table raw.weather" in line
 
 
+@pytest.mark.parametrize(
+    ("told", "owner", "good"),
+    [
+        ("{false_pages: 2, days: 91, least_loss: 0.005}", "flight-operations", False),
+        ("{false_pages: 1, days: 30}", "flight-operations", False),
+        ("{false_pages: 2, days: 182}", "flight-operations", True),
+        ("{false_pages: 2, days: 91}", "somebody-else", True),
+    ],
+)
+def test_an_owner_states_one_budget_of_false_pages(
+    told: str, owner: str, good: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, other = tmp_path / "flight_delays.yaml", tmp_path / "other.yaml"
+    text = EXAMPLE.replace("name: flight_delays", "name: other").replace("flight-operations", owner)
+    budget = "{false_pages: 1, days: 91, least_loss: 0.005}"
+    assert budget in text
+    file.write_text(EXAMPLE)
+    other.write_text(text.replace(budget, told))
+    assert main(["config", "check", str(file)]) == (0 if good else 78)
+    said = capsys.readouterr().err
+    assert good or said.startswith(f"{file}: monitoring.alarms: came 1 false pages in 91 days, ")
+    assert good or f"as in {other}: owner 'flight-operations' has one budget" in said
+
+
 def test_a_change_that_the_lake_cannot_take_on(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
