@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -340,6 +341,14 @@ def test_windows_that_the_champion_learned_from_are_not_watched(in_world: Servic
     assert {task["state"] for task in tasks} == {"skipped"}
 
 
+def judged(outcome: str, champion: str) -> str:
+    """Give the words with which a model's verdict is told: gates were held against it."""
+    if promoted := re.fullmatch(r"promoted version (\d+)", outcome):
+        return f"version {promoted[1]} is champion after {champion}"
+    assert re.search(r"not promoted: \d+ gates did not pass: \w", outcome), outcome
+    return "refused: "
+
+
 def test_it_goes_on_until_a_policy_asks_for_a_training_and_its_model_is_judged(
     in_world: Services, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -352,6 +361,14 @@ def test_it_goes_on_until_a_policy_asks_for_a_training_and_its_model_is_judged(
     assert (trigger.window, trigger.state, trigger.evidence["policies"]) == (
         "2013-01-01/2013-01-29", "done", ["schedule"],
     )  # fmt: skip
+    became = judged(str(trigger.outcome), head.version)
+    lines = said.splitlines()
+    assert f"{NAME}, 1 weeks" in lines
+    (row,) = (one.split("\t") for one in lines if one.startswith("2013-01-29\t"))
+    assert row[:3] == ["2013-01-29", "monitor", trigger.evidence["why"]]
+    assert 0.5 < float(row[3]) < 1, "its metric when it was judged"
+    assert row[4].startswith(became), row
+    assert any(re.fullmatch("story [0-9a-f]{64}", one) for one in lines)
     assert "weeks that follow, at the most 1/3" in said
     assert f"2013-01-22/2013-01-29: version {head.version}, roc_auc " in said
     measured = {m.kind for m in control.measures(NAME) if m.start.startswith("2013-01-22")}
