@@ -31,6 +31,7 @@ VALUES: tuple[tuple[pl.DataType, list[Any]], ...] = (
     (pl.String(), ["", "new", "ü", None]),
     (pl.Boolean(), [True, False, None]),
 )
+AGES = (None, *(timedelta(hours=hour) for hour in (0, 1, 6, 12)))
 hours = st.integers(0, 30)
 
 
@@ -53,10 +54,11 @@ def cases(draw: Callable[..., Any]) -> Case:
     keys = {f"key_{n}": kind for n, (kind, _) in enumerate(key_types)}
     features = {f"feature_{n}": kind for n, (kind, _) in enumerate(value_types)}
     parts = st.tuples(*(st.sampled_from(values) for _, values in key_types))
-    own = st.sampled_from(draw(st.lists(parts, min_size=1, max_size=4)))
+    own = st.sampled_from(draw(st.lists(parts, min_size=2, max_size=3, unique=True)))
     cells = st.tuples(*(st.sampled_from(values) for _, values in value_types))
-    asks = draw(st.lists(st.tuples(own, hours), max_size=12))
-    rows = draw(st.lists(st.tuples(own, hours, hours, cells), max_size=25))
+    least = draw(st.sampled_from((0, 8)))
+    asks = draw(st.lists(st.tuples(own, hours), min_size=least, max_size=12))
+    rows = draw(st.lists(st.tuples(own, hours, hours, cells), min_size=least, max_size=25))
     columns = draw(st.permutations([*keys, *features, "event_time", "known_at"]))
     kinds = {**keys, **features, "event_time": TIME, "known_at": TIME}
     # Whole numbers of an ask may have come as wider ones.
@@ -64,7 +66,7 @@ def cases(draw: Callable[..., Any]) -> Case:
     return Case(
         tuple(keys),
         tuple(features),
-        draw(st.none() | st.integers(0, 20).map(lambda h: timedelta(hours=h))),
+        draw(st.sampled_from(AGES)),
         pl.DataFrame(
             [(i, *key, at(hour)) for i, (key, hour) in enumerate(asks)],
             schema={"id": pl.Int64(), **wide, "asked": TIME},

@@ -113,7 +113,8 @@ def _late_label(world: World) -> Change:
 
 
 IN_THE_SET: dict[str, Callable[[World], Change]] = {
-    "no event cut": _looked_up(event_cut=False, known_cut=False),
+    "no cut": _looked_up(event_cut=False, known_cut=False),
+    "no event cut": _looked_up(event_cut=False),
     "no known cut": _looked_up(known_cut=False),
     "a later moment": _later,
     "label": _own("label"),

@@ -109,12 +109,12 @@ class World:
                     at = START + timedelta(hours=3 * step, minutes=dice.randint(0, 59))
                     key = {"line": line, "dest": dest}
                     values = {"dest_mean": dice.gauss(9, 20), "dest_count": dice.randint(0, 40)}
-                    self.add("dest", key, at, values)
+                    self.add("dest", key, at, values, ahead=4)
         for flight in self.raw:
             if flight["craft"] and flight["landed_at"] and not flight["corrected_at"]:
                 moment = int(flight["landed_at"].timestamp()) // 60
                 values = {"craft_delay": flight["arrival_delay"], "craft_arrival": moment}
-                self.add("craft", {"craft": flight["craft"]}, flight["landed_at"], values)
+                self.add("craft", {"craft": flight["craft"]}, flight["landed_at"], values, ahead=6)
         for hour in range(DAYS * 24):
             at = START + timedelta(hours=hour)
             key = {"slot": f"{at:%Y-%m-%dT%H}"}
