@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ml_tasks.models.spec import numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import numpy as np
     import polars as pl
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ml_tasks.models.spec import Spec
 
 THREADS = 2
+AT_ONCE = 2_000
+"""Rows whose intermediate tables a core's own cache holds: a third faster than all rows at once."""
 NO_TEXT = "\x00"
 """Stands for null: no category is written so, and an unknown one has a code."""
 
@@ -36,13 +38,14 @@ class OnnxModel:
 
     def predict(self, rows: pl.DataFrame) -> NDArray[np.float64]:
         """Give predictions `[n]` for rows that hold the model's inputs as raw columns."""
+        import numpy as np
         import polars as pl
 
         feed: dict[str, NDArray[np.generic]] = {"numeric": numbers(rows, self.spec.numeric)}
         if self.spec.categorical:
             texts = rows.select(pl.col(self.spec.categorical).cast(pl.String).fill_null(NO_TEXT))
             feed["categorical"] = texts.to_numpy().astype(object)
-        return self.raw(feed)
+        return np.concatenate([self.raw(some) for some in _pieces(feed, max(rows.height, 1))])
 
     def raw(self, feed: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float64]:
         """Give predictions `[n]` for the graph's own inputs by name."""
@@ -50,3 +53,10 @@ class OnnxModel:
 
         (found,) = self._session.run(["prediction"], dict(feed))
         return np.asarray(found, dtype=np.float64)
+
+
+def _pieces(
+    feed: Mapping[str, NDArray[np.generic]], rows: int
+) -> Iterator[dict[str, NDArray[np.generic]]]:
+    for first in range(0, rows, AT_ONCE):
+        yield {name: values[first : first + AT_ONCE] for name, values in feed.items()}
