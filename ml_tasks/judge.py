@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def judge(measured: Measured, wanted: Sequence[Gate], *, pipeline: str, run: str) -> Verdict:
-    """Pass only if there is a gate and every gate passes.
+    """Pass only if a gate is named and every gate passes, `no_leak` also where it is not named.
 
     Raises:
-        ConfigError: There is no gate, an unknown one, or one whose parameters do not fit.
+        ConfigError: No gate is named, an unknown one, or one whose parameters do not fit.
     """
     if not wanted:
         raise ConfigError("evaluation.gates is empty: a model without gates never passes")
-    judgements = tuple(gates.judge(gate, measured) for gate in wanted)
+    judgements = tuple(gates.judge(gate, measured) for gate in gates.held(wanted))
     return Verdict(
         pipeline=pipeline,
         run=run,

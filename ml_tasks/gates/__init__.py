@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ml_tasks.config import hold
+from ml_tasks.config import Gate, hold
 from ml_tasks.errors import ConfigError
 from ml_tasks.gates import beats_baseline, beats_champion, floor, no_leak, worst_segment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pydantic import BaseModel
 
-    from ml_tasks.config import Gate
     from ml_tasks.gates.verdict import Judgement, Measured
 
 
@@ -29,6 +30,15 @@ GATES: dict[str, _GateModule] = {
     "beats_champion": beats_champion,
     "worst_segment": worst_segment,
 }
+
+ALWAYS = Gate(name="no_leak")
+"""Held against every candidate: each set that is assembled is proven."""
+
+
+def held(named: Iterable[Gate]) -> tuple[Gate, ...]:
+    """Give the gates that a product names, and `no_leak` where it is none of them."""
+    named = tuple(named)
+    return named if any(gate.name == ALWAYS.name for gate in named) else (*named, ALWAYS)
 
 
 def params_of(gate: Gate) -> BaseModel:

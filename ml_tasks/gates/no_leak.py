@@ -20,16 +20,18 @@ class Params(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    ceiling: Real = Field(gt=0.5, lt=1)
-    """AUC with which one column alone may rank the label; what is better is the label."""
+    ceiling: Real | None = Field(gt=0.5, lt=1, default=None)
+    """AUC with which one column alone may rank the label; what is better is the label.
+    Without it a column may tell whatever it tells."""
     coincidence: Real = Field(gt=0, lt=1, default=0.005)
     """Share of rows in which a column may be the row's own outcome beyond chance."""
 
 
 def judge(measured: Measured, params: Params) -> Judgement:
     """Fail if a column leaks, or if the prover did not run; measured is how many columns leak."""
+    ceiling = f"AUC <= {params.ceiling}, " if params.ceiling is not None else ""
     threshold = (
-        f"0 columns; each alone: AUC <= {params.ceiling}, "
+        f"0 columns; each alone: {ceiling}"
         f"the row's own outcome in <= {params.coincidence:.1%} beyond chance"
     )
     proof = measured.leaks
@@ -59,10 +61,11 @@ def judge(measured: Measured, params: Params) -> Judgement:
 
 def _found(proof: Leaks, params: Params) -> dict[str, str]:
     """Give by column why it leaks."""
+    ceiling = 1.0 if params.ceiling is None else params.ceiling
     beyond = {
         name: f"alone it ranks the label with AUC {auc:.4f}"
         for name, auc in proof.strength.items()
-        if not auc <= params.ceiling
+        if not auc <= ceiling
     }
     own = {
         name: f"{share:.1%} of its cells are the row's own outcome beyond chance"

@@ -62,6 +62,7 @@ MEASURED = Measured(
         ("beats_baseline", {"metric": "roc_auc", "baseline": "x"}, False, "not compared with x"),
         ("worst_segment", {"metric": "roc_auc", "minimum": 0.6}, True, "of 2 segments is a=2"),
         ("worst_segment", {"metric": "roc_auc", "minimum": 0.65}, False, "a=2 with 0.6000"),
+        ("no_leak", {}, True, "1800 cells of 900 rows are as known when asked"),
         ("no_leak", {"ceiling": 0.7}, True, "1800 cells of 900 rows are as known when asked"),
         ("no_leak", {"ceiling": 0.69}, False, "a: alone it ranks the label with AUC 0.7000"),
         ("no_leak", {"ceiling": 0.8, "coincidence": 0.003}, False, "a: 0.4% of its cells are"),
@@ -100,15 +101,35 @@ def test_the_first_champion_has_no_rival() -> None:
         ),
     ],
 )
+@pytest.mark.parametrize("named", [True, False])
 def test_without_a_clean_proof_nothing_passes(
-    proof: Leaks | None, measured: int | None, evidence: str
+    proof: Leaks | None, measured: int | None, evidence: str, named: bool
 ) -> None:
-    gate = Gate(name="no_leak", params={"ceiling": 0.85})
+    """Whether the product names the gate or not."""
+    floor = Gate(name="floor", params={"metric": "roc_auc", "minimum": 0.5})
+    gates = [floor, *[Gate(name="no_leak", params={"ceiling": 0.85})] * named]
     of = MEASURED.model_copy(update={"leaks": proof})
-    (judgement,) = judge.judge(of, [gate], pipeline="p", run="r").judgements
+    verdict = judge.judge(of, gates, pipeline="p", run="r")
+    reached, judgement = verdict.judgements
+    assert (reached.passed, verdict.passed, judgement.gate) == (True, False, "no_leak")
     assert (judgement.passed, judgement.measured) == (False, measured)
     assert evidence in judgement.evidence
     assert ("and 2 more" in judgement.evidence) is (measured == 7)
+
+
+def test_the_proof_is_judged_once_and_by_what_is_named() -> None:
+    floor = Gate(name="floor", params={"metric": "roc_auc", "minimum": 0.5})
+    own = "the row's own outcome in <= 0.5% beyond chance"
+    for gates, threshold in (
+        ([floor], f"0 columns; each alone: {own}"),
+        ([Gate(name="no_leak", params={"ceiling": 0.9}), floor], f"AUC <= 0.9, {own}"),
+    ):
+        verdict = judge.judge(MEASURED, gates, pipeline="p", run="r")
+        (leak,) = (one for one in verdict.judgements if one.gate == "no_leak")
+        assert verdict.passed
+        assert len(verdict.judgements) == 2
+        assert leak.threshold.endswith(threshold)
+        assert "1800 cells of 900 rows" in leak.evidence
 
 
 def test_one_gate_that_fails_is_enough() -> None:
@@ -126,7 +147,6 @@ def test_one_gate_that_fails_is_enough() -> None:
         ([Gate(name="floor", params={"metric": "x"})], "without a threshold nothing passes"),
         ([Gate(name="worst_segment", params={"metric": "x"})], "without a threshold nothing"),
         ([Gate(name="floor", params={"metric": "x", "minimum": math.nan})], "a finite number"),
-        ([Gate(name="no_leak")], "ceiling: came nothing, wanted a value"),
         ([Gate(name="no_leak", params={"ceiling": 1})], "no_leak.*ceiling"),
         ([Gate(name="beats_champion", params={"metrik": "x"})], "metrik: came an unknown key"),
     ],

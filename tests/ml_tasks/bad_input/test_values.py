@@ -129,6 +129,28 @@ def test_features_of_one_kind(
     product.change(features={"columns": columns}, evaluation=evaluation | {"gates": [floor]})
     product.bring_in(parcels)
     assert finite(to_champion(product))
+    _, proof = objects.read_result(product.results["judge"]).values["gates"]
+    assert (proof["gate"], proof["passed"], proof["measured"]) == ("no_leak", True, 0)
+
+
+def test_a_feature_that_is_an_outcome(product: Product, parcels: list[Row]) -> None:
+    """It is refused also where the product names a floor and nothing else."""
+    floor = {"name": "floor", "params": {"metric": "roc_auc", "minimum": 0.6}}
+    product.change(
+        features={"columns": ["items", "shop"]},
+        label=product.declared("label") | {"expression": "amount > 50"},
+        evaluation=product.declared("evaluation") | {"gates": [floor]},
+    )
+    product.bring_in([
+        [*row[:ITEMS], f"{100 * float(row[AMOUNT]):.0f}", *row[ITEMS + 1 :]] for row in parcels
+    ])  # fmt: skip
+    product.all_of(TO_VERDICT, trigger=product.ask())
+    verdict = json.loads(objects.read_text(product.output("judge", "verdict")))
+    assert [one["passed"] for one in verdict["judgements"]] == [True, False]
+    leak = "no_leak: items: own amount: it is a function of the row's own amount"
+    said = product.refused("register", 99)
+    assert said.startswith(f"not promoted: 1 gates did not pass: {leak}")
+    assert product.control.champion("parcels") is None
 
 
 def test_features_without_any_value_are_no_champion(product: Product, parcels: list[Row]) -> None:
