@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +35,17 @@ class Measured:
     def kept(self) -> bool:
         """Whether the ratio is within its bound; it is where there is none."""
         return self.bound is None or self.ratio <= self.bound
+
+
+class Spent(NamedTuple):
+    """Seconds of one try, by the clock and of the processor."""
+
+    wall: float
+    cpu: float
+
+
+def spent(work: Callable[[], object]) -> Spent:
+    """Give what a piece of work takes."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return Spent(time.perf_counter() - wall, time.process_time() - cpu)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from bench.measured import Measured
     from bench.section import Section
@@ -37,7 +37,7 @@ def _section(section: Section) -> list[str]:
         *_table([COLUMNS, *rows]),
         "",
         *([*notes, ""] if notes else []),
-        _about(section),
+        circumstances(section.about),
         "",
     ]
 
@@ -61,8 +61,8 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _about(section: Section) -> str:
-    about = section.about
+def circumstances(about: Mapping[str, Any]) -> str:
+    """Say on what, when and with which versions something was measured."""
     packages = ", ".join(f"{name} {version}" for name, version in about["packages"].items())
     load = " ".join(f"{one:.2f}" for one in about["load"])
     return (

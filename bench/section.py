@@ -72,7 +72,7 @@ def prose(module: Path) -> str:
     return ast.get_docstring(ast.parse(module.read_text())) or ""
 
 
-def machine() -> dict[str, Any]:
+def machine(packages: Iterable[str] = PACKAGES) -> dict[str, Any]:
     """Say on what, when and with which versions a bench runs, and what else the machine did."""
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -82,7 +82,7 @@ def machine() -> dict[str, Any]:
         "cpu": _cpu(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: _version(name) for name in packages},
         "load": [round(one, 2) for one in os.getloadavg()],
     }
 
@@ -92,7 +92,8 @@ def _commit() -> str:
     git = shutil.which("git")
     if git is None or not (ROOT / ".git").exists():
         return "unknown"
-    others = ("--", ".", ":!bench/results", ":!docs/benchmarks.md")
+    others = ("--", ".", ":!bench/results", ":!docs/benchmarks.md",
+              ":!docs/quality.md")  # fmt: skip
     head, changed = (
         subprocess.run(  # noqa: S603 - fixed words
             [git, *words], cwd=ROOT, capture_output=True, text=True, check=True
