@@ -22,6 +22,9 @@ from ml_tasks.result import Failure, Resources, Result, Window
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ml_tasks.config import Environment
+    from ml_tasks.io.word import Word
+
 log = logging.getLogger("ml_tasks")
 
 
@@ -30,9 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     _log()
     arguments = _parser().parse_args(argv)
     started, clock = datetime.now(UTC), time.monotonic()
-    result, failure = None, None
+    result, failure, word = None, None, None
     try:
-        result = _run(arguments)
+        environment = _environment()
+        word = _word(arguments, environment)
+        result = _run(arguments, environment, word)
     except PerennialError as fault:
         failure = Failure(
             kind=type(fault).__name__, message=str(fault), exit_code=int(fault.exit_code)
@@ -56,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "started": started,
         "ended": datetime.now(UTC),
     }
-    code = _write(arguments.result, result.model_copy(update=told))
+    code = _write(arguments.result, result.model_copy(update=told), word)
     return failure.exit_code if failure else code
 
 
@@ -87,24 +92,38 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(arguments: argparse.Namespace) -> Result:
+def _environment() -> Environment:
+    try:
+        return config.Environment()
+    except ValidationError as fault:
+        raise ConfigError(config.explain_variables(fault)) from fault
+
+
+def _word(arguments: argparse.Namespace, environment: Environment) -> Word | None:
+    """Begin on the attempt; under torchrun only the first rank does, which publishes for all."""
+    from ml_tasks.io import word
+    from ml_tasks.training import ddp
+
+    task = f"{arguments.pipeline}/{arguments.run}/{arguments.task}"
+    return word.taken(environment, task, arguments.attempt) if ddp.is_first() else None
+
+
+def _run(arguments: argparse.Namespace, environment: Environment, word: Word | None) -> Result:
     from ml_tasks.io import circumstances
 
-    context = _context(arguments)
+    context = _context(arguments, environment, word)
     pipeline = config.load(context.pipeline, context.environment.pipelines)
     module = importlib.import_module(f"ml_tasks.{context.task}")
     result: Result = module.run(pipeline, context)
+    circumstances.keep_packages(context.environment.objects_root)
     return result.model_copy(update={"circumstances": circumstances.here(pipeline)})
 
 
-def _context(arguments: argparse.Namespace) -> Context:
+def _context(arguments: argparse.Namespace, environment: Environment, word: Word | None) -> Context:
     from ml_tasks.io import objects
 
     try:
-        environment = config.Environment()
         window = Window.parse(arguments.window) if arguments.window else None
-    except ValidationError as fault:
-        raise ConfigError(config.explain_variables(fault)) from fault
     except ValueError as fault:
         raise ConfigError(str(fault)) from fault
     inputs = {}
@@ -122,6 +141,8 @@ def _context(arguments: argparse.Namespace) -> Context:
         window=window,
         trigger=arguments.trigger,
         inputs=inputs,
+        turn=word.turn if word else None,
+        answer=arguments.result,
     )
 
 
@@ -140,15 +161,15 @@ def used(wall: float, beyond: Resources) -> Resources:
     )
 
 
-def _write(uri: str, result: Result) -> int:
+def _write(uri: str, result: Result, own: Word | None) -> int:
     """Write the result; under torchrun only the first rank speaks."""
-    from ml_tasks.io import objects
+    from ml_tasks.io import word
     from ml_tasks.training import ddp
 
     if not ddp.is_first():
         return int(ExitCode.OK)
     try:
-        objects.write_result(uri, result)
+        word.write(uri, result, own)
     except PerennialError as fault:
         log.error("the result cannot be written: %s", fault)
         return int(fault.exit_code)

@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from ml_tasks.result import Output, Window
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The place of a process among those that began to work on one attempt."""
+
+    task: str
+    """Pipeline, run and task."""
+    attempt: int
+    number: int
+    """It grows with each that begins: what the cluster takes away is begun again."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
     """One attempt of one task."""
@@ -30,6 +41,10 @@ class Context:
     """Id of the trigger that a training run works for."""
     inputs: dict[str, Result] = field(default_factory=dict)
     """Results of the tasks that this one needs, by task."""
+    answer: str | None = None
+    """Where its own result goes; `None` for the usual place in its folder."""
+    turn: Turn | None = None
+    """Which process of the attempt this is; `None` where that was never asked."""
 
     @property
     def holder(self) -> str:
@@ -38,6 +53,12 @@ class Context:
 
     @property
     def folder(self) -> str:
+        """Root of the objects of this process: one that began later writes none over them."""
+        again = self.turn is not None and self.turn.number > 1
+        return f"{self.attempt_folder}/{self.turn.number}" if again else self.attempt_folder
+
+    @property
+    def attempt_folder(self) -> str:
         """Root of the objects of this attempt."""
         return (
             f"{self.environment.objects_root}/runs/{self.pipeline}/{self.run}"

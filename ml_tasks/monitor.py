@@ -81,7 +81,11 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         reference = Reference.load(folder)
     seen = _seen(pipeline, context, control, head, patience(pipeline, reference))
     with control.lease(
-        f"watched {pipeline.name}", holder=context.holder, attempt=context.attempt, wait=120
+        f"watched {pipeline.name}",
+        holder=context.holder,
+        attempt=context.attempt,
+        turn=context.turn,
+        wait=120,
     ) as lease:
         before = control.looks(pipeline.name, version=head.version)
         measures, looks, alarms = found(

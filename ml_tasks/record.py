@@ -164,7 +164,7 @@ def _object(result: Result, name: str) -> bytes | None:
 
 def _left(context: Context, result: Result, file: str) -> bytes | None:
     """Read what a failed attempt left in its folder: it handed back no outputs."""
-    folder = replace(context, task=result.task, attempt=result.attempt).folder
+    folder = replace(context, task=result.task, attempt=result.attempt).attempt_folder
     left = result.error is not None and objects.exists(f"{folder}/{file}")
     return objects.read_bytes(f"{folder}/{file}") if left else None
 

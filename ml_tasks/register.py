@@ -61,7 +61,11 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     registry = Registry(context.environment, context.pipeline)
     control = Control(context.environment.control)
     with control.lease(
-        f"registry {context.pipeline}", holder=context.holder, attempt=context.attempt, wait=120
+        f"registry {context.pipeline}",
+        holder=context.holder,
+        attempt=context.attempt,
+        turn=context.turn,
+        wait=120,
     ) as lease:
         done = registry.complete()
         own = [

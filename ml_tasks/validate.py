@@ -273,7 +273,11 @@ def _publish(
     """
     window, properties = context.required_window(), {"run": context.run}
     with control.lease(
-        f"{table}/{window}", holder=context.holder, attempt=context.attempt, wait=60
+        f"{table}/{window}",
+        holder=context.holder,
+        attempt=context.attempt,
+        turn=context.turn,
+        wait=60,
     ) as lease:
         if staged and staged.rows:
             done = lake.add(

@@ -10,10 +10,11 @@ from ml_tasks.io.ledger import Ledger
 from ml_tasks.io.outbox import Outbox, Taken
 from ml_tasks.io.reports import Report, Reports
 from ml_tasks.io.triggers import Trigger
+from ml_tasks.io.turns import Turns
 from ml_tasks.io.windows import Windows
 
 __all__ = ["AuditEntry", "Control", "Cost", "Head", "Lease", "Report", "Taken", "Trigger"]
 
 
-class Control(Leases, Ledger, Windows, Reports, Outbox):
-    """Leases, triggers, champions, audit log, windows, costs, what monitoring found, alerts."""
+class Control(Leases, Turns, Ledger, Windows, Reports, Outbox):
+    """Leases, turns, triggers, champions, audit, windows, costs, findings of monitoring, alerts."""

@@ -134,8 +134,8 @@ def write(report: DataDocs, context: Context) -> Output:
         sort_keys=True,
         default=str,
     )
-    uri = f"{context.folder}/data_docs.html"
-    objects.write_text(f"{context.folder}/data_docs.json", findings)
+    uri = f"{context.attempt_folder}/data_docs.html"
+    objects.write_text(f"{context.attempt_folder}/data_docs.json", findings)
     objects.write_text(uri, render(report, run=context.run, attempt=context.attempt))
     return Output(uri=uri, content_hash=bytes_hash(findings.encode()))
 

@@ -12,9 +12,12 @@ import sqlalchemy as sa
 from ml_tasks.errors import LeaseHeldError, LeaseLostError
 from ml_tasks.io.database import Database, clock
 from ml_tasks.io.schema import leases
+from ml_tasks.io.turns import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ml_tasks.context import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,13 @@ class Lease:
     token: int
     took_over: bool
     """The holder before never gave it back: it may still be about to publish."""
+    turn: Turn | None = None
 
     def check(self) -> None:
         """Make sure that the lease is still held.
 
         Raises:
-            LeaseLostError: Another attempt or run has taken it.
+            LeaseLostError: Another process, attempt or run has taken it.
         """
         with self.control.transaction() as tx:
             self.check_within(tx)
@@ -42,10 +46,12 @@ class Lease:
         """Make sure of it until the transaction ends: what it writes is written by the holder.
 
         Raises:
-            LeaseLostError: Another attempt or run has taken it.
+            LeaseLostError: Another process, attempt or run has taken it.
         """
         wanted = sa.select(leases).where(leases.c.resource == self.resource).with_for_update()
         row = tx.execute(wanted).one()
+        if self.turn is not None:
+            check(tx, self.turn)
         if row.token != self.token or row.released:
             raise LeaseLostError(
                 f"lease lost: {self.resource} is with {row.holder}, attempt {row.attempt}; "
@@ -58,27 +64,36 @@ class Leases(Database):
 
     @contextmanager
     def lease(
-        self, resource: str, *, holder: str, attempt: int, seconds: float = 600, wait: float = 0
+        self,
+        resource: str,
+        *,
+        holder: str,
+        attempt: int,
+        turn: Turn | None = None,
+        seconds: float = 600,
+        wait: float = 0,
     ) -> Iterator[Lease]:
         """Hold a lease for the length of a block.
 
-        A later attempt of the same holder takes it at once, as does anybody after it expired.
+        A later attempt of the same holder takes it at once, as do a process that began later on the
+        same attempt, and anybody after it expired.
 
         Args:
             resource: What is to be made visible.
             holder: Run and task.
             attempt: Number of the task's try.
+            turn: Which process of the attempt wants it.
             seconds: After so long without being given back, others may take it.
             wait: How many seconds to wait for another holder.
 
         Raises:
             LeaseHeldError: Another run holds it.
-            LeaseLostError: A later attempt of the same task has had it.
+            LeaseLostError: A later attempt of the same task has had it, or a process began later.
         """
         limit = time.monotonic() + wait
         while True:
             try:
-                lease = self._take(resource, holder, attempt, seconds)
+                lease = self._take(resource, holder, attempt, turn, seconds)
                 break
             except LeaseHeldError:
                 if time.monotonic() >= limit:
@@ -102,7 +117,9 @@ class Leases(Database):
                 .values(released=True)
             )
 
-    def _take(self, resource: str, holder: str, attempt: int, seconds: float) -> Lease:
+    def _take(
+        self, resource: str, holder: str, attempt: int, turn: Turn | None, seconds: float
+    ) -> Lease:
         wanted = {"holder": holder, "attempt": attempt, "released": False}
         with self.alone(f"lease {resource}") as tx:
             now = clock(tx)
@@ -110,9 +127,11 @@ class Leases(Database):
             row = tx.execute(
                 sa.select(leases).where(leases.c.resource == resource).with_for_update()
             ).one_or_none()
+            if turn is not None:
+                check(tx, turn)
             if row is None:
                 tx.execute(leases.insert().values(resource=resource, token=1, **wanted))
-                return Lease(self, resource, holder, attempt, 1, took_over=False)
+                return Lease(self, resource, holder, attempt, 1, took_over=False, turn=turn)
             same = row.holder == holder
             if same and row.attempt > attempt:
                 raise LeaseLostError(
@@ -131,4 +150,6 @@ class Leases(Database):
                 f"{resource}: {row.holder}, attempt {row.attempt} is publishing it now; "
                 "wait for that run, or stop it"
             )
-        return Lease(self, resource, holder, attempt, row.token + 1, took_over=not row.released)
+        return Lease(
+            self, resource, holder, attempt, row.token + 1, took_over=not row.released, turn=turn
+        )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +18,7 @@ from ml_tasks.io.content import bytes_hash
 from ml_tasks.result import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
     from pyarrow import fs
@@ -121,16 +123,71 @@ def write_bytes(uri: str, data: Buffer) -> None:
             with store.open_output_stream(path) as stream:
                 stream.write(data)
             return
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-        try:
-            draft.write_bytes(data)
-            draft.replace(target)
-        finally:
-            draft.unlink(missing_ok=True)
+        with _drafted(Path(path), data) as draft:
+            draft.replace(path)
     except OSError as fault:
         raise BackendError(f"{uri}: cannot be written: {said(fault)}") from fault
+
+
+@contextlib.contextmanager
+def _drafted(target: Path, data: Buffer) -> Iterator[Path]:
+    """Have the bytes beside the file that they are to be."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        draft.write_bytes(data)
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def create_bytes(uri: str, data: Buffer) -> bool:
+    """Write an object where there is none, and tell whether it was written: by one of two writers.
+
+    Raises:
+        BackendError: The store refused: no room, no permission, no answer.
+    """
+    if uri.startswith("s3:"):
+        return _created_on_s3(uri, data)
+    _store, path = filesystem(uri)
+    try:
+        with _drafted(Path(path), data) as draft:
+            return _linked(draft, Path(path))
+    except OSError as fault:
+        raise BackendError(f"{uri}: cannot be written: {said(fault)}") from fault
+
+
+def _linked(draft: Path, target: Path) -> bool:
+    try:
+        os.link(draft, target)
+    except FileExistsError:
+        return False
+    except OSError as fault:
+        if fault.errno not in (errno.EPERM, errno.ENOTSUP):
+            raise
+        # A file system without links: whoever looks last before both have written is not told.
+        if target.exists():
+            return False
+        draft.replace(target)
+    return True
+
+
+def _created_on_s3(uri: str, data: Buffer) -> bool:
+    """Ask for it as Arrow cannot; boto3 reads the same variables as Arrow does."""
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    bucket, _slash, name = uri.removeprefix("s3://").partition("/")
+    try:
+        boto3.client("s3").put_object(Bucket=bucket, Key=name, Body=bytes(data), IfNoneMatch="*")
+    except ClientError as fault:
+        # 412: there is one; 409: one is just being written.
+        if fault.response["ResponseMetadata"]["HTTPStatusCode"] in (409, 412):
+            return False
+        raise BackendError(f"{uri}: cannot be written: {said(fault)}") from fault
+    except BotoCoreError as fault:
+        raise BackendError(f"{uri}: cannot be written: {said(fault)}") from fault
+    return True
 
 
 def read_text(uri: str) -> str:
@@ -230,4 +287,13 @@ def read_result(uri: str) -> Result:
 
 def write_result(uri: str, result: Result) -> None:
     """Write a task's result."""
-    write_text(uri, result.model_dump_json(indent=2))
+    write_bytes(uri, _told(result))
+
+
+def create_result(uri: str, result: Result) -> bool:
+    """Write a task's result where there is none, and tell whether that was so."""
+    return create_bytes(uri, _told(result))
+
+
+def _told(result: Result) -> bytes:
+    return result.model_dump_json(indent=2).encode()

@@ -120,6 +120,7 @@ def carry_out(environment: Environment, made: Plan) -> None:
     control = Control(environment.control)
     control.forget_reports(made.until)
     control.forget_sent(made.until)
+    control.forget_turns(made.until)
     for item in made.items:
         if item.kind == "artifacts":
             _forget(environment, item.uris)

@@ -23,6 +23,15 @@ leases = sa.Table(
     sa.Column("expires", sa.Float, nullable=False),
 )
 
+turns = sa.Table(
+    "turns",
+    metadata,
+    sa.Column("task", sa.String(255), primary_key=True),
+    sa.Column("attempt", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("began", sa.String(32), nullable=False),
+)
+
 triggers = sa.Table(
     "triggers",
     metadata,

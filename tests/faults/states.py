@@ -50,6 +50,7 @@ def control(file: Path) -> dict[str, list[str]]:
     kept = {
         name: [{k: v for k, v in row.items() if k not in TIMES} for row in found]
         for name, found in rows(file).items()
+        if name != "turns"  # which process of which attempt was the last
     }
     return {name: sorted(json.dumps(r, sort_keys=True) for r in k) for name, k in kept.items()}
 
@@ -86,7 +87,7 @@ def addresses(environment: Any) -> list[str]:
 
     root = environment.objects_root
     found = (o.uri.removeprefix(root) for o in objects.find(root))
-    return sorted({re.sub(r"/\d+/", "/N/", uri) for uri in found})
+    return sorted({re.sub(r"(/\d+)+/", "/N/", uri) for uri in found})
 
 
 def results(environment: Any, pipeline: str) -> dict[str, Any]:

@@ -54,6 +54,9 @@ def test_objects_are_written_listed_read_and_deleted(bucket: str) -> None:
     with pytest.raises(FileNotFoundError):
         objects.read_bytes(f"{bucket}/a/one.txt")
     assert objects.find(f"{bucket}/nothing") == []
+    assert objects.create_bytes(f"{bucket}/a/once.txt", b"one")
+    assert not objects.create_bytes(f"{bucket}/a/once.txt", b"two")
+    assert objects.read_text(f"{bucket}/a/once.txt") == "one"
 
 
 def orders(day: str) -> pa.Table:
