@@ -81,7 +81,6 @@ def install(points: Points) -> None:
     from ml_tasks.io.control import Control
 
     points.before(objects, "write_bytes", lambda uri, _data: f"object {uri.rsplit('/', 1)[-1]}")
-    points.before(objects, "create_bytes", lambda uri, _data: f"object {uri.rsplit('/', 1)[-1]}")
     points.before(objects, "delete", lambda uri: f"delete {uri.rsplit('/', 1)[-1]}")
     points.before(Path, "replace", lambda draft, _to: f"replace {draft.name.split('.')[1]}")
     points.before(PyArrowFile, "create", lambda file, **_: f"lake file {kind(file.location)}")
@@ -130,13 +129,13 @@ def tracked(request: Any) -> str | None:
 
 
 def steps_killed(trainer: Any, at: int | None, told: Path) -> None:
-    """Kill the first rank before a step of the whole training; tell when a first step ended."""
+    """Kill this rank before a step of the whole training; tell when a first step ended."""
     import time
 
     original = trainer._step
 
     def step(own: Any, runner: Any, train: Any, rows: Any, weights: Any, steps: int) -> float:
-        if own.place.rank == 0 and own.progress.epoch * steps + own.progress.step == at:
+        if own.progress.epoch * steps + own.progress.step == at:
             os.kill(os.getpid(), signal.SIGKILL)
         loss: float = original(own, runner, train, rows, weights, steps)
         if not told.exists():
@@ -172,13 +171,13 @@ def become(request: dict[str, Any]) -> int:
 
 
 def fork(request: dict[str, Any]) -> int:
-    """Start a child in a session of its own."""
+    """Start a child in a process group of its own."""
     pid = os.fork()
+    os.setpgid(pid, pid)  # by both: whoever kills the group finds it
     if pid:
         return pid
     code = 1
     try:
-        os.setsid()
         log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         empty = os.open(os.devnull, os.O_RDONLY)
         for number, source in ((0, empty), (1, log), (2, log)):
