@@ -141,11 +141,13 @@ def _tagged(lake: Lake, context: Context, digest: str, snapshots: dict[str, int]
     tag = retention.set_tag(digest, snapshots)
     control = Control(context.environment.control)
     control.migrate()
-    with control.lease(retention.TAGS, holder=context.holder, attempt=context.attempt, wait=120):
+    with control.lease(
+        retention.TAGS, holder=context.holder, attempt=context.attempt, wait=120
+    ) as lease:
         # Whoever takes tags away looks for those that a run has written down.
         objects.write_text(f"{context.folder}/tag.json", json.dumps({"tag": tag}))
         for name, snapshot in snapshots.items():
-            lake.tag(name, snapshot, tag)
+            lake.tag(name, snapshot, tag, lease)
     return tag
 
 

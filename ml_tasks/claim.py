@@ -19,6 +19,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     Raises:
         NothingToDo: Another run has it, or there is none of that id.
         ConfigError: The task was started without one, or with one of another pipeline.
+        LeaseLostError: A later attempt has had it.
     """
     if not context.trigger:
         raise ConfigError("claim: came no trigger, wanted --trigger ID; ask through the intake DAG")
@@ -29,7 +30,13 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         raise ConfigError(
             f"trigger {asked.id}: came one of {asked.pipeline!r}, wanted one of {pipeline.name!r}"
         )
-    trigger = control.claim(asked.id, context.run)
+    with control.lease(
+        f"trigger {asked.id}",
+        holder=context.holder,
+        attempt=context.attempt,
+        wait=60,
+    ) as lease:
+        trigger = control.claim(asked.id, context.run, lease)
     return context.result(
         window=Window.parse(trigger.window),
         values={"trigger": trigger.id, "cause": trigger.cause, "who": trigger.who},

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ml_tasks.config import Pipeline, Retraining
     from ml_tasks.context import Context
-    from ml_tasks.io.control import Head, Report
+    from ml_tasks.io.control import Head, Lease, Report
     from ml_tasks.policies.evidence import Evidence, Wish
     from ml_tasks.result import Result
 
@@ -91,6 +91,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
 
     Raises:
         NothingToDo: There is no champion that was watched.
+        LeaseLostError: A later attempt has decided, or another run did meanwhile.
     """
     control = Control(context.environment.control)
     control.migrate()
@@ -100,7 +101,15 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     if head is None:
         raise NothingToDo(f"{pipeline.name} has no champion yet; train one")
     wanted = Window.parse(f"{pipeline.schedule.start}/{window.end.isoformat()}")
-    values = _again(control, pipeline, wanted) or _anew(control, pipeline, context, head, wanted)
+    with control.lease(
+        f"decided {pipeline.name}",
+        holder=context.holder,
+        attempt=context.attempt,
+        wait=120,
+    ) as lease:
+        values = _again(control, pipeline, wanted) or _anew(
+            control, pipeline, context, head, wanted, lease
+        )
     back = gone.entry and {"audit": gone.entry.number, **gone.entry.detail}
     log.info("%s: %s: %s", window, "train" if values["train"] else "do not train", values["why"])
     return context.result(values={**values, "rollback": back, "rollback_fault": gone.fault})
@@ -123,7 +132,12 @@ def _again(control: Control, pipeline: Pipeline, wanted: Window) -> dict[str, An
 
 
 def _anew(
-    control: Control, pipeline: Pipeline, context: Context, head: Head, wanted: Window
+    control: Control,
+    pipeline: Pipeline,
+    context: Context,
+    head: Head,
+    wanted: Window,
+    lease: Lease,
 ) -> dict[str, Any]:
     """Decide, and write the trigger if one is wanted."""
     window = context.required_window()
@@ -148,6 +162,7 @@ def _anew(
                 who=context.run,
                 evidence=told,
                 within=retraining,
+                lease=lease,
             )
         except LimitError as fault:  # the intake asked meanwhile
             return {**values, "train": False, "why": str(fault)}

@@ -152,12 +152,13 @@ class Lake:
         return found
 
     @answering("lake")
-    def tag(self, table: str, snapshot: int, name: str) -> None:
+    def tag(self, table: str, snapshot: int, name: str, lease: Lease) -> None:
         """Name a snapshot, so that it never expires; the same tag again is no fault."""
         from pyiceberg.exceptions import CommitFailedException
 
         for _ in range(COMMIT_TRIES):
             loaded = self.load(table)
+            lease.check()
             if loaded.refs().get(name):
                 return
             try:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from ml_tasks.config import Retraining
+    from ml_tasks.io.leases import Lease
 
 ASKED, CLAIMED, DONE = STATES = ("asked", "claimed", "done")
 
@@ -62,6 +63,7 @@ class Triggers(Database):
         evidence: dict[str, Any],
         replay: str | None = None,
         within: Retraining | None = None,
+        lease: Lease | None = None,
     ) -> tuple[Trigger, bool]:
         """Write a trigger once.
 
@@ -74,6 +76,7 @@ class Triggers(Database):
             replay: Names a wish to train on the same once more.
             within: Limits that hold for one that policies want. They are looked at by one asker
                 after the other: those who ask at once do not exceed them together.
+            lease: A task's right to ask; `None` for who is no task.
 
         Returns:
             The trigger, and whether this call wrote it. The same pipeline, cause and window give
@@ -82,11 +85,14 @@ class Triggers(Database):
 
         Raises:
             LimitError: One of the limits is in the way of a trigger that would be new.
+            LeaseLostError: Another attempt or run has the lease.
         """
         names = {"pipeline": pipeline, "cause": cause, "window": window, "replay": replay or ""}
         identity = hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()[:16]
         told = [] if replay else [one["key"] for one in evidence.get("reports", ())]
         with self.alone(f"triggers {pipeline}") as tx:
+            if lease is not None:
+                lease.check_within(tx)
             row = tx.execute(sa.select(triggers).where(triggers.c.id == identity)).one_or_none()
             before = keys(tx, pipeline) if told and row is None else {}
             if heeded := next((before[key] for key in told if key in before), None):
@@ -98,13 +104,21 @@ class Triggers(Database):
                 tx.execute(triggers.insert().values(id=identity, state=ASKED, **told_by, **names))
         return self.trigger(identity), row is None and heeded is None
 
-    def claim(self, trigger: str, run: str) -> Trigger:
+    def claim(self, trigger: str, run: str, lease: Lease | None = None) -> Trigger:
         """Take a trigger for a run; the same run may take it again, also after it ended.
+
+        Args:
+            trigger: Its id.
+            run: Who takes it.
+            lease: A task's right to take it; `None` for who is no task.
 
         Raises:
             NothingToDo: Another run has it.
+            LeaseLostError: Another attempt has the lease.
         """
         with self.transaction() as tx:
+            if lease is not None:
+                lease.check_within(tx)
             row = tx.execute(
                 sa.select(triggers).where(triggers.c.id == trigger).with_for_update()
             ).one_or_none()

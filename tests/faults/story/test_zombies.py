@@ -21,9 +21,12 @@ STOPS = {
     "online window": ("base-materialise", "control complete"),
     "logged model": ("first-register", "mlflow POST /logged-models"),
     "model version": ("first-register", "mlflow POST /model-versions/create"),
+    "trigger taken": ("first-claim", "control claim"),
+    "set's tag": ("first-assemble", "commit features.origin_traffic"),
     "predictions": ("watched-score", "commit predictions.flight_delays"),
     "distributions": ("watched-monitor", "commit distributions.flight_delays"),
     "measures": ("watched-monitor", "control watch"),
+    "trigger asked": ("watched-decide", "control ask"),
     "registry": ("first-register", "mlflow POST /model-versions/set-tag"),
 }
 
@@ -43,7 +46,11 @@ def test_a_zombie_is_told_and_changes_nothing(story: Any, what: str) -> None:
 
 
 def test_a_promoter_that_wakes_up_late_is_told_who_won(story: Any) -> None:
-    """Its own retry has made the same version champion: it finds that done and changes nothing."""
+    """Its own retry has made the same version champion: it finds that done and changes nothing.
+
+    It ends with 0 and not with "lease lost": promotion is a compare-and-set of the head, without a
+    lease, and the head is what it was to become, by the same run and on the same verdict.
+    """
     world, step = story.world, story.steps["first-promote"]
     wanted = story.state_after(step.name)
     world.back_to(step.name)

@@ -179,6 +179,22 @@ class TestTriggers:
             control.claim(trigger.id, "r2")
         assert control.claim(trigger.id, "r1").state == "claimed"
 
+    def test_a_task_that_lost_its_lease_neither_asks_nor_takes(self, control: Control) -> None:
+        made, _ = control.ask("p", "drift", "w", who="me", evidence={})
+        with (
+            control.lease("a", holder="r1/t", attempt=1) as first,
+            control.lease("a", holder="r1/t", attempt=2) as second,
+        ):
+            for cause in ("drift", "schedule"):
+                with pytest.raises(LeaseLostError, match="r1/t, attempt 1 changes nothing"):
+                    control.ask("p", cause, "w", who="r1", evidence={}, lease=first)
+            with pytest.raises(LeaseLostError, match="r1/t, attempt 1 changes nothing"):
+                control.claim(made.id, "r1", first)
+            assert control.triggers() == [made]
+            again, new = control.ask("p", "drift", "w", who="r1", evidence={}, lease=second)
+            assert (again, new) == (made, False)
+            assert control.claim(made.id, "r1", second).run == "r1"
+
     @pytest.mark.parametrize("call", ["trigger", "claim"])
     def test_an_unknown_id(self, control: Control, call: str) -> None:
         arguments = ("nope",) if call == "trigger" else ("nope", "r")

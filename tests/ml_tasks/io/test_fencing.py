@@ -327,5 +327,8 @@ class TestLake:
             return loaded
 
         monkeypatch.setattr(lake, "load", load)
-        with pytest.raises(BackendError, match="tag set-a was refused 20 times"):
-            lake.tag("raw.t", snapshot, "set-a")
+        with (
+            control.lease("tags", holder="r", attempt=1) as lease,
+            pytest.raises(BackendError, match="tag set-a was refused 20 times"),
+        ):
+            lake.tag("raw.t", snapshot, "set-a", lease)

@@ -36,6 +36,10 @@ class Writer:
             self.lake.publish(table, rows, window, lease)
         return self.lake.snapshot(table)
 
+    def tag(self, snapshot: int, name: str) -> None:
+        with self.control.lease("tags", holder="r/t", attempt=1) as lease:
+            self.lake.tag("raw.t", snapshot, name, lease)
+
     def values(self, snapshot: int | None = None) -> list[int]:
         return sorted(self.lake.read("raw.t", snapshot=snapshot)["value"].to_pylist())
 
@@ -78,7 +82,7 @@ def test_old_snapshots_expire_with_their_files(environment: Environment, writer:
 
 def test_tagged_and_young_ones_are_spared(environment: Environment, writer: Writer) -> None:
     first = writer.publish(1)
-    writer.lake.tag("raw.t", first, "set-a")
+    writer.tag(first, "set-a")
     second, border = writer.publish(2), soon()
     third = writer.publish(3)
     writer.publish(4)

@@ -166,11 +166,16 @@ def test_many_at_once_open_an_empty_catalog_and_publish(
 def test_tags_keep_a_snapshot_by_name(lake: Lake, control: Control) -> None:
     publish(lake, control, rows(1), FIRST)
     snapshot = lake.snapshot("raw.t")
-    lake.tag("raw.t", snapshot, "set-a")
-    lake.tag("raw.t", snapshot, "set-a")
+    with control.lease("tags", holder="r/t", attempt=1) as lease:
+        lake.tag("raw.t", snapshot, "set-a", lease)
+        lake.tag("raw.t", snapshot, "set-a", lease)
     publish(lake, control, rows(2), FIRST)
     loaded = lake.catalog.load_table("raw.t")
     assert loaded.refs()["set-a"].snapshot_id == snapshot
+    for name in ("set-a", "set-b"):
+        with pytest.raises(LeaseLostError, match="lease lost: tags is with r/t, attempt 1"):
+            lake.tag("raw.t", snapshot, name, lease)
+    assert "set-b" not in lake.catalog.load_table("raw.t").refs()
 
 
 def test_what_is_not_there(lake: Lake) -> None:

@@ -63,6 +63,10 @@ class Platform:
             self.lake.publish("raw.s", rows, WEEK, lease)
         return self.lake.snapshot("raw.s")
 
+    def tag(self, snapshot: int, name: str) -> None:
+        with self.control.lease(retention.TAGS, holder="r/assemble", attempt=1) as lease:
+            self.lake.tag("raw.s", snapshot, name, lease)
+
     def there(self) -> set[str]:
         root = f"{self.environment.objects_root}/"
         return {o.uri.removeprefix(root) for o in objects.find(root.rstrip("/"))}
@@ -184,7 +188,7 @@ def served(
     for number, run in enumerate(("registered", "candidate", "champion", "young")):
         snapshots[run] = platform.publish(number)
         tag = retention.set_tag(run, {"raw.s": snapshots[run]})
-        platform.lake.tag("raw.s", snapshots[run], tag)
+        platform.tag(snapshots[run], tag)
         when = datetime.now(UTC) if run == "young" else OLD
         platform.trained(run, when=when, tag=tag)
         registry.attach(registry.run(run, "train"), "curves.png", b"y" * 50)
@@ -248,7 +252,7 @@ def test_a_freed_snapshot_expires_and_the_others_do_not(
 
 def test_a_dry_run_counts_what_a_freed_tag_holds(platform: Platform) -> None:
     first = platform.publish(1)
-    platform.lake.tag("raw.s", first, "set-a")
+    platform.tag(first, "set-a")
     platform.publish(2)
     later, none = datetime.now(UTC) + timedelta(minutes=1), timedelta(minutes=-1)
     kept = housekeeping.clean(platform.environment, later, grace=none, dry=True)
