@@ -142,7 +142,7 @@ def _tagged(lake: Lake, context: Context, digest: str, snapshots: dict[str, int]
     control = Control(context.environment.control)
     control.migrate()
     with control.lease(
-        retention.TAGS, holder=context.holder, attempt=context.attempt, wait=120
+        retention.TAGS, holder=context.holder, attempt=context.attempt, turn=context.turn, wait=120
     ) as lease:
         # Whoever takes tags away looks for those that a run has written down.
         objects.write_text(f"{context.folder}/tag.json", json.dumps({"tag": tag}))

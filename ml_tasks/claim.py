@@ -34,6 +34,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         f"trigger {asked.id}",
         holder=context.holder,
         attempt=context.attempt,
+        turn=context.turn,
         wait=60,
     ) as lease:
         trigger = control.claim(asked.id, context.run, lease)

@@ -105,6 +105,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         f"decided {pipeline.name}",
         holder=context.holder,
         attempt=context.attempt,
+        turn=context.turn,
         wait=120,
     ) as lease:
         values = _again(control, pipeline, wanted) or _anew(

@@ -81,6 +81,7 @@ def install(points: Points) -> None:
     from ml_tasks.io.control import Control
 
     points.before(objects, "write_bytes", lambda uri, _data: f"object {uri.rsplit('/', 1)[-1]}")
+    points.before(objects, "create_bytes", lambda uri, _data: f"object {uri.rsplit('/', 1)[-1]}")
     points.before(objects, "delete", lambda uri: f"delete {uri.rsplit('/', 1)[-1]}")
     points.before(Path, "replace", lambda draft, _to: f"replace {draft.name.split('.')[1]}")
     points.before(PyArrowFile, "create", lambda file, **_: f"lake file {kind(file.location)}")
