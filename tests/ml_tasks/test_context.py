@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from ml_tasks.context import Context
+from ml_tasks.context import Context, Turn
 from ml_tasks.errors import ConfigError
 from ml_tasks.result import Output, Result, Window
 
@@ -16,6 +17,9 @@ def test_where_and_who(environment: Environment) -> None:
     context = Context(task="derive", pipeline="p", run="r", attempt=2, environment=environment)
     assert context.holder == "r/derive"
     assert context.folder == f"{environment.objects_root}/runs/p/r/derive/2"
+    first, again = (replace(context, turn=Turn("p/r/derive", 2, number)) for number in (1, 2))
+    assert first.folder == again.attempt_folder == context.folder
+    assert again.folder == f"{context.folder}/2"
     with pytest.raises(ConfigError, match="derive: came no window, wanted --window"):
         context.required_window()
 
