@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_tasks.config import ROOT
+from ml_tasks.io import objects
 from ml_tasks.io.content import bytes_hash
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 CODE = ("ml_tasks", "feature_repo")
 SHORT = 16
+METADATA = ".dist-info"
 
 
 def here(pipeline: Pipeline) -> dict[str, str]:
@@ -31,7 +33,7 @@ def here(pipeline: Pipeline) -> dict[str, str]:
     return {
         "settings": bytes_hash(pipeline.model_dump_json().encode())[:SHORT],
         "code": _code(),
-        "packages": _packages(),
+        "packages": _packages()[0],
         "python": platform.python_version(),
         "threads": os.environ.get("OMP_NUM_THREADS", ""),
         "cpu": f"{platform.machine()} {os.environ.get('ATEN_CPU_CAPABILITY') or _vectors()}",
@@ -45,12 +47,34 @@ def _code() -> str:
     return bytes_hash("\n".join(told).encode())[:SHORT]
 
 
+def keep_packages(root: str) -> None:
+    """Leave the list of packages below a root, once for all tasks that stand on the same ones."""
+    digest, found = _packages()
+    uri = _list_at(root, digest)
+    if not objects.exists(uri):
+        objects.write_text(uri, "\n".join(found))
+
+
+def packages(root: str, digest: str) -> dict[str, str] | None:
+    """Give versions by name of the packages with this hash; `None` where no task has left them."""
+    uri = _list_at(root, digest)
+    if not objects.exists(uri):
+        return None
+    pairs = (line.removesuffix(METADATA).split("-", 1) for line in objects.read_text(uri).split())
+    return dict(pairs)
+
+
+def _list_at(root: str, digest: str) -> str:
+    return f"{root}/packages/{digest}.txt"
+
+
 @cache
-def _packages() -> str:
-    """Hash the names of metadata folders: they hold name and version, and nothing is opened."""
+def _packages() -> tuple[str, list[str]]:
+    """Give names of metadata folders and their hash: name and version; nothing is opened."""
     places = {Path(place) for place in [*sys.path, sysconfig.get_path("purelib")]}
-    found = {one.name for place in places if place.is_dir() for one in place.glob("*.dist-info")}
-    return bytes_hash("\n".join(sorted(found)).encode())[:SHORT]
+    found = {one.name for place in places if place.is_dir() for one in place.glob(f"*{METADATA}")}
+    told = sorted(found)
+    return bytes_hash("\n".join(told).encode())[:SHORT], told
 
 
 @cache
