@@ -7,22 +7,24 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ml_tasks.io import objects
+from ml_tasks.io import circumstances, objects
 from ml_tasks.io.content import content_hash
 from ml_tasks.io.lake import Lake
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import polars as pl
     import pyarrow as pa
 
-    from ml_tasks.config import Environment
+    from ml_tasks.config import Environment, Pipeline
     from ml_tasks.result import Output, Result
 
 OF_THE_RUN = {("train", "usage")}
 """Outputs that measure the run itself."""
 LINEAGE = ("run",)
+FEW = 8
+"""How many packages are named."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Side:
 
     name: str
     environment: Environment
+    pipeline: Pipeline
     results: Mapping[str, Result]
     """By flow and task, in their order."""
 
@@ -68,12 +71,37 @@ def outputs(left: Side, right: Side) -> list[Compared]:
 def why(task: str, left: Side, right: Side) -> list[str]:
     """Say what around a task differs; where nothing does, the data must."""
     ours, theirs = (side.results[task].circumstances for side in (left, right))
-    said = [
-        f"{name}: {ours.get(name, '-')} on {left.name}, {theirs.get(name, '-')} on {right.name}"
-        for name in {**ours, **theirs}
-        if ours.get(name) != theirs.get(name)
-    ]
+    said = []
+    for name in {**ours, **theirs}:
+        one, other = ours.get(name, "-"), theirs.get(name, "-")
+        if one != other:
+            said += _named(name, one, other, left, right) or [_sides(name, one, other, left, right)]
     return said or ["code, packages, settings, threads and CPU are equal: the data came otherwise"]
+
+
+def _sides(what: str, one: object, other: object, left: Side, right: Side) -> str:
+    return f"{what}: {one} on {left.name}, {other} on {right.name}"
+
+
+def _named(name: str, one: str, other: str, left: Side, right: Side) -> list[str]:
+    """Name what is behind two hashes, as far as it is known here."""
+    if name == "settings":
+        settings, others = (side.pipeline.model_dump(mode="json") for side in (left, right))
+        return [_sides(*parted, left, right) for parted in _parted(settings, others)]
+    if name != "packages":
+        return []
+    lists = [
+        circumstances.packages(side.environment.objects_root, digest)
+        for side, digest in ((left, one), (right, other))
+    ]
+    if None in lists:
+        return []
+    ours, theirs = (found or {} for found in lists)
+    names = sorted(n for n in {**ours, **theirs} if ours.get(n) != theirs.get(n))
+    said = [
+        _sides(f"package {n}", ours.get(n, "-"), theirs.get(n, "-"), left, right) for n in names
+    ]
+    return [*said[:FEW], *([f"{len(said) - FEW} more packages"] if len(said) > FEW else [])]
 
 
 def detail(one: Compared, left: Side, right: Side) -> str:
@@ -139,17 +167,22 @@ def _tensors(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     return "the weights are equal; what is written beside them differs"
 
 
-def _places(ours: Any, theirs: Any, place: str = "") -> str:
+def _places(ours: Any, theirs: Any) -> str:
     """Name the first place at which two documents part."""
+    place, one, other = next(_parted(ours, theirs))
+    return f"{place or 'the document'}: {one} and {other}"
+
+
+def _parted(ours: Any, theirs: Any, place: str = "") -> Iterator[tuple[str, str, str]]:
+    """Give each place at which two documents part, and what stands there."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for key in {**ours, **theirs}:
-            if ours.get(key) != theirs.get(key):
-                return _places(ours.get(key), theirs.get(key), f"{place}.{key}" if place else key)
-    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+            yield from _parted(ours.get(key), theirs.get(key), f"{place}.{key}" if place else key)
+    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
         for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
-            if one != other:
-                return _places(one, other, f"{place}[{number}]")
-    return f"{place or 'the document'}: {_short(ours)} and {_short(theirs)}"
+            yield from _parted(one, other, f"{place}[{number}]")
+    elif ours != theirs:
+        yield place, _short(ours), _short(theirs)
 
 
 def _columns(ours: pa.Table, theirs: pa.Table, left: str, right: str) -> str:

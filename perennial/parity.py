@@ -104,7 +104,7 @@ def run_side(name: str, environment: Environment, pipeline: Pipeline, window: st
             )
             results[task] = _good(name, done)
             console.say(f"{name}: {task} after {time.monotonic() - began:.0f} s")
-    return Side(name, environment, results)
+    return Side(name, environment, pipeline, results)
 
 
 def _nobody(_line: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 import yaml
 
@@ -14,6 +15,7 @@ from ml_tasks import config
 from ml_tasks.config import Environment
 from ml_tasks.errors import ConfigError
 from ml_tasks.flow import step
+from ml_tasks.io import objects
 from ml_tasks.io.control import Control
 from perennial import new_product, parity, runner
 from perennial.__main__ import main
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     Place = Callable[..., tuple[Environment, Pipeline]]
 
 DAYS, EACH = 60, 40
+TIMES = 30
+"""So many times the rows make one batch that two threads add up otherwise than one."""
 WINDOW = "2024-01-01/2024-03-01"
 OTHER_COSINE = """
 import math
@@ -94,18 +98,24 @@ def base(run: Run) -> Side:
 def redo(base: Side, place: Place) -> Run:
     """Does one task once more, on what the base has made; all else is the base's."""
 
-    def side(name: str, task: str, change: Callable[[str], str] = str) -> Side:
+    def side(
+        name: str,
+        task: str,
+        change: Callable[[str], str] = str,
+        prepare: Callable[[Environment], None] = lambda _environment: None,
+    ) -> Side:
         environment, pipeline = place(name, change)
         made = base.environment.home / "objects"
         without = shutil.ignore_patterns(task)
         shutil.copytree(made, environment.home / "objects", ignore=without)
+        prepare(environment)
         Control(environment.control).migrate()
         done = runner.run_task(
             environment, pipeline, step(task), run="parity", window=WINDOW,
             on_line=lambda _line: None,
         )  # fmt: skip
         assert done.outcome.result is not None, done.outcome.message
-        return Side(name, environment, {**base.results, task: done.outcome.result})
+        return Side(name, environment, pipeline, {**base.results, task: done.outcome.result})
 
     return side
 
@@ -114,6 +124,11 @@ def told(base: Side, other: Side, capsys: pytest.CaptureFixture[str]) -> tuple[i
     capsys.readouterr()
     code = parity.compare(base, other)
     return code, capsys.readouterr().err
+
+
+def whys(said: str) -> list[str]:
+    lines = (line.partition("why: ") for line in said.splitlines())
+    return [why for _, found, why in lines if found]
 
 
 def test_the_same_again_is_equal(base: Side, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,7 +140,7 @@ def test_another_seed(base: Side, redo: Run, capsys: pytest.CaptureFixture[str])
     code, said = told(base, other, capsys)
     assert code == 65
     assert "first difference: task train, output model: tensor" in said
-    assert "why: settings: " in said
+    assert whys(said) == ["training.seed: 7 on base, 8 on seed"]
 
 
 def test_another_cpu(
@@ -135,8 +150,9 @@ def test_another_cpu(
     code, said = told(base, redo("default", "train"), capsys)
     assert code == 65
     assert "first difference: task train, output model: tensor" in said
-    (why,) = [line for line in said.splitlines() if line.startswith("why")]
-    assert "default on default" in why
+    (why,) = whys(said)
+    assert why.startswith("cpu: ")
+    assert why.endswith(" default on default")
 
 
 def test_other_packages(
@@ -153,35 +169,54 @@ def test_other_packages(
     code, said = told(base, redo("lock", "train"), capsys)
     assert code == 65
     assert "first difference: task train, output model: tensor" in said
-    (why,) = [line for line in said.splitlines() if line.startswith("why")]
-    assert why.startswith("why: packages: ")
+    assert whys(said) == ["package cosine: - on base, 2.0 on lock"]
 
 
-def test_other_threads(base: Side, redo: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whether two threads sum up otherwise depends on the machine; that they are two is said."""
-    two = {"resources": {"train": {"cpus": 2, "memory_gb": 4}}}
-    other = redo("threads", "train", lambda text: yaml.safe_dump(yaml.safe_load(text) | two))
-    code, said = told(base, other, capsys)
-    assert (code == 0) == (said == "")
-    from perennial import difference
+def widen(environment: Environment) -> None:
+    """Have more rows in the training set."""
+    uri = f"{environment.objects_root}/runs/good/parity/assemble/1/result.json"
+    made, wide = objects.read_result(uri), f"{environment.objects_root}/wide.parquet"
+    rows = objects.read_parquet(str(made.outputs["set"].uri))
+    objects.write_parquet(wide, pa.concat_tables([rows] * TIMES))
+    given = made.outputs["set"].model_copy(update={"uri": wide})
+    told = made.model_copy(update={"outputs": {**made.outputs, "set": given}})
+    objects.write_result(uri, told)
 
-    assert "threads: 1 on base, 2 on threads" in difference.why("train", base, other)
+
+def test_other_threads(redo: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    def side(name: str, threads: int) -> Side:
+        one_batch = {"batch_size": 100_000, "epochs": 1, "threads": threads}
+
+        def change(text: str) -> str:
+            product = yaml.safe_load(text)
+            return yaml.safe_dump({**product, "training": product["training"] | one_batch})
+
+        return redo(name, "train", change, widen)
+
+    code, said = told(side("one", 1), side("two", 2), capsys)
+    assert code == 65
+    assert "first difference: task train, output " in said
+    assert whys(said) == ["training.threads: 1 on one, 2 on two"]
 
 
 def test_other_data(
-    base: Side, product: Environment, redo: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    base: Side, product: Environment, redo: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Other bytes under the same path: all that stands around the task is equal."""
     source = product.pipelines.parent / "good.csv"
-    changed = tmp_path / "good.csv"
-    lines = source.read_text().splitlines()
+    text = source.read_text()
+    lines = text.splitlines()
     first = lines[1].split(",")
     lines[1] = ",".join([first[0], "99.5", *first[2:]])
-    changed.write_text("\n".join(lines) + "\n")
-    other = redo("data", "ingest", lambda text: text.replace(str(source), str(changed)))
+    source.write_text("\n".join(lines) + "\n")
+    other = redo("data", "ingest")
+    source.write_text(text)
     code, said = told(base, other, capsys)
     assert code == 65
     assert "first difference: task ingest, output" in said
     assert "column one differs in 1 of" in said
+    (why,) = whys(said)
+    assert why.endswith("are equal: the data came otherwise")
 
 
 def test_the_command_wants_two_places(
