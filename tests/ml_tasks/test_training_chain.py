@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ml_tasks import assemble, claim, evaluate, judge, promote, record, reference, register, train
+from ml_tasks.__main__ import used
 from ml_tasks.config import Environment, Gate, Pipeline
 from ml_tasks.context import Context
 from ml_tasks.errors import (
@@ -71,8 +73,10 @@ class Runner:
 
     def go(self, *tasks: str, trigger: str | None = None) -> Result:
         for task in tasks:
-            context = self.context(task, trigger)
-            self.done[task] = TASKS[task](self.pipeline, context)
+            context, clock = self.context(task, trigger), time.monotonic()
+            result = TASKS[task](self.pipeline, context)
+            resources = used(time.monotonic() - clock, result.resources)
+            self.done[task] = result.model_copy(update={"resources": resources})
             objects.write_result(f"{context.folder}/result.json", self.done[task])
         return self.done[tasks[-1]]
 
@@ -152,6 +156,9 @@ def test_each_task_has_a_run_below_the_runs(champion: Runner, environment: Envir
     assert parent.data.params["training.seed"] == "7"
     assert len(parent.data.params["lock"]) == 64
     assert parent.data.metrics["test.candidate.roc_auc"] > 0.55
+    costs = {task: run.data.metrics["cost"] for task, run in runs.items()}
+    assert parent.data.metrics["total.cost"] == pytest.approx(sum(costs.values()))
+    assert costs["train"] > 0
     (used,) = parent.inputs.dataset_inputs
     assert champion.done["assemble"].values["set"].startswith(used.dataset.digest)
     client = Registry(environment, champion.pipeline.name).client
