@@ -50,6 +50,10 @@ class BackendError(PerennialError):
     exit_code = ExitCode.RETRY
 
 
+class StuckError(BackendError):
+    """A process of a training made no more progress; the next attempt resumes."""
+
+
 class LeaseHeldError(BackendError):
     """Another run holds what this task wants to publish."""
 

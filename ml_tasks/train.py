@@ -7,14 +7,15 @@ import logging
 import sys
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks import models
-from ml_tasks.errors import ConfigError
+from ml_tasks.errors import ConfigError, PerennialError, StuckError
 from ml_tasks.io import objects
 from ml_tasks.io.content import bytes_hash
 from ml_tasks.models import spec as specs
-from ml_tasks.result import Output, Resources, Result
+from ml_tasks.result import Failure, Output, Resources, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,7 +48,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     frames, spec, digest = _read(context)
     with (
         ddp.group(place) as device,
-        Watchdog(place.rank, settings.watchdog_seconds) as watchdog,
+        Watchdog(place, settings.watchdog_seconds, partial(_give_up, context)) as watchdog,
         _bar(show=place.rank == 0) as bar,
     ):
         trainer = _trainer(pipeline, context, spec, digest, device)
@@ -179,6 +180,21 @@ def _result(
 def _silent(context: Context) -> Result:
     """Give what the other processes hand back; nobody reads it."""
     return context.result()
+
+
+def _give_up(context: Context, why: str) -> None:
+    """Leave a result that says why there is none: the process ends without one."""
+    fault = StuckError(
+        f"{why}; the log shows the threads. The next attempt goes on from the last checkpoint; "
+        "raise training.watchdog_seconds where steps take so long"
+    )
+    failure = Failure(kind=type(fault).__name__, message=str(fault), exit_code=int(fault.exit_code))
+    result = context.result().model_copy(update={"error": failure})
+    uri = context.answer or f"{context.folder}/result.json"
+    try:
+        objects.create_result(uri, result)
+    except PerennialError as failed:
+        log.error("the result cannot be written: %s", failed)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     import torch
     from torch import nn
+    from torch.distributed import Store  # type: ignore[attr-defined]
 
 Value = TypeVar("Value")
 
@@ -24,6 +25,19 @@ class Place:
     local_rank: int
     world_size: int
     local_world_size: int = 1
+
+
+@dataclass(slots=True)
+class Meetings:
+    """How many calls that need all processes this one has come to.
+
+    All make the same calls in the same order: whoever has come to fewer is waited for.
+    """
+
+    count: int = 0
+
+
+MEETINGS = Meetings()
 
 
 def place() -> Place:
@@ -60,10 +74,22 @@ def group(own: Place) -> Iterator[torch.device]:
             dist.destroy_process_group()
 
 
+def store() -> Store:
+    """Give a way of its own to the store at which the group has met.
+
+    Under torchrun its agent holds it, which no stuck process of the training stops.
+    """
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return TCPStore(address, port, is_master=False, wait_for_workers=False)
+
+
 def alike(own: Place, model: nn.Module) -> None:
     """Give all processes of the group the weights of the first one."""
     import torch.distributed as dist
 
+    MEETINGS.count += 1
     if own.world_size > 1:
         for tensor in model.state_dict().values():
             dist.broadcast(tensor, src=0)
@@ -73,6 +99,7 @@ def meet(own: Place) -> None:
     """Wait until all processes of the group are here."""
     import torch.distributed as dist
 
+    MEETINGS.count += 1
     if own.world_size > 1:
         dist.barrier()
 
@@ -81,6 +108,7 @@ def gathered(own: Place, value: Value) -> list[Value]:
     """Give each process's value, in the order of ranks; all processes of the group must call."""
     import torch.distributed as dist
 
+    MEETINGS.count += 1
     if own.world_size == 1:
         return [value]
     found: list[Any] = [None] * own.world_size
@@ -142,6 +170,7 @@ class Sums:
         import torch.distributed as dist
 
         self._numbers.copy_(torch.tensor(numbers))
+        MEETINGS.count += 1
         if self._neighbours is not None:
             self._neighbours.add_up(self._all)
         elif self._parts is not None:

@@ -99,12 +99,13 @@ def start(folder: Path, argv: list[str]) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def kill_tree(process: subprocess.Popen[str]) -> None:
-    """Kill torchrun and its workers, which are in sessions of their own."""
-    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    for member in family:
-        member.kill()
-    process.communicate()
+def kill_tree(process: subprocess.Popen[str]) -> str:
+    """Kill torchrun and its workers, which are in sessions of their own; give what they said."""
+    if process.poll() is None:
+        root = psutil.Process(process.pid)
+        for member in [root, *root.children(recursive=True)]:
+            member.kill()
+    return process.communicate()[0]
 
 
 def finish(process: subprocess.Popen[str]) -> str:
@@ -162,12 +163,59 @@ def look_at_outputs(result: Result) -> None:
     assert result.values["validation"]["roc_auc"] > 0.7
 
 
-def test_a_rank_that_hangs_is_ended_and_named(tmp_path: Path) -> None:
+HANGS = """
+import math, os, signal, time
+true, left = math.cos, iter(range(30))
+
+def cos(x):
+    if os.environ.get("RANK") == "1" and next(left, None) is None:
+        WHAT
+    return true(x)
+
+math.cos = cos
+"""
+"""The learning rate of each step takes a cosine: in the 31st step rank 1 gets no further."""
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["asleep", "stopped"])
+def test_the_rank_that_hangs_is_named_and_no_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    what = "os.kill(os.getpid(), signal.SIGSTOP)" if stopped else "time.sleep(600)"
+    (folder / "sitecustomize.py").write_text(HANGS.replace("WHAT", what))
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    source = yaml.safe_load((folder / "tiny.yaml").read_text())
+    source["training"]["watchdog_seconds"] = 5
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(source))
+    environment = Environment(home=folder / "home")
+    write_set(environment)
+    started = start(folder, command(environment, "hangs", 2))
+    answer, limit = f"{environment.objects_root}/hangs-1.json", time.monotonic() + 100
+    while not objects.exists(answer) and time.monotonic() < limit:
+        time.sleep(0.1)
+    while not stopped and started.poll() is None and time.monotonic() < limit:
+        time.sleep(0.1)
+    log = kill_tree(started)
+    error = objects.read_result(answer).error
+    assert error is not None, log
+    assert (error.kind, error.exit_code) == ("StuckError", 75)
+    assert error.message.startswith("rank 1 keeps the others waiting: no step for 5 s")
+    assert "rank 0" not in error.message
+    assert ("no sign of life" in error.message) == stopped
+    assert stopped or "it stood at epoch 0, step 30 of 100" in error.message
+    dumped = [rank for rank in (0, 1) if f"Threads of rank {rank}:" in log]
+    assert dumped == ([0] if stopped else [0, 1])
+    assert "in add_up" in log
+    assert stopped or "sitecustomize.py" in log
+
+
+def test_a_process_alone_that_hangs_is_ended(tmp_path: Path) -> None:
     script = (
         "import logging, time\n"
+        "from ml_tasks.training.ddp import Place\n"
         "from ml_tasks.training.watchdog import Watchdog\n"
         "logging.basicConfig()\n"
-        "with Watchdog(3, 0.5) as dog:\n"
+        "with Watchdog(Place(0, 0, 1), 0.5, print) as dog:\n"
         "    for step in range(4):\n"
         "        dog.beat(f'epoch 0, step {step}')\n"
         "        time.sleep(0.2)\n"
@@ -177,5 +225,7 @@ def test_a_rank_that_hangs_is_ended_and_named(tmp_path: Path) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == 1
-    assert "rank 3 made no step for 0.5 s; it stood at epoch 0, step 3" in done.stderr
-    assert "time.sleep" in done.stderr or "line 8 in <module>" in done.stderr
+    why = "rank 0 made no step for 0.5 s; it stood at epoch 0, step 3"
+    assert done.stdout == f"{why}\n"
+    assert f"{why}. Threads of rank 0:" in done.stderr
+    assert "line 9 in <module>" in done.stderr
