@@ -48,7 +48,15 @@ class Context:
 
     @property
     def holder(self) -> str:
-        """Who holds this task's leases: run and task; the attempt is told apart from it."""
+        """Who holds this task's leases; the attempt is told apart from it.
+
+        Runs of two products have one name where their schedules are the same.
+        """
+        return f"{self.pipeline}/{self.who}"
+
+    @property
+    def who(self) -> str:
+        """Run and task, as the pipeline's own log names them."""
         return f"{self.run}/{self.task}"
 
     @property

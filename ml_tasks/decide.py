@@ -96,7 +96,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     control = Control(context.environment.control)
     control.migrate()
     window = context.required_window()
-    gone = withdrawal.made(control, context.environment, pipeline, window, context.holder)
+    gone = withdrawal.made(control, context.environment, pipeline, window, context.who)
     head = control.champion(pipeline.name)
     if head is None:
         raise NothingToDo(f"{pipeline.name} has no champion yet; train one")

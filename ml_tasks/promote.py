@@ -45,7 +45,7 @@ def run(_pipeline: Pipeline, context: Context) -> Result:
         expected=verdict.champion,
         run=context.run,
         verdict_uri=uri,
-        who=context.holder,
+        who=context.who,
         why=f"all {len(verdict.judgements)} gates passed",
     )
     current = Registry(context.environment, context.pipeline).follow(control) or head

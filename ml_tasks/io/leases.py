@@ -80,7 +80,7 @@ class Leases(Database):
 
         Args:
             resource: What is to be made visible.
-            holder: Run and task.
+            holder: Pipeline, run and task.
             attempt: Number of the task's try.
             turn: Which process of the attempt wants it.
             seconds: After so long without being given back, others may take it.

@@ -173,7 +173,7 @@ def _busy(control: Control) -> set[str]:
     """Give the runs that hold a lease now."""
     wanted = sa.select(leases.c.holder).where(~leases.c.released, leases.c.expires > time.time())
     with control.transaction() as tx:
-        return {row.holder.rpartition("/")[0] for row in tx.execute(wanted)}
+        return {row.holder.split("/")[-2] for row in tx.execute(wanted) if "/" in row.holder}
 
 
 def _needed(control: Control, pipeline: str) -> set[str]:

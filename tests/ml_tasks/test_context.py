@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def test_where_and_who(environment: Environment) -> None:
     context = Context(task="derive", pipeline="p", run="r", attempt=2, environment=environment)
-    assert context.holder == "r/derive"
+    assert (context.holder, context.who) == ("p/r/derive", "r/derive")
     assert context.folder == f"{environment.objects_root}/runs/p/r/derive/2"
     first, again = (replace(context, turn=Turn("p/r/derive", 2, number)) for number in (1, 2))
     assert first.folder == again.attempt_folder == context.folder
