@@ -62,8 +62,9 @@ class Context:
     @property
     def folder(self) -> str:
         """Root of the objects of this process: one that began later writes none over them."""
-        again = self.turn is not None and self.turn.number > 1
-        return f"{self.attempt_folder}/{self.turn.number}" if again else self.attempt_folder
+        if self.turn is None or self.turn.number == 1:
+            return self.attempt_folder
+        return f"{self.attempt_folder}/{self.turn.number}"
 
     @property
     def attempt_folder(self) -> str:

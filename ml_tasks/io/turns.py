@@ -30,12 +30,13 @@ class Turns(Database):
         own = _of(task, attempt)
         with self.alone(f"turn {task} {attempt}") as tx:
             last = tx.execute(sa.select(turns.c.number).where(own).with_for_update()).scalar()
-            told = {"number": (last or 0) + 1, "began": now()}
+            turn = Turn(task, attempt, (last or 0) + 1)
+            told = {"number": turn.number, "began": now()}
             if last is None:
                 tx.execute(turns.insert().values(task=task, attempt=attempt, **told))
             else:
                 tx.execute(turns.update().where(own).values(**told))
-        return Turn(task, attempt, told["number"])
+        return turn
 
     @contextmanager
     def speaking(self, turn: Turn) -> Iterator[None]:
