@@ -271,25 +271,20 @@ def _publish(
         staged: Where what is new lies, each row once.
         read: Gives what is new, where `added` says no more than its form.
     """
-    window, properties = context.required_window(), {"run": context.run}
+    window, told = context.required_window(), {"run": context.run}
+    name = f"{table}/{window}"
     with control.lease(
-        f"{table}/{window}",
-        holder=context.holder,
-        attempt=context.attempt,
-        turn=context.turn,
-        wait=60,
+        name, holder=context.holder, attempt=context.attempt, turn=context.turn, wait=60
     ) as lease:
         if staged and staged.rows:
-            done = lake.add(
-                table, staged, window, lease, schema=added.schema, properties=properties
-            )
+            done = lake.add(table, staged, window, lease, schema=added.schema, properties=told)
             if done:
                 return done
         new = read() if read else added
         if lake.exists(table):
             lake.evolve(table, new.schema)
             new = united(lake.read(table, window=window), new, without)
-        return lake.publish(table, new, window, lease, properties=properties)
+        return lake.publish(table, new, window, lease, properties=told)
 
 
 def _quarantine(
