@@ -8,6 +8,7 @@ their own. A change that no test notices survives; it is shown, and more than a 
 from __future__ import annotations
 
 import argparse
+import ast
 import io
 import os
 import random
@@ -35,7 +36,12 @@ CONTROL = (f"{FENCING}::TestLease", f"{FENCING}::TestTriggers", f"{FENCING}::Tes
            "tests/ml_tasks/io/test_control.py", "tests/ml_tasks/io/test_champions.py")  # fmt: skip
 GATES = ("tests/ml_tasks/gates/test_edges.py", "tests/ml_tasks/test_judge.py",
          "tests/ml_tasks/gates")  # fmt: skip
+JOINED = ("tests/ml_tasks/test_assemble.py::test_ranges",
+          "tests/ml_tasks/test_assemble.py::test_an_expression_that_is_wrong",
+          "tests/ml_tasks/test_assemble.py")  # fmt: skip
+REGISTERED = "tests/ml_tasks/test_training_chain.py::test_{}"
 TESTS: dict[str, tuple[str, ...]] = {
+    "feature_repo/offline_store.py": ("tests/feature_repo/test_offline_store.py",),
     "feature_repo/point_in_time.py": (
         "tests/feature_repo/test_late_events.py",
         "tests/feature_repo/test_point_in_time.py",
@@ -49,6 +55,18 @@ TESTS: dict[str, tuple[str, ...]] = {
     "ml_tasks/gates/no_leak.py": GATES,
     "ml_tasks/gates/paired.py": GATES,
     "ml_tasks/gates/worst_segment.py": GATES,
+    "ml_tasks/assemble.py": JOINED,
+    "ml_tasks/io/labels.py": JOINED,
+    "ml_tasks/io/registry.py": (
+        "tests/ml_tasks/io/test_registry.py",
+        "tests/ml_tasks/test_promote.py",
+    ),
+    "ml_tasks/register.py": (
+        REGISTERED.format("semantic_versions"),
+        "tests/ml_tasks/test_promote.py",
+        REGISTERED.format("registering_and_promoting_again_changes_nothing"),
+        REGISTERED.format("a_verdict_about_another_model_is_refused"),
+    ),
     "ml_tasks/promote.py": ("tests/ml_tasks/test_promote.py",),
     "ml_tasks/io/audit.py": ("tests/ml_tasks/io/test_audit.py", *CONTROL),
     "ml_tasks/io/champions.py": CONTROL,
@@ -57,9 +75,14 @@ TESTS: dict[str, tuple[str, ...]] = {
     "ml_tasks/io/lake.py": (f"{FENCING}::TestLake", "tests/ml_tasks/io/test_lake.py"),
 }
 """By file that is changed: the tests that cover it, the quick ones first."""
+PARTS = {
+    "ml_tasks/io/registry.py": ("draft", "publish", "under", "_tidy", "follow"),
+    "ml_tasks/register.py": ("next_version", "run", "passed_verdict", "_register"),
+}
+"""By file that holds more than promotion: the functions that alone are changed."""
 MEMORY = Path("/dev/shm")  # noqa: S108 - where it is there, nothing waits for a disk
-LIBRARIES = ("alembic", "polars", "pyarrow.parquet", "pydantic_settings", "pyiceberg.catalog.sql",
-             "pytest", "scipy.special", "sqlalchemy", "yaml")  # fmt: skip
+LIBRARIES = ("alembic", "feast", "mlflow", "polars", "pyarrow.parquet", "pydantic_settings",
+             "pyiceberg.catalog.sql", "pytest", "scipy.special", "sqlalchemy", "yaml")  # fmt: skip
 """Imported once for all; nothing of this repository, which is what changes."""
 PATIENCE = 30
 """Seconds, beside five times what the tests take on the file as it is."""
@@ -91,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         tree = Path(folder)
         commit = _unpack(tree)
         files = told.files or list(TESTS)
-        known = {file: mutants(file, (tree / file).read_text()) for file in files}
+        known = {file: within(file, (tree / file).read_text()) for file in files}
         chosen = sample(known, told.number, told.seed)
         total = sum(map(len, known.values()))
         print(f"commit {commit}, seed {told.seed}: {len(chosen)} of {total} changes", flush=True)
@@ -103,6 +126,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"survived: {one.diff}")
     print(f"noticed: {tried.share:.1%}, wanted {WANTED:.0%} at least")
     return int(tried.share < WANTED)
+
+
+def within(file: str, source: str) -> list[Mutant]:
+    """Give the changes of a file, or of those of its functions that count."""
+    found = mutants(file, source)
+    if file not in PARTS:
+        return found
+    lines = {
+        line
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef) and node.name in PARTS[file]
+        for line in range(node.lineno, (node.end_lineno or 0) + 1)
+    }
+    return [one for one in found if one.line in lines]
 
 
 def sample(known: dict[str, list[Mutant]], number: int, seed: int) -> list[Mutant]:
