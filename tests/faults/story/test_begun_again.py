@@ -15,7 +15,7 @@ from tests.faults.states import differences
 
 REJECTED = 65
 STOPS = {
-    "staged rows": ("base-ingest", "object flights.parquet"),
+    "staged rows": ("base-ingest", "object staged_flights.parquet"),
     "raw window": ("corrected-validate", "commit raw.flights"),
     "online window": ("base-materialise", "control complete"),
 }
