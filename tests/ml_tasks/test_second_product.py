@@ -9,25 +9,29 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_tasks import config
-from ml_tasks.config import ROOT, Environment, Gate, Pipeline
+from ml_tasks import config, decide
+from ml_tasks.config import ROOT, Environment, Gate, Pipeline, Policy, Retraining
+from ml_tasks.context import Context
 from ml_tasks.flow import FLOWS
-from ml_tasks.io import objects
+from ml_tasks.io import folders, objects, predictions
 from ml_tasks.io.content import content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.registry import Registry
 from ml_tasks.models.predict import OnnxModel
 from ml_tasks.models.spec import Spec
+from ml_tasks.monitoring.reference import Reference
 from ml_tasks.result import Result, Window
+from ml_tasks.training import champion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Chain = Callable[..., dict[str, Result]]
 
-WINDOW = Window.parse("2013-01-01/2013-01-22")
+WINDOW = Window.parse("2013-01-01/2013-01-15")
 WEEK = Window.parse("2013-01-08/2013-01-15")
+AFTER = Window.parse("2013-01-15/2013-01-22")
 INGESTION = ("ingest", "validate", "derive", "materialise")
 
 
@@ -36,9 +40,10 @@ def delays() -> Pipeline:
     pipeline = config.load("arrival_delay", ROOT / "ml_tasks" / "pipelines")
     split = pipeline.split.model_copy(update={"validation_days": 3, "test_days": 4})
     training = pipeline.training.model_copy(
-        update={"epochs": 3, "learning_rate": 0.003, "params": {"hidden": [32]}}
+        update={"epochs": 4, "learning_rate": 0.003, "batch_size": 128, "params": {"hidden": [32]}}
     )
     gates = (
+        *(gate for gate in pipeline.evaluation.gates if gate.name == "no_leak"),
         Gate(name="floor", params={"metric": "rmse", "maximum": 60}),
         Gate(name="floor", params={"metric": "r2", "minimum": 0.02}),
         Gate(name="beats_baseline", params={"metric": "rmse", "baseline": "mean"}),
@@ -120,7 +125,8 @@ def test_the_champion_passed_every_gate(
     judged = trained["judge"].values
     assert judged["passed"], judged["gates"]
     assert [g["gate"] for g in judged["gates"]] == [
-        "floor rmse", "floor r2", "beats_baseline mean", "beats_champion", "worst_segment mae",
+        "no_leak", "floor rmse", "floor r2", "beats_baseline mean", "beats_champion",
+        "worst_segment mae",
     ]  # fmt: skip
     head = Control(environment.control).champion(delays.name)
     assert head is not None
@@ -154,3 +160,86 @@ def test_the_exported_graph_speaks_in_minutes(trained: dict[str, Result]) -> Non
     error = np.sqrt(np.mean((said - test["label"].to_numpy()) ** 2))
     assert error == pytest.approx(trained["evaluate"].values["metrics"]["candidate"]["rmse"])
     assert said.min() < 0 < 20 < said.max()
+
+
+@pytest.fixture(scope="module")
+def watched(
+    trained: dict[str, Result], delays: Pipeline, environment: Environment, chain: Chain
+) -> dict[str, Result]:
+    """The week after what the champion learned from."""
+    tasks = ("score", "monitor", "decide")
+    return chain(delays, environment, "monitoring", name="after", window=AFTER, tasks=tasks)
+
+
+def test_the_week_after_is_predicted_and_how_far_off_that_is_is_measured_and_estimated(
+    watched: dict[str, Result], delays: Pipeline, environment: Environment
+) -> None:
+    lake, control = Lake(environment), Control(environment.control)
+    (rows,) = predictions.read(lake, delays.name, AFTER)
+    flown = pl.DataFrame(pl.from_arrow(lake.read("raw.flights", window=AFTER)))
+    assert watched["score"].outputs["predictions"].rows == rows.height == flown.height
+    assert rows["version"].unique().to_list() == ["1"]
+    landed = flown.filter(
+        pl.col("arrival_delay").is_not_null() & (pl.col("landed_at") <= AFTER.end)
+    )
+    both = rows.join(landed, on=delays.sources["flights"].key)
+    off = (both["prediction"] - both["arrival_delay"]).to_numpy()
+    found = {(m.kind, m.metric): m for m in control.measures(delays.name)}
+    assert set(found) == {
+        ("realised", "mae"), ("realised", "rmse"), ("realised", "r2"),
+        ("estimated", "mae"), ("estimated", "rmse"),
+    }  # fmt: skip
+    mae, rmse = found["realised", "mae"], found["realised", "rmse"]
+    assert (mae.rows, mae.predicted) == (len(off), rows.height)
+    assert mae.value == pytest.approx(np.abs(off).mean())
+    assert rmse.value == pytest.approx(np.sqrt(np.mean(off**2)))
+    for one in (mae, rmse):
+        told = found["estimated", one.metric]
+        for interval in (one, told):
+            assert interval.low is not None
+            assert interval.high is not None
+            assert interval.low < one.value < interval.high
+    assert watched["monitor"].values["realised"] == pytest.approx(rmse.value)
+
+
+def test_its_days_are_looked_at_within_its_part_of_the_budget(
+    watched: dict[str, Result], delays: Pipeline, environment: Environment
+) -> None:
+    control = Control(environment.control)
+    looks, head = control.looks(delays.name), control.champion(delays.name)
+    assert {look.day for look in looks} == {f"2013-01-{day}" for day in range(15, 22)}
+    assert {look.signal for look in looks} >= {
+        "estimated rmse", "realised rmse", "ks label", "ks prediction", "chi_square carrier",
+        "profile distance", "outliers",
+    }  # fmt: skip
+    assert head is not None
+    with folders.unpacked(champion.reference(environment, head)) as folder:
+        kept = Reference.load(folder)
+    assert kept.about.budget == (0.5, 91), "its owner has two products"
+
+
+def test_a_larger_error_is_a_loss_and_a_reason_to_train(
+    watched: dict[str, Result], delays: Pipeline, environment: Environment
+) -> None:
+    assert watched["decide"].values["why"] == "not wanted by any policy"
+    control = Control(environment.control)
+    (now,) = (m for m in control.measures(delays.name, metric="rmse") if m.kind == "realised")
+    head = control.champion(delays.name)
+    assert head is not None
+    assert now.error is not None
+    then = champion.judged(environment, head).metrics["rmse"]
+    wanted = now.value - then.value > np.hypot(now.error, then.error)
+    policy = Policy(name="performance", params={"windows": 1, "drop": 0})
+    told = Retraining(policies=(policy,), cool_down_days=0)
+    context = Context(
+        task="decide", pipeline=delays.name, run="listening", attempt=1, environment=environment,
+        window=AFTER,
+    )  # fmt: skip
+    monitoring = delays.monitoring.model_copy(update={"retraining": told})
+    made = decide.run(delays.model_copy(update={"monitoring": monitoring}), context).values
+    assert made["train"] == wanted
+    assert made["why"].startswith(
+        f"performance: realised rmse {now.value:.4f} over 1 windows, {then.value:.4f} when"
+        if wanted
+        else "not wanted by performance"
+    )
