@@ -54,32 +54,7 @@ def traffic(
         *(_waiting(raw["flights"], keys, start, end) if waiting else ()),
         distinct=False,
     )
-    rows = happened.union(_ticks(happened, keys, start, end, tick))
-
-    def until(end: ibis.IntervalScalar | None) -> ibis.Window:
-        return ibis.range_window(
-            group_by=list(keys),
-            order_by="event_time",
-            **({"following": 0} if end is None else {"preceding": (None, end)}),
-        )
-
-    # What happened within a span is all that ever did, less what had before it: one look back a
-    # span costs an engine far less than a sum over it for each part.
-    parts = _parts({})
-    ever = rows.mutate(
-        ever=ibis.struct({p: rows[p].sum().over(until(None)).cast("int64") for p in parts})
-    )
-    ever = ever.mutate(
-        **{f"before_{span}": ever.ever.last().over(until(_just_over(span))) for span in spans}
-    )
-    sums = {f"waiting_{p}": ever.ever[f"waiting_{p}"] for p in WAITING}
-    for span in spans:
-        for what in EVENTS:
-            for part in PARTS[what]:
-                name = f"{what}_{part}"
-                gone = ever[f"before_{span}"][name].coalesce(ibis.literal(0, "int64"))
-                sums[f"{what}_{span}_{part}"] = ever.ever[name] - gone
-    summed = ever.mutate(**sums)
+    summed = _summed(happened.union(_ticks(happened, keys, start, end, tick)), keys, spans)
     seen = sum((summed[f"{what}_{_longest(spans)}_count"] for what in EVENTS), summed.waiting_count)
     summed = summed.filter(summed.tick, seen > 0)
     features = _features(summed, spans)
@@ -88,6 +63,31 @@ def traffic(
         "event_time",
         **{f"{prefix}_{n}": features[n] for n in _names(spans, waiting=waiting)},
     )
+
+
+def _summed(rows: ibis.Table, keys: tuple[str, ...], spans: tuple[str, ...]) -> ibis.Table:
+    """Add what happened within each span of each row's time.
+
+    That is all that ever did less what had before the span: one look back a span costs an engine
+    far less than a sum over it for each part.
+    """
+
+    def until(end: ibis.IntervalScalar | None) -> ibis.Window:
+        frame = {"following": 0} if end is None else {"preceding": (None, end)}
+        return ibis.range_window(group_by=list(keys), order_by="event_time", **frame)
+
+    sums = {part: rows[part].sum().over(until(None)).cast("int64") for part in _parts({})}
+    ever = rows.mutate(ever=ibis.struct(sums))
+    ever = ever.mutate(
+        **{f"before_{span}": ever.ever.last().over(until(_just_over(span))) for span in spans}
+    )
+    within = {f"waiting_{part}": ever.ever[f"waiting_{part}"] for part in WAITING}
+    for span in spans:
+        for part in (f"{what}_{part}" for what in EVENTS for part in PARTS[what]):
+            what, _, rest = part.partition("_")
+            gone = ever[f"before_{span}"][part].coalesce(ibis.literal(0, "int64"))
+            within[f"{what}_{span}_{rest}"] = ever.ever[part] - gone
+    return ever.mutate(**within)
 
 
 def _just_over(span: str) -> ibis.IntervalScalar:
