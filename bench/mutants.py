@@ -41,7 +41,10 @@ JOINED = ("tests/ml_tasks/test_assemble.py::test_ranges",
           "tests/ml_tasks/test_assemble.py")  # fmt: skip
 REGISTERED = "tests/ml_tasks/test_training_chain.py::test_{}"
 TESTS: dict[str, tuple[str, ...]] = {
-    "feature_repo/offline_store.py": ("tests/feature_repo/test_offline_store.py",),
+    "feature_repo/offline_store.py": (
+        "tests/feature_repo/test_offline_reads.py",
+        "tests/feature_repo/test_offline_store.py",
+    ),
     "feature_repo/point_in_time.py": (
         "tests/feature_repo/test_late_events.py",
         "tests/feature_repo/test_point_in_time.py",

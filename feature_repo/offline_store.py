@@ -107,7 +107,7 @@ class LakeOfflineStore(OfflineStore):
             raise TypeError(f"entity_df: came {came}, wanted a pandas data frame of entity rows")
         asked_at = infer_event_timestamp_from_entity_df(entity_df.dtypes.to_dict())
         on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
-        wanted = _wanted(feature_views, feature_refs, on_demand)
+        wanted = _wanted(feature_views, feature_refs)
 
         def make() -> pa.Table:
             rows = pl.from_pandas(entity_df).with_columns(
@@ -120,16 +120,12 @@ class LakeOfflineStore(OfflineStore):
                 rows = _join_view(lake, rows, view, wanted[name], asked_at, prefix)
             return rows.to_arrow()
 
-        times = pd.to_datetime(entity_df[asked_at], utc=True)
         return LakeRetrievalJob(
             make,
             full_feature_names=full_feature_names,
             on_demand=on_demand,
             metadata=RetrievalMetadata(
-                features=feature_refs,
-                keys=[c for c in entity_df.columns if c != asked_at],
-                min_event_timestamp=times.min().to_pydatetime(),
-                max_event_timestamp=times.max().to_pydatetime(),
+                features=feature_refs, keys=[c for c in entity_df.columns if c != asked_at]
             ),
         )
 
@@ -149,7 +145,7 @@ class LakeOfflineStore(OfflineStore):
 
         def make() -> pa.Table:
             rows = _Lake(config).read(data_source, columns, start_date, end_date)
-            newest = rows.sort(*TIMES).unique(join_key_columns, keep="last", maintain_order=True)
+            newest = rows.sort(*TIMES).unique(join_key_columns, keep="last")
             return newest.drop_nulls(join_key_columns).sort(join_key_columns).to_arrow()
 
         return LakeRetrievalJob(make)
@@ -204,18 +200,13 @@ class _Lake:
             return rows.select(columns).collect()
 
 
-def _wanted(
-    views: list[FeatureView], refs: list[str], on_demand: list[OnDemandFeatureView]
-) -> dict[str, list[str]]:
-    """Give each view's features: those asked for, and those that others are made of."""
+def _wanted(views: list[FeatureView], refs: list[str]) -> dict[str, list[str]]:
+    """Give each view's features; Feast also refers to those that others are made of."""
     wanted: dict[str, list[str]] = {view.projection.name_to_use(): [] for view in views}
     for ref in refs:
         view, _colon, feature = ref.partition(":")
         if view in wanted:
             wanted[view].append(feature)
-    for made_from in (p for v in on_demand for p in v.source_feature_view_projections.values()):
-        own = wanted[made_from.name_to_use()]
-        own.extend(f.name for f in made_from.features if f.name not in own)
     return wanted
 
 
@@ -232,7 +223,7 @@ def _join_view(
     )
     first, last = bounds.row(0)
     keys = [column.name for column in view.entity_columns]
-    renamed = view.projection.join_key_map or {}
+    renamed = view.projection.join_key_map
     since = None if not view.ttl or first is None else first - view.ttl
     table = lake.read(view.batch_source, [*keys, *features, *TIMES], since, last)
     names = {key: renamed.get(key, key) for key in keys} | {f: f"{prefix}{f}" for f in features}

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from feast import FeatureStore, FeatureView, FileSource, RepoConfig
@@ -13,6 +14,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.types import DoubleType
 
 from feature_repo.entities import ENTITIES
+from feature_repo.on_demand import rotation
 from feature_repo.views import VIEWS
 from ml_tasks.io import features
 
@@ -171,3 +173,24 @@ def test_a_pinned_table_is_read_as_it_was_and_old_rows_lack_a_new_feature(
 def test_only_a_data_frame_says_what_is_asked(ours: FeatureStore) -> None:
     with pytest.raises(TypeError, match="entity_df: came str, wanted a pandas data frame"):
         ours.get_historical_features(entity_df="select 1", features=REFS)
+
+
+def test_a_job_tells_what_was_asked_and_what_feast_makes_of_it(ours: FeatureStore) -> None:
+    """Also the features that are asked for only because others are made of them."""
+    rows = asked(np.random.default_rng(8)).to_pandas()
+    rows["scheduled_departure"] = rows["event_timestamp"] + pd.Timedelta(hours=1)
+    rows["scheduled_arrival"] = rows["event_timestamp"] + pd.Timedelta(hours=3)
+    rows["asked_at"] = rows["event_timestamp"]
+    refs = ["rotation:rotation_spare", "aircraft:aircraft_last_delay"]
+    job = ours.get_historical_features(entity_df=rows, features=refs)
+    needed = {f"aircraft:aircraft_last_{n}" for n in ("state", "minutes", "departure", "arrival")}
+    assert [view.name for view in job.on_demand_feature_views] == ["rotation"]
+    assert job.metadata is not None
+    assert job.metadata.keys == [name for name in rows.columns if name != "event_timestamp"]
+    assert job.metadata.features[:2] == refs
+    assert needed <= set(job.metadata.features[2:])
+    found = job.to_df()
+    assert found["row"].tolist() == rows["row"].tolist()
+    made = rotation.feature_transformation.udf(found)["rotation_spare"]
+    pd.testing.assert_series_equal(found["rotation_spare"], made)
+    assert 0.05 < found["rotation_spare"].notna().mean() < 0.95
