@@ -78,10 +78,6 @@ class LakeRetrievalJob(RetrievalJob):
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
         return self._make()
 
-    def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
-        frame: pd.DataFrame = self._make().to_pandas()
-        return frame
-
 
 class LakeOfflineStore(OfflineStore):
     """Reads feature tables from Iceberg; Feast's own stores drop rows or run out of memory."""
