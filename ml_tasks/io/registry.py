@@ -185,12 +185,16 @@ class Registry:
         """
         import mlflow
         import onnx
-        from mlflow.models import infer_signature
+        from mlflow.models import Model, infer_signature
 
         mlflow.set_tracking_uri(self._url)
-        with tracking.reaching(self._url), mlflow.start_run(run_id=identity):
-            logged = mlflow.onnx.log_model(
-                onnx.load_from_string(graph),
+        with tracking.reaching(self._url):
+            # Inside of `start_run`, who wakes up late would open and close the run anew.
+            logged = Model.log(
+                None,
+                mlflow.onnx,
+                onnx_model=onnx.load_from_string(graph),
+                run_id=identity,
                 name="onnx",
                 signature=infer_signature(dict(example), {"prediction": prediction}),
                 input_example=dict(example),
