@@ -190,17 +190,18 @@ class Registry:
         mlflow.set_tracking_uri(self._url)
         with tracking.reaching(self._url):
             # Inside of `start_run`, who wakes up late would open and close the run anew.
-            logged = Model.log(
+            made = self.client.create_logged_model(self.experiment, "onnx", source_run_id=identity)
+            Model.log(
                 None,
                 mlflow.onnx,
                 onnx_model=onnx.load_from_string(graph),
                 run_id=identity,
-                name="onnx",
+                model_id=made.model_id,
                 signature=infer_signature(dict(example), {"prediction": prediction}),
                 input_example=dict(example),
                 pip_requirements=[f"onnxruntime=={_version('onnxruntime')}"],
             )
-        return str(logged.model_id)
+        return str(made.model_id)
 
     def add(self, identity: str, model: str, tags: Mapping[str, str]) -> str:
         """Make a version of a model with its tags, which does not count yet; give its number."""

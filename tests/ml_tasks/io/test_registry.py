@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from mlflow.exceptions import MlflowException
+from onnx import TensorProto
+from onnx.helper import make_graph, make_model, make_node, make_tensor_value_info
 
 from ml_tasks.errors import LeaseLostError
 from ml_tasks.io.control import Control
@@ -122,3 +125,22 @@ def test_what_other_attempts_left_goes_once_a_version_counts(
             pass
     assert there() == ([stranger, kept], 2)
     assert COMPLETE in registry.versions()[1].tags
+
+
+def test_a_model_that_is_logged_late_leaves_a_closed_run_as_it_is(registry: Registry) -> None:
+    identity = registry.run("r", "register")
+    registry.end(identity, failed=False)
+    graph = make_graph(
+        [make_node("Identity", ["x"], ["prediction"])],
+        "same",
+        *([make_tensor_value_info(name, TensorProto.FLOAT, ["n"])] for name in ("x", "prediction")),
+    )
+    example = np.ones(3, np.float32)
+    made = registry.log_model(
+        identity, make_model(graph).SerializeToString(), {"x": example}, example
+    )
+    assert registry.client.get_run(identity).info.status == "FINISHED"
+    model = registry.client.get_logged_model(made)
+    assert (model.name, model.source_run_id) == ("onnx", identity)
+    assert model.experiment_id == registry.experiment
+    assert str(model.status) == "READY"
