@@ -15,6 +15,8 @@ from ml_tasks.io.control import Control
 from ml_tasks.io.registry import COMPLETE, RUN, Registry
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ml_tasks.config import Environment
     from ml_tasks.io.leases import Lease
 
@@ -127,7 +129,11 @@ def test_what_other_attempts_left_goes_once_a_version_counts(
     assert COMPLETE in registry.versions()[1].tags
 
 
-def test_a_model_that_is_logged_late_leaves_a_closed_run_as_it_is(registry: Registry) -> None:
+def test_a_model_that_is_logged_late_leaves_a_closed_run_as_it_is(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without a server MLflow keeps artifacts where it is called.
+    monkeypatch.chdir(tmp_path)
     identity = registry.run("r", "register")
     registry.end(identity, failed=False)
     graph = make_graph(
