@@ -36,8 +36,13 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def registry(environment: Environment, url: str, request: pytest.FixtureRequest) -> Registry:
+def registry(
+    environment: Environment, url: str, request: pytest.FixtureRequest,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> Registry:  # fmt: skip
     """One pipeline's own, each test's of another name."""
+    # Without a server MLflow keeps artifacts where it is called.
+    monkeypatch.chdir(tmp_path)
     there = environment.model_copy(update={"mlflow_url": url})
     return Registry(there, request.node.name)
 
@@ -129,11 +134,7 @@ def test_what_other_attempts_left_goes_once_a_version_counts(
     assert COMPLETE in registry.versions()[1].tags
 
 
-def test_a_model_that_is_logged_late_leaves_a_closed_run_as_it_is(
-    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Without a server MLflow keeps artifacts where it is called.
-    monkeypatch.chdir(tmp_path)
+def test_a_model_that_is_logged_late_leaves_a_closed_run_as_it_is(registry: Registry) -> None:
     identity = registry.run("r", "register")
     registry.end(identity, failed=False)
     graph = make_graph(
