@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from ml_tasks import models
 from ml_tasks.errors import ConfigError, PerennialError, StuckError
-from ml_tasks.io import objects
+from ml_tasks.io import objects, word
 from ml_tasks.io.content import bytes_hash
+from ml_tasks.io.control import Control
 from ml_tasks.models import spec as specs
 from ml_tasks.result import Failure, Output, Resources, Result
 
@@ -191,8 +192,9 @@ def _give_up(context: Context, why: str) -> None:
     failure = Failure(kind=type(fault).__name__, message=str(fault), exit_code=int(fault.exit_code))
     result = context.result().model_copy(update={"error": failure})
     uri = context.answer or f"{context.folder}/result.json"
+    own = word.Word(Control(context.environment.control), context.turn) if context.turn else None
     try:
-        objects.create_result(uri, result)
+        word.write(uri, result, own)
     except PerennialError as failed:
         log.error("the result cannot be written: %s", failed)
 

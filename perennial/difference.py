@@ -169,7 +169,10 @@ def _tensors(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
 
 def _places(ours: Any, theirs: Any) -> str:
     """Name the first place at which two documents part."""
-    place, one, other = next(_parted(ours, theirs))
+    first = next(_parted(ours, theirs), None)
+    if first is None:
+        return "the values are equal, and are written otherwise: order of keys, form of numbers"
+    place, one, other = first
     return f"{place or 'the document'}: {one} and {other}"
 
 

@@ -147,33 +147,32 @@ def create_bytes(uri: str, data: Buffer) -> bool:
     Raises:
         BackendError: The store refused: no room, no permission, no answer.
     """
-    if uri.startswith("s3:"):
-        return _created_on_s3(uri, data)
-    _store, path = filesystem(uri)
-    try:
-        with _drafted(Path(path), data) as draft:
-            return _linked(draft, Path(path))
-    except OSError as fault:
-        raise BackendError(f"{uri}: cannot be written: {said(fault)}") from fault
-
-
-def _linked(draft: Path, target: Path) -> bool:
-    try:
-        os.link(draft, target)
-    except FileExistsError:
+    created = _created_on_s3(uri, data) if uri.startswith("s3:") else _linked(uri, data)
+    if created is not None:
+        return created
+    # A store that knows no such thing: of two that look before either has written, none is told.
+    if exists(uri):
         return False
-    except OSError as fault:
-        if fault.errno not in (errno.EPERM, errno.ENOTSUP):
-            raise
-        # A file system without links: whoever looks last before both have written is not told.
-        if target.exists():
-            return False
-        draft.replace(target)
+    write_bytes(uri, data)
     return True
 
 
-def _created_on_s3(uri: str, data: Buffer) -> bool:
-    """Ask for it as Arrow cannot; boto3 reads the same variables as Arrow does."""
+def _linked(uri: str, data: Buffer) -> bool | None:
+    _store, path = filesystem(uri)
+    try:
+        with _drafted(Path(path), data) as draft:
+            os.link(draft, path)
+    except FileExistsError:
+        return False
+    except OSError as fault:
+        if fault.errno in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            return None
+        raise BackendError(f"{uri}: cannot be written: {said(fault)}") from fault
+    return True
+
+
+def _created_on_s3(uri: str, data: Buffer) -> bool | None:
+    """Ask for it as Arrow cannot; boto3 reads the same variables as Arrow, but for the region."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -181,9 +180,10 @@ def _created_on_s3(uri: str, data: Buffer) -> bool:
     try:
         boto3.client("s3").put_object(Bucket=bucket, Key=name, Body=bytes(data), IfNoneMatch="*")
     except ClientError as fault:
-        # 412: there is one; 409: one is just being written.
-        if fault.response["ResponseMetadata"]["HTTPStatusCode"] in (409, 412):
-            return False
+        status = fault.response["ResponseMetadata"]["HTTPStatusCode"]
+        # 412: there is one; 409: one is just being written; 501: the server takes no condition.
+        if status in (409, 412, 501):
+            return None if status == 501 else False
         raise BackendError(f"{uri}: cannot be written: {said(fault)}") from fault
     except BotoCoreError as fault:
         raise BackendError(f"{uri}: cannot be written: {said(fault)}") from fault

@@ -31,7 +31,9 @@ def cost(pipeline: Pipeline, run: str, made: Try, prices: Prices) -> Cost:
     pods = list(made.usage.pods.values()) if made.usage else []
     # Without a launcher's word there was one process, for as long as it says itself.
     seconds = sum(pod.seconds for pod in pods) or own.wall_seconds
-    held = 0.0 if made.result else given.gpus * seconds
+    # A result that says nothing of its own use was left for a process that could not speak.
+    told = made.result is not None and own.wall_seconds > 0
+    held = 0.0 if told else given.gpus * seconds
     return Cost(
         pipeline=pipeline.name,
         run=run,

@@ -62,4 +62,4 @@ def write(uri: str, result: Result, word: Word | None) -> None:
 
 def _only_word(uri: str, result: Result) -> None:
     if not objects.create_result(uri, result):
-        log.warning("%s: another process has left a result there, which stays", uri)
+        log.warning("%s: there is a result already, which stays", uri)

@@ -17,7 +17,7 @@ from ml_tasks.errors import ConfigError
 from ml_tasks.flow import step
 from ml_tasks.io import objects
 from ml_tasks.io.control import Control
-from perennial import new_product, parity, runner
+from perennial import difference, new_product, parity, runner
 from perennial.__main__ import main
 from perennial.difference import Side
 
@@ -217,6 +217,12 @@ def test_other_data(
     assert "column one differs in 1 of" in said
     (why,) = whys(said)
     assert why.endswith("are equal: the data came otherwise")
+
+
+def test_documents_that_are_only_written_otherwise_are_told_as_such() -> None:
+    said = difference._places({"a": 1, "b": -0.0}, {"b": 0.0, "a": 1})
+    assert said.startswith("the values are equal, and are written otherwise")
+    assert difference._places({"a": [1, 2]}, {"a": [1, 3]}) == "a[1]: 2 and 3"
 
 
 def test_the_command_wants_two_places(
