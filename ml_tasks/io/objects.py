@@ -172,13 +172,14 @@ def _linked(uri: str, data: Buffer) -> bool | None:
 
 
 def _created_on_s3(uri: str, data: Buffer) -> bool | None:
-    """Ask for it as Arrow cannot; boto3 reads the same variables as Arrow, but for the region."""
+    """Ask for it as Arrow cannot; boto3's usual session would keep the first keys that it saw."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
     bucket, _slash, name = uri.removeprefix("s3://").partition("/")
     try:
-        boto3.client("s3").put_object(Bucket=bucket, Key=name, Body=bytes(data), IfNoneMatch="*")
+        client = boto3.Session().client("s3")
+        client.put_object(Bucket=bucket, Key=name, Body=bytes(data), IfNoneMatch="*")
     except ClientError as fault:
         status = fault.response["ResponseMetadata"]["HTTPStatusCode"]
         # 412: there is one; 409: one is just being written; 501: the server takes no condition.
