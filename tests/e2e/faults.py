@@ -179,8 +179,9 @@ class Faults:
                 container="task", command=["python3", "-c", script],
                 stdin=False, stdout=True, stderr=True, tty=False, _preload_content=False,
             )  # fmt: skip
-        except ApiException as fault:
-            raise GoneError(f"{pod.metadata.name}: {fault.reason}") from fault
+        # Where the answer has no body the client fails at that, and not with its status.
+        except (ApiException, AttributeError) as fault:
+            raise GoneError(f"{pod.metadata.name}: {fault}") from fault
         running.run_forever()
 
     def _run(self, name: str, node: str = "") -> None:
