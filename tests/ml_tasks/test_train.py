@@ -23,19 +23,25 @@ from ml_tasks.models.spec import Spec
 from ml_tasks.result import Output, Result
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
-def write_set(environment: Environment) -> str:
+FULL = os.environ.get("PERENNIAL_FAULTS") == "all"  # noqa: TID251 - a switch of the tests
+LARGE = {"epochs": 12, "patience": 12, "batch_size": 512, "params": {"hidden": [128, 64]}}
+LARGE_ROWS, KILLS = 400_000, 10
+
+
+def write_set(environment: Environment, rows: int = 3000) -> str:
     dice = np.random.default_rng(5)
-    x = dice.normal(size=(3000, 2))
-    rows = pl.DataFrame(
+    x, sixth = dice.normal(size=(rows, 2)), rows // 6
+    table = pl.DataFrame(
         {
             "x": x[:, 0],
             "z": x[:, 1],
             "word": np.where(x[:, 1] > 0, "up", "down"),
-            "label": (x[:, 0] + dice.normal(size=3000) > 0).astype(float),
-            "split": ["train"] * 2000 + ["validation"] * 500 + ["test"] * 500,
+            "label": (x[:, 0] + dice.normal(size=rows) > 0).astype(float),
+            "split": ["train"] * (rows - 2 * sixth) + ["validation"] * sixth + ["test"] * sixth,
         }
     ).to_arrow()
     description = {
@@ -45,14 +51,14 @@ def write_set(environment: Environment) -> str:
         "task": "classification",
     }
     root = environment.objects_root
-    objects.write_parquet(f"{root}/set.parquet", rows)
+    objects.write_parquet(f"{root}/set.parquet", table)
     objects.write_text(f"{root}/set.json", json.dumps(description))
     made = Result(
         task="assemble",
         pipeline="p",
         run="r",
         outputs={
-            "set": Output(uri=f"{root}/set.parquet", content_hash=content_hash(rows)),
+            "set": Output(uri=f"{root}/set.parquet", content_hash=content_hash(table)),
             "description": Output(uri=f"{root}/set.json", content_hash="0"),
         },
     )
@@ -62,6 +68,7 @@ def write_set(environment: Environment) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    """A folder with a product that learns in seconds."""
     source = yaml.safe_load((ROOT / "ml_tasks/pipelines/flight_delays.yaml").read_text())
     source["name"] = "tiny"
     source["training"] |= {
@@ -138,6 +145,46 @@ def test_killed_and_started_again_it_ends_in_the_same_weights(folder: Path, proc
     look_at_usage(resumed, range(resumed.values["resumed_at_epoch"], 25))
     if processes == 1:
         look_at_outputs(resumed)
+
+
+@pytest.mark.skipif(not FULL, reason="minutes: PERENNIAL_FAULTS=all")
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_large_one_is_killed_at_random_and_ends_in_the_same_weights(
+    folder: Path, processes: int, record_property: Callable[[str, object], None]
+) -> None:
+    """Any process of it is killed at any time: torchrun's own, or a rank."""
+    source = yaml.safe_load((folder / "tiny.yaml").read_text())
+    source["training"] |= LARGE
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(source))
+    environment, dice = Environment(home=folder / "home"), np.random.default_rng(processes)
+    write_set(environment, LARGE_ROWS)
+    began = time.monotonic()
+    finish(start(folder, command(environment, "unbroken", processes)))
+    whole = time.monotonic() - began
+    attempt, killed = 0, 0
+    while killed < KILLS:
+        attempt += 1
+        running = start(folder, command(environment, "broken", processes, attempt))
+        # Late enough that most have come to an epoch's end before.
+        time.sleep(dice.uniform(0.2, 0.6) * whole)
+        if running.poll() is not None:
+            break
+        root = psutil.Process(running.pid)
+        members = [root, *root.children(recursive=True)]
+        members[dice.integers(len(members))].kill()
+        killed += 1
+        time.sleep(dice.uniform(0, 1))
+        kill_tree(running)
+    finish(start(folder, command(environment, "broken", processes, attempt + 1)))
+    one, other = (
+        objects.read_result(f"{environment.objects_root}/{name}.json")
+        for name in ("unbroken-1", f"broken-{attempt + 1}")
+    )
+    record_property("killed", killed)
+    assert killed > 1
+    assert other.values["weights_hash"] == one.values["weights_hash"]
+    assert other.outputs["history"].content_hash == one.outputs["history"].content_hash
 
 
 def look_at_usage(result: Result, epochs: range) -> None:
