@@ -141,9 +141,7 @@ def _tagged(lake: Lake, context: Context, digest: str, snapshots: dict[str, int]
     tag = retention.set_tag(digest, snapshots)
     control = Control(context.environment.control)
     control.migrate()
-    with control.lease(
-        retention.TAGS, holder=context.holder, attempt=context.attempt, turn=context.turn, wait=120
-    ) as lease:
+    with control.lease_for(context, retention.TAGS, wait=120) as lease:
         # Whoever takes tags away looks for those that a run has written down.
         objects.write_text(f"{context.folder}/tag.json", json.dumps({"tag": tag}))
         for name, snapshot in snapshots.items():

@@ -30,13 +30,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         raise ConfigError(
             f"trigger {asked.id}: came one of {asked.pipeline!r}, wanted one of {pipeline.name!r}"
         )
-    with control.lease(
-        f"trigger {asked.id}",
-        holder=context.holder,
-        attempt=context.attempt,
-        turn=context.turn,
-        wait=60,
-    ) as lease:
+    with control.lease_for(context, f"trigger {asked.id}", wait=60) as lease:
         trigger = control.claim(asked.id, context.run, lease)
     return context.result(
         window=Window.parse(trigger.window),

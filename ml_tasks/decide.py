@@ -101,13 +101,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     if head is None:
         raise NothingToDo(f"{pipeline.name} has no champion yet; train one")
     wanted = Window.parse(f"{pipeline.schedule.start}/{window.end.isoformat()}")
-    with control.lease(
-        f"decided {pipeline.name}",
-        holder=context.holder,
-        attempt=context.attempt,
-        turn=context.turn,
-        wait=120,
-    ) as lease:
+    with control.lease_for(context, f"decided {pipeline.name}", wait=120) as lease:
         values = _again(control, pipeline, wanted) or _anew(
             control, pipeline, context, head, wanted, lease
         )

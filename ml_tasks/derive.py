@@ -120,9 +120,7 @@ def _published(table: FeatureTable, place: _Place, again: Window | None = None) 
     """
     lake, context, name = place.lake, place.context, f"features.{table.name}"
     # Who reads before another run has published would take what that one brought away again.
-    with place.control.lease(
-        name, holder=context.holder, attempt=context.attempt, turn=context.turn, wait=120
-    ) as lease:
+    with place.control.lease_for(context, name, wait=120) as lease:
         window = again or _reach(lake, table, context.required_window())
         before = Window(start=window.start - table.ttl - table.lookback, end=window.end)
         raw = {source: lake.read(f"raw.{source}", window=before) for source in table.sources}

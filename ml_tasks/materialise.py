@@ -51,9 +51,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     control.migrate()
     names = features.below(features.refs(pipeline.features.service))
     start, end = window.start.isoformat(), window.end.isoformat()
-    with control.lease(
-        features.LEASE, holder=context.holder, attempt=context.attempt, turn=context.turn, wait=120
-    ) as lease:
+    with control.lease_for(context, features.LEASE, wait=120) as lease:
         online = _bring_online(names, window, lease, context) if names else {}
         control.complete(pipeline.name, start, end, context.run, lease)
     outputs = {

@@ -80,13 +80,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     with folders.unpacked(champion.reference(context.environment, head)) as folder:
         reference = Reference.load(folder)
     seen = _seen(pipeline, context, control, head, patience(pipeline, reference))
-    with control.lease(
-        f"watched {pipeline.name}",
-        holder=context.holder,
-        attempt=context.attempt,
-        turn=context.turn,
-        wait=120,
-    ) as lease:
+    with control.lease_for(context, f"watched {pipeline.name}", wait=120) as lease:
         before = control.looks(pipeline.name, version=head.version)
         measures, looks, alarms = found(
             seen, head.version, reference, pipeline, context.run, before

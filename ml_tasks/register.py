@@ -60,13 +60,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     verdict = passed_verdict(context)
     registry = Registry(context.environment, context.pipeline)
     control = Control(context.environment.control)
-    with control.lease(
-        f"registry {context.pipeline}",
-        holder=context.holder,
-        attempt=context.attempt,
-        turn=context.turn,
-        wait=120,
-    ) as lease:
+    with control.lease_for(context, f"registry {context.pipeline}", wait=120) as lease:
         done = registry.complete()
         own = [
             v

@@ -54,9 +54,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     model = champion.of_head(context.environment, head)
     beside = trial.shadow(control, context.environment, pipeline, head, window)
     table = predictions.table(pipeline.name)
-    with control.lease(
-        table, holder=context.holder, attempt=context.attempt, turn=context.turn, wait=120
-    ) as lease:
+    with control.lease_for(context, table, wait=120) as lease:
         before = predictions.read(lake, pipeline.name, window)
         rows = _new(questions(lake, pipeline, window), before, pipeline)
         if not before and not rows.height:

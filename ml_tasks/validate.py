@@ -273,9 +273,7 @@ def _publish(
     """
     window, told = context.required_window(), {"run": context.run}
     name = f"{table}/{window}"
-    with control.lease(
-        name, holder=context.holder, attempt=context.attempt, turn=context.turn, wait=60
-    ) as lease:
+    with control.lease_for(context, name, wait=60) as lease:
         if staged and staged.rows:
             done = lake.add(table, staged, window, lease, schema=added.schema, properties=told)
             if done:

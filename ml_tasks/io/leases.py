@@ -16,8 +16,9 @@ from ml_tasks.io.turns import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
-    from ml_tasks.context import Turn
+    from ml_tasks.context import Context, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,18 @@ class Lease:
 
 class Leases(Database):
     """The right to publish one thing, for one holder at a time."""
+
+    def lease_for(
+        self, context: Context, resource: str, *, wait: float
+    ) -> AbstractContextManager[Lease]:
+        """Hold a lease as this process of this attempt of a task, as `lease` does."""
+        return self.lease(
+            resource,
+            holder=context.holder,
+            attempt=context.attempt,
+            turn=context.turn,
+            wait=wait,
+        )
 
     @contextmanager
     def lease(

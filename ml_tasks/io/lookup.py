@@ -90,9 +90,7 @@ def _joined(
     store = features.store(context.environment, snapshots)
     control = Control(context.environment.control)
     control.migrate()
-    with control.lease(
-        features.LEASE, holder=context.holder, attempt=context.attempt, turn=context.turn, wait=120
-    ):
+    with control.lease_for(context, features.LEASE, wait=120):
         features.apply(store)
     found = features.historical(store, refs, entities.to_pandas())
     return pl.DataFrame(pl.from_arrow(found.select(features.columns(refs))))
