@@ -24,7 +24,7 @@ import polars as pl
 
 from bench import ROOT
 from bench.measured import Measured
-from bench.quality import PRODUCT, Bench
+from bench.quality import LONG, PRODUCT, Bench
 from feature_repo.transformations import TABLES
 from ml_tasks import config
 from ml_tasks.io import features
@@ -49,7 +49,7 @@ AT = "event_timestamp"
 def measure(folder: Path) -> Iterator[Measured]:
     """Build the lake where it is not there yet; ask it in all ways."""
     warnings.simplefilter("ignore")
-    bench = Bench(KEPT, threads=2)
+    bench = Bench(KEPT, threads=2, span=LONG)
     bench.lake()
     lake = Lake(bench.environment)
     store = features.store(bench.environment)

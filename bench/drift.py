@@ -17,6 +17,7 @@ import os
 import statistics
 import subprocess
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -134,17 +135,18 @@ def small(reference: Matrix, day: Matrix) -> Iterator[Measured]:
 
     whole, came = table(reference), table(day)
     for name, kind in APART.items():
-        words = {"categories_per_feature": {}} if name == "tabular" else {}
+        words: dict[str, Any] = {"categories_per_feature": {}} if name == "tabular" else {}
         theirs = getattr(detectors, kind)(reference, **words)
         kept = drift_tests.fit(name, whole, {}, "scipy")
-        yield one_day(name, lambda own=kept: own.test(came),
-                      lambda own=theirs: own.predict(day, drift_type="feature"))  # fmt: skip
+        yield one_day(
+            name, partial(kept.test, came), partial(theirs.predict, day, drift_type="feature")
+        )
     yield chi_square()
     for name in TOGETHER:
         ours, alibis = (
             drift_tests.fit(name, whole, {}, engine) for engine in ("scipy", "alibi-detect")
         )
-        yield one_day(name, lambda own=ours: own.test(came), lambda own=alibis: own.test(came))
+        yield one_day(name, partial(ours.test, came), partial(alibis.test, came))
 
 
 def chi_square() -> Measured:

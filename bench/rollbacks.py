@@ -48,7 +48,7 @@ def rows(dice: np.random.Generator, number: int, loss: float) -> pl.DataFrame:
     # Near this AUC one more unit of noise costs about 0.08 of it.
     spread = (0.75 + loss / 0.08, 0.75)
     said = [1 / (1 + np.exp(-(odds + s * one))) for s, one in zip(spread, noise, strict=True)]
-    when = pl.lit(START.start) + pl.duration(days=pl.Series(days))
+    when = pl.lit(START.start) + pl.duration(days=pl.lit(pl.Series(days)))
     key = PLAIN.sources[PLAIN.label.source].key
     one = pl.DataFrame({name: np.arange(total) for name in key}).with_columns(
         when.dt.cast_time_unit("us").alias("event_time"), pl.Series("label", label, pl.Float64)

@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,13 +31,11 @@ from ml_tasks.io import features
 from ml_tasks.training.ddp import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from torch import nn
-
     from ml_tasks.config import Training
-    from ml_tasks.training.loop import Part
+    from ml_tasks.training.loop import Part, Trainer
 
 ALONE = Place(rank=0, local_rank=0, world_size=1)
 BATCHES = (1_024, 4_096)
@@ -62,10 +61,10 @@ def loops(folder: Path, width: int) -> Iterator[Measured]:
         made = {
             name: epoch.trainer(settings, width, folder / f"{number}", ALONE) for name in seconds
         }
-        work = {
-            OURS: lambda own=made[OURS]: own.fit(train, few, lambda *_: None),
-            BARE: lambda own=made[BARE]: bare(own.model, own.optimiser, train, settings),
-            LOADER: lambda own=made[LOADER]: loaded(own.model, own.optimiser, train, settings),
+        work: dict[str, Callable[[], object]] = {
+            OURS: partial(made[OURS].fit, train, few, lambda *_: None),
+            BARE: partial(bare, made[BARE], train, settings),
+            LOADER: partial(loaded, made[LOADER], train, settings),
         }
         for name, run in work.items():
             began = time.perf_counter()
@@ -80,9 +79,8 @@ def loops(folder: Path, width: int) -> Iterator[Measured]:
     yield Measured(what, found[OURS], "Lightning", theirs, "s", note=note)
 
 
-def bare(
-    model: nn.Module, optimiser: torch.optim.Optimizer, train: Part, settings: Training
-) -> None:
+def bare(trainer: Trainer, train: Part, settings: Training) -> None:
+    model, optimiser = trainer.model, trainer.optimiser
     for rows in torch.randperm(len(train.y)).split(settings.batch_size):
         raw = model(train.x[rows], train.codes[rows])
         loss = functional.binary_cross_entropy_with_logits(raw, train.y[rows])
@@ -91,9 +89,8 @@ def bare(
         optimiser.step()
 
 
-def loaded(
-    model: nn.Module, optimiser: torch.optim.Optimizer, train: Part, settings: Training
-) -> None:
+def loaded(trainer: Trainer, train: Part, settings: Training) -> None:
+    model, optimiser = trainer.model, trainer.optimiser
     rows = TensorDataset(train.x, train.codes, train.y)
     for x, codes, y in DataLoader(rows, batch_size=settings.batch_size, shuffle=True):
         loss = functional.binary_cross_entropy_with_logits(model(x, codes), y)

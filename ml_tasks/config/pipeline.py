@@ -199,6 +199,8 @@ class TaskResources(Section):
     service_account: str | None = None
     queue: str | None = None
     """Kueue's local queue in which it waits for its turn."""
+    timeout_minutes: Real | None = Field(gt=0, default=None)
+    """How long a try may take in Airflow; waiting for a node counts, for a queue does not."""
 
 
 class Pipeline(Section):

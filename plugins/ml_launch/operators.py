@@ -63,12 +63,13 @@ class LaunchOperator(BaseOperator):
             window_from: Task whose result says the window.
             **rest: What every Airflow operator takes.
         """
+        minutes = pipeline.resources_of(step.task).timeout_minutes or step.timeout_minutes
         super().__init__(
             task_id=step.task,
             doc_md=step.doc,
             retries=step.retries,
             retry_delay=timedelta(seconds=RETRY_SECONDS),
-            execution_timeout=timedelta(minutes=step.timeout_minutes),
+            execution_timeout=timedelta(minutes=minutes),
             **rest,
         )
         self.pipeline_name, self.task_name = pipeline.name, step.task
@@ -106,7 +107,7 @@ class LaunchOperator(BaseOperator):
         launch.recall(event.get("seen") or {})
         if event["late"]:
             self._stop(launch)
-            raise AirflowTaskTimeout(f"it took longer than {self.execution_timeout}")
+            raise AirflowTaskTimeout(self._late)
         outcome = launch.once(lambda _line: None)
         if outcome is None:
             self._defer(launch, until)
@@ -159,8 +160,13 @@ class LaunchOperator(BaseOperator):
         self._leave(outcome)
         raise (AirflowFailException if outcome.hopeless else AirflowException)(outcome.message)
 
+    @property
+    def _late(self) -> str:
+        more = f"resources.{self.task_name}.timeout_minutes in the YAML gives it more"
+        return f"it took longer than {self.execution_timeout}; {more}"
+
     def _stop(self, launch: Launch) -> None:
-        launch.stop(f"it took longer than {self.execution_timeout}")
+        launch.stop(self._late)
         self._leave(launch.follow(self._show))
 
     def _show(self, line: str) -> None:

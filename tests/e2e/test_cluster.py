@@ -11,16 +11,18 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import psutil
 import pytest
+import yaml
 
 from ml_tasks import config
 from ml_tasks.config import Environment
 from ml_tasks.io import objects, runs
 from ml_tasks.io.control import Control
 from perennial import difference, parity, runner
+from perennial.airflow_api import Airflow
 from perennial.services import Services
 from tests import whole
 from tests.e2e import ends
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
     from ml_tasks.flow import Dag
 
+T = TypeVar("T")
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 START, END, LATER = "2013-01-01", "2013-01-22", "2013-02-01"
@@ -45,6 +49,8 @@ FLOWS: tuple[tuple[Dag, str, str], ...] = (
     ("monitoring", END, LATER),
 )
 """What the demo goes through: a window, a champion, and the window after it."""
+HASTY, HASTY_MINUTES = "hasty_delays", 0.4
+"""The same product, whose `ingest` has less time."""
 WAIT_SECONDS = 600
 REJECTED, RETRY = 65, 75
 BREAKING = ("NODE_DOWN", "NODE_UP", "API_DOWN", "API_UP")
@@ -68,6 +74,11 @@ def stop_or_skip(said: str) -> NoReturn:
 def variables(core: CoreV1Api) -> Iterator[dict[str, str]]:
     """A home, a bucket and a namespace of their own, with the checkout in a volume."""
     with place(core, cron="0 0 1,22 * *", epochs=6) as made:
+        pipelines = Path(made["PERENNIAL_PIPELINES"])
+        product = yaml.safe_load((pipelines / f"{NAME}.yaml").read_text()) | {"name": HASTY}
+        given = product["resources"]["default"] | {"timeout_minutes": HASTY_MINUTES}
+        product["resources"]["ingest"] = given
+        (pipelines / f"{HASTY}.yaml").write_text(yaml.safe_dump(product))
         yield made
 
 
@@ -111,14 +122,18 @@ class Demo:
             assert time.monotonic() < limit, "there is no checkpoint"
             time.sleep(0.2)
 
-    def present(self) -> Environment:
-        """Give where its state lies, with the addresses of the services that run."""
+    def services(self) -> Services:
+        """Give its services, which know what runs."""
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.variables.items():
                 patch.setenv(name, value)
             from perennial.given import environment as given
 
-            return Services(given()).present
+            return Services(given())
+
+    def present(self) -> Environment:
+        """Give where its state lies, with the addresses of the services that run."""
+        return self.services().present
 
     def take_apart(self) -> None:
         """Take the cluster for ourselves, whose nodes and API are about to go."""
@@ -290,6 +305,53 @@ def test_a_parity_run_is_seen_nowhere(environment: Environment, demo: Demo) -> N
     assert len(rows) > 15
     assert ends.state(environment) == before
     assert ends.places(environment) == beside
+
+
+def test_a_try_that_the_clock_or_a_person_ends_leaves_no_pod(
+    environment: Environment, demo: Demo
+) -> None:
+    airflow, dag, uids = Airflow(demo.services()), f"{HASTY}__ingestion", list[str]()
+    airflow.backfill(dag, START, START)
+    (run,) = (one["dag_run_id"] for one in until(lambda: airflow.runs(dag)))
+
+    def ingest() -> tuple[str, int]:
+        (one,) = (one for one in airflow.tasks(dag, run) if one["task_id"] == "ingest")
+        return one["state"], one["try_number"]
+
+    def clear() -> None:
+        body = {"dry_run": False, "dag_run_id": run, "task_ids": ["ingest"], "only_failed": False}
+        airflow._ask("POST", f"/api/v2/dags/{dag}/clearTaskInstances", json=body)
+
+    def fail() -> None:
+        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/ingest"
+        airflow._ask("PATCH", path, json={"new_state": "failed"})
+
+    for number, end in enumerate((lambda: None, clear, fail), start=1):
+        (pod,) = until(
+            lambda: [
+                pod
+                for pod in demo.faults.pods("ingest")
+                if pod.status.phase == "Running" and pod.metadata.uid not in uids
+            ]
+        )
+        uids.append(pod.metadata.uid)
+        demo.faults.stop(pod)
+        until(lambda wanted=("deferred", number): ingest() == wanted)
+        end()
+        until(lambda: uids[-1] not in {one.metadata.uid for one in demo.faults.pods("ingest")})
+    until(lambda: not ends.jobs(demo.faults.namespace))
+    assert ingest() == ("failed", 3)
+    late = "it took longer than 0:00:24; resources.ingest.timeout_minutes in the YAML gives it more"
+    assert any(late in line for line in airflow.log(dag, run, "ingest", 1))
+
+
+def until(there: Callable[[], T]) -> T:
+    """Wait for what is not empty or false."""
+    limit = time.monotonic() + WAIT_SECONDS
+    while not (found := there()):
+        assert time.monotonic() < limit, f"not in {WAIT_SECONDS} s"
+        time.sleep(0.5)
+    return found
 
 
 def test_nodes_and_the_api_were_taken_away(environment: Environment) -> None:
