@@ -63,6 +63,10 @@ class Launcher(Protocol):
         """Start a task."""
         ...
 
+    def end_others(self, command: Command, environment: Environment) -> None:
+        """End what of a run goes on though Airflow has done with it: its last task begins."""
+        ...
+
 
 def launcher(environment: Environment) -> Launcher:
     """Import the launcher that the environment names.

@@ -119,6 +119,10 @@ def start(command: Command, resources: TaskResources, environment: Environment) 
     return LocalLaunch(process or _Fresh(command.argv, environ), command, resources)
 
 
+def end_others(command: Command, environment: Environment) -> None:
+    """End nothing: what runs here ends with who waits for it."""
+
+
 def task_environment(resources: TaskResources, environment: Environment) -> dict[str, str]:
     """Give a task's environment: ours without Airflow's own, with its share of the processors."""
     kept = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,7 @@ class LaunchOperator(BaseOperator):
         )
         self.pipeline_name, self.task_name = pipeline.name, step.task
         self.needs, self.cron = step.needs, pipeline.schedule.cron
+        self.last = step.teardown
         self.key, self.trigger, self.window_from = key, trigger, window_from
         self._launch: Launch | None = None
         self._command: Command
@@ -108,6 +110,8 @@ class LaunchOperator(BaseOperator):
         if event["late"]:
             self._stop(launch)
             raise AirflowTaskTimeout(self._late)
+        # What was deleted beneath it has been started anew.
+        self._defer(launch, until)
         outcome = launch.once(lambda _line: None)
         if outcome is None:
             self._defer(launch, until)
@@ -124,7 +128,10 @@ class LaunchOperator(BaseOperator):
         self.log.info("%s", " ".join(made.argv))
         resources = pipeline.resources_of(self.task_name)
         try:
-            self._launch = launcher(environment).start(made, resources, environment)
+            where = launcher(environment)
+            if self.last:
+                where.end_others(made, environment)
+            self._launch = where.start(made, resources, environment)
         except PerennialError as fault:
             final = fault.exit_code == ExitCode.CONFIG
             raise (AirflowFailException if final else AirflowException)(str(fault)) from None
@@ -167,7 +174,9 @@ class LaunchOperator(BaseOperator):
 
     def _stop(self, launch: Launch) -> None:
         launch.stop(self._late)
-        self._leave(launch.follow(self._show))
+        # This process has the task's time once more, and its pods' grace may be longer.
+        with suppress(AirflowTaskTimeout):
+            self._leave(launch.follow(self._show))
 
     def _show(self, line: str) -> None:
         self.log.info("%s", line)

@@ -52,9 +52,9 @@ _NAMED = {"volumeMounts": "mountPath"}
 """Lists of a manifest whose items are known by something else than their name."""
 
 
-def key(command: Command) -> str:
-    """Give what all attempts of one task of one run have in common."""
-    said = f"{command.pipeline}/{command.run}/{command.task}"
+def key(command: Command, task: str = "") -> str:
+    """Give what all attempts of one task of one run have in common; of another task of the run."""
+    said = f"{command.pipeline}/{command.run}/{task or command.task}"
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
@@ -63,9 +63,9 @@ def pods_with(job: str) -> str:
     return f"batch.kubernetes.io/job-name={job}"
 
 
-def owned(label: str, value: str) -> str:
-    """Give the selector of what is ours and has a label."""
-    return f"{OWNER}=perennial,{label}={value}"
+def owned(label: str, *values: str) -> str:
+    """Give the selector of what is ours and has a label with one of some values."""
+    return f"{OWNER}=perennial,{label} in ({','.join(values)})"
 
 
 def pods_of(command: Command, resources: TaskResources) -> int:

@@ -12,6 +12,7 @@ from ml_launch.cluster.api import Cluster
 from ml_launch.cluster.logs import Logs
 from ml_launch.cluster.usage import Kubelets, Use
 from ml_launch.outcome import Outcome, Tail, result_at
+from ml_tasks import flow
 from ml_tasks.errors import BackendError
 from ml_tasks.io import objects
 
@@ -284,6 +285,15 @@ def start(command: Command, resources: TaskResources, environment: Environment) 
         environment,
         job.template(environment.pod_template),
     )
+
+
+def end_others(command: Command, environment: Environment) -> None:
+    """End a run's other Jobs: of a task that was ended before its trigger had begun to wait."""
+    cluster = Cluster(environment.namespace)
+    others = [job.key(command, task) for task in flow.task_names() if task != command.task]
+    for left in cluster.jobs(job.owned(job.KEY, *others)):
+        log.info("%s goes on though its task has ended: it is removed", state.name(left))
+        cluster.delete_job(state.name(left))
 
 
 def _restart(found: Manifest) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from ml_launch.cluster import launch
 
 from ml_tasks.config import TaskResources
 from ml_tasks.errors import BackendError, ConfigError
@@ -101,6 +103,16 @@ def test_what_is_stopped_is_gone(field: Field, until: Until) -> None:
     assert outcome.message == "it took longer than 3 s"
     assert not outcome.hopeless
     until(lambda: not field.pods(started))
+
+
+def test_the_last_task_of_a_run_ends_what_goes_on(field: Field, until: Until) -> None:
+    left, others = field.command(WAIT, run="left"), field.command(WAIT, run="others")
+    started, apart = field.start(left), field.start(others)
+    until(lambda: field.pods(started))
+    until(lambda: field.pods(apart))
+    launch.end_others(replace(left, task="record"), field.environment)
+    until(lambda: not field.pods(started))
+    assert field.pods(apart)
 
 
 def test_a_running_pod_is_found_again(field: Field, until: Until) -> None:

@@ -5,27 +5,31 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from ml_launch.cluster import usage
-from ml_launch.cluster.hub import Hub
+import psutil
+import pytest
+from ml_launch.cluster import job, usage
+from ml_launch.cluster.hub import JOBS_SECONDS, Hub
 from ml_launch.cluster.trigger import JobTrigger
 
 from ml_tasks.config import TaskResources
 from ml_tasks.io import runs
+from tests.plugins.cluster.conftest import SMALL
 from tests.plugins.cluster.test_usage import HOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pytest
     from ml_launch.cluster.launch import JobLaunch
 
     from tests.plugins.cluster.conftest import Field
 
     Until = Callable[[Callable[[], Any]], Any]
 
+THOUSAND, FEW = 1000, 10
 WAIT = "import time; print('begun', flush=True); time.sleep(600)"
 
 
@@ -73,6 +77,44 @@ def test_many_wait_with_one_watch(field: Field) -> None:
 
     assert asyncio.run(all_of_them()) == [{"late": False}] * 5
     assert not Hub._open
+
+
+@pytest.mark.skipif(
+    os.environ.get("PERENNIAL_FAULTS") != "all",  # noqa: TID251 - a switch of the tests
+    reason="a thousand Jobs: PERENNIAL_FAULTS=all",
+)
+def test_a_thousand_wait_with_few_connections(field: Field) -> None:
+    from kubernetes.client import BatchV1Api
+
+    batch, triggers = BatchV1Api(), []
+    for _ in range(THOUSAND):
+        made = field.command(WAIT)
+        wanted = job.manifest(made, SMALL, field.environment, job.template(None), 0)
+        wanted["spec"]["suspend"] = True  # two nodes have no room for a thousand pods
+        batch.create_namespaced_job(field.namespace, wanted)
+        triggers.append(
+            JobTrigger(
+                namespace=field.namespace, job=wanted["metadata"]["name"], task=made.task, pods=1,
+                resources=SMALL.model_dump(mode="json"), pending_seconds=600,
+                until=time.time() + 600, settled=0,
+            )
+        )  # fmt: skip
+
+    async def all_of_them() -> list[dict[str, Any]]:
+        waits = [asyncio.create_task(fired(one)) for one in triggers]
+        await asyncio.sleep(2 * JOBS_SECONDS)
+        assert not any(wait.done() for wait in waits)
+        (hub,) = Hub._open.values()
+        assert hub._guests == THOUSAND
+        linked = [one for one in psutil.Process().net_connections("tcp") if one.raddr]
+        assert 0 < len(linked) < FEW
+        selector = f"{job.OWNER}=perennial"
+        batch.delete_collection_namespaced_job(
+            field.namespace, label_selector=selector, propagation_policy="Background"
+        )
+        return await asyncio.gather(*waits)
+
+    assert asyncio.run(all_of_them()) == [{"late": False}] * THOUSAND
 
 
 def test_it_fires_when_the_time_is_over(field: Field) -> None:
