@@ -36,9 +36,12 @@ CONTROL = (f"{FENCING}::TestLease", f"{FENCING}::TestTriggers", f"{FENCING}::Tes
            "tests/ml_tasks/io/test_control.py", "tests/ml_tasks/io/test_champions.py")  # fmt: skip
 GATES = ("tests/ml_tasks/gates/test_edges.py", "tests/ml_tasks/test_judge.py",
          "tests/ml_tasks/gates")  # fmt: skip
-JOINED = ("tests/ml_tasks/test_assemble.py::test_ranges",
-          "tests/ml_tasks/test_assemble.py::test_an_expression_that_is_wrong",
-          "tests/ml_tasks/test_assemble.py")  # fmt: skip
+ASSEMBLED = "tests/ml_tasks/test_assemble.py"
+JOINED = (f"{ASSEMBLED}::test_ranges",
+          f"{ASSEMBLED}::test_a_window_that_leaves_a_day_to_train_on_and_one_that_leaves_none",
+          f"{ASSEMBLED}::test_a_row_belongs_to_the_part_that_it_lies_in_if_its_label_was_known_by_the_next",
+          f"{ASSEMBLED}::test_the_part_whose_labels_are_wrong_is_named",
+          f"{ASSEMBLED}::test_an_expression_that_is_wrong", ASSEMBLED)  # fmt: skip
 REGISTERED = "tests/ml_tasks/test_training_chain.py::test_{}"
 TESTS: dict[str, tuple[str, ...]] = {
     "feature_repo/offline_store.py": (

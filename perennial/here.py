@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ml_tasks.errors import ConfigError, ExitCode, RejectedError, SourceError
@@ -83,8 +84,18 @@ class Here:
 
     def watch(self, week: Window) -> None:
         """Run the monitoring of a week; nothing that follows waits for its record."""
-        run = f"year-monitoring-{week.start:%Y-%m-%d}"
+        run = self._watched(week) or f"year-monitoring-{week.start:%Y-%m-%d}"
         _require(self._flow("monitoring", run, week, self._doing, aside=True))
+
+    def _watched(self, week: Window) -> str | None:
+        """Give the run that has watched a week already, whoever started it."""
+        name, last = self._pipeline.name, week.end - timedelta(days=1)
+        looks = self._control.looks(name, since=f"{week.start:%Y-%m-%d}", until=f"{last:%Y-%m-%d}")
+        for run in sorted({look.run for look in looks}):
+            decided = runs.results(self._environment, name, run).get("decide")
+            if decided is not None and decided.window == week and decided.error is None:
+                return run
+        return None
 
     def settle(self) -> None:
         """Wait for all records.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,7 +11,7 @@ import yaml
 
 from ml_tasks.config import ROOT, Environment
 from perennial.services import Services
-from tests.plugins.alerts.receivers import Receiver
+from tests.plugins.alerts.receivers import Mailbox, Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,8 +45,8 @@ def write_product(
 ) -> None:
     """Write the example with a split, a model and gates that fit three weeks.
 
-    It is trained anew every so many days. With an address it listens to other systems, and what
-    happens is posted there.
+    It is trained anew every so many days. With an address it listens to other systems, what
+    happens is posted there, and that a champion had to give way goes by e-mail.
     """
     text = (ROOT / "ml_tasks" / "pipelines" / "flight_delays.yaml").read_text()
     product = yaml.safe_load(text)
@@ -60,7 +61,11 @@ def write_product(
     }
     if told:
         product["monitoring"]["retraining"]["policies"].append({"name": "outside"})
-        product["alerts"] = [{"kind": "webhook", "url": told}]
+        product["monitoring"]["rollback"] = {"windows": 1}
+        product["alerts"] = [
+            {"kind": "webhook", "url": told},
+            {"kind": "email", "to": ["a@there.example"], "on": ["rolled_back"]},
+        ]
     product["evaluation"] |= {
         "baselines": ["majority"],
         "bootstrap_samples": 100,
@@ -91,13 +96,32 @@ def told() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory, told: Receiver) -> Iterator[dict[str, str]]:
+def mailbox() -> Iterator[Mailbox]:
+    """Where e-mail comes in."""
+    server = Mailbox()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def world(
+    tmp_path_factory: pytest.TempPathFactory, told: Receiver, mailbox: Mailbox
+) -> Iterator[dict[str, str]]:
     """The environment variables of that home; all that was started in it is ended at the end."""
     root = tmp_path_factory.mktemp("world")
     write_product(root / "pipelines", told=told.url)
+    connection = {
+        "conn_type": "smtp",
+        "host": "127.0.0.1",
+        "port": mailbox.server_address[1],
+        "extra": {"disable_ssl": True, "disable_tls": True, "from_email": "us@here.example"},
+    }
     variables = {
         "PERENNIAL_HOME": str(root / "home"),
         "PERENNIAL_PIPELINES": str(root / "pipelines"),
+        "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(connection),
     }
     try:
         yield variables

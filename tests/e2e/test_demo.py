@@ -10,26 +10,30 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+import yaml
 from ml_launch.command import slug
 
+from ml_tasks import config
 from ml_tasks.config import ROOT, Environment
 from ml_tasks.io.content import content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.registry import Registry
 from ml_tasks.io.schema import triggers
+from perennial import runner
 from perennial.__main__ import main
 from perennial.airflow_api import Airflow
+from perennial.services import Services
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from perennial.services import Services
-    from tests.plugins.alerts.receivers import Receiver
+    from tests.plugins.alerts.receivers import Mailbox, Receiver
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -236,14 +240,20 @@ def test_a_wish_that_makes_no_sense_is_refused_and_its_owner_is_told(
     assert failure["links"]["Airflow"].startswith(in_world.airflow_url)
 
 
+def subjects(mailbox: Mailbox) -> list[str]:
+    """Give what the e-mails are about that came, in their order."""
+    return [str(message["Subject"]) for _to, message in mailbox.came]
+
+
 def test_samples_are_sent_through_airflow(
-    in_world: Services, told: Receiver, capsys: pytest.CaptureFixture[str]
+    in_world: Services, told: Receiver, mailbox: Mailbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert demo() == 0
     capsys.readouterr()
     assert main(["alerts", "test", "-p", NAME]) == 0
     assert "\tsent\t1\t" in capsys.readouterr().out
     assert len(posted(told, "test")) == len(posted(told, "promoted")) == 1
+    assert "a sample" in subjects(mailbox)[-1]
 
 
 def test_status_logs_and_lineage_tell_of_it(
@@ -389,8 +399,37 @@ def test_it_goes_on_until_a_policy_asks_for_a_training_and_its_model_is_judged(
     assert len(airflow.runs(f"{NAME}__training")) == before
 
 
+@pytest.fixture(scope="module")
+def poor(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A champion that knows the distance alone; its version, and that of the one before."""
+    folder = tmp_path_factory.mktemp("poor")
+    product = yaml.safe_load((Path(world["PERENNIAL_PIPELINES"]) / f"{NAME}.yaml").read_text())
+    product["features"] = {"columns": ["distance"]}
+    floor = {"name": "floor", "params": {"metric": "roc_auc", "minimum": 0.4}}
+    product["evaluation"] |= {"gates": [floor], "baselines": []}
+    (folder / f"{NAME}.yaml").write_text(yaml.safe_dump(product))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in world.items():
+            patch.setenv(name, value)
+        present = Services(Environment()).present
+    environment, control = (
+        present.model_copy(update={"pipelines": folder}),
+        Control(present.control),
+    )
+    before = control.champion(NAME)
+    done = runner.run_flow(
+        environment, config.load(NAME, folder), "training", run="poor",
+        window="2013-01-01/2013-01-29", on_line=print, on_done=print,
+    )  # fmt: skip
+    assert [one.task for one in done if not one.outcome.succeeded] == []
+    after = control.champion(NAME)
+    assert before is not None
+    assert after is not None
+    return after.version, before.version
+
+
 def test_a_week_that_goes_by_in_airflow_is_told_as_without_it(
-    in_world: Services, capsys: pytest.CaptureFixture[str]
+    in_world: Services, poor: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One more week comes in and is watched by its DAGs; then the same is read anew."""
     words = ["year", "--pipeline", NAME, "--until", "2013-02-05", "--json"]
@@ -404,3 +443,24 @@ def test_a_week_that_goes_by_in_airflow_is_told_as_without_it(
     assert main(words) == 0
     again = json.loads(capsys.readouterr().out)
     assert (again["hash"], len(again["weeks"])) == (told["hash"], 5)
+
+
+def test_a_champion_that_was_worse_in_that_week_has_given_way_and_people_know(
+    in_world: Services, poor: tuple[str, str], told: Receiver, mailbox: Mailbox
+) -> None:
+    version, before = poor
+    control, airflow = Control(in_world.environment.control), Airflow(in_world)
+    assert control.champion(NAME).version == before  # type: ignore[union-attr]
+    assert Registry(in_world.environment, NAME).aliased() == before
+    entry = control.audit(NAME)[-1]
+    assert (entry.action, entry.detail["window"]) == ("rollback", "2013-01-29/2013-02-05")
+    assert f"of version {version} is" in entry.why
+    assert airflow.has_event(f"champion({NAME})", f"rollback-{entry.number}")
+    (watched,) = airflow.runs(f"{NAME}__monitoring", key="2013-01-29")
+    tasks = {
+        t["task_id"]: t["state"] for t in airflow.tasks(watched["dag_id"], watched["dag_run_id"])
+    }
+    assert tasks["announce"] == "success"
+    (hook,) = wait_for(lambda: posted(told, "rolled_back"))
+    assert entry.why in hook["cause"]
+    wait_for(lambda: any(hook["subject"] in one for one in subjects(mailbox)))

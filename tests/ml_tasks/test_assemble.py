@@ -122,6 +122,8 @@ def test_the_same_snapshots_give_the_same_set_and_are_tagged(
     tag = made.values["tag"]
     for table, snapshot in made.values["snapshots"].items():
         assert lake.catalog.load_table(table).refs()[tag].snapshot_id == snapshot
+    folder = one.rpartition("/")[0]
+    assert json.loads(objects.read_text(f"{folder}/tag.json")) == {"tag": tag}
 
 
 def at(day: float) -> datetime:
@@ -151,11 +153,20 @@ WRONG = {"landed_at": at(9), "known_at": at(9), "arrival_delay": 99}
         ([{}], "N1", 0, at(1.75)),
         ([{}, LATER], "N1", 1, at(3)),
         ([{}, BEFORE, LATER], "N3", 1, at(3)),
+        ([{}, BEFORE | {"corrected_at": at(1.5) - timedelta(hours=1)}], "N3", 0, at(1.75)),
         ([LATER], "N2", 1, at(3)),
         ([LATER, {"tailnum": "N4", "corrected_at": at(5)}], "N2", 0, at(5)),
         ([WRONG, {"corrected_at": at(3)}], "N1", 0, at(3)),
     ],
-    ids=["once", "swapped after", "swapped before", "first comes late", "twice late", "was wrong"],
+    ids=[
+        "once",
+        "swapped after",
+        "swapped before",
+        "swapped just then",
+        "first comes late",
+        "twice late",
+        "was wrong",
+    ],
 )
 def test_the_label_is_as_known_in_the_end_and_all_else_as_when_asked(
     flights: Pipeline, changes: list[dict[str, object]], tailnum: str, label: int, known: datetime
@@ -197,3 +208,60 @@ def test_ranges() -> None:
         "validation": "2013-01-14/2013-01-17",
         "test": "2013-01-18/2013-01-22",
     }
+
+
+def test_a_window_that_leaves_a_day_to_train_on_and_one_that_leaves_none() -> None:
+    split = Split(validation_days=3, test_days=4, gap_days=1)
+    parts = assemble.ranges(Window.parse("2013-01-12/2013-01-22"), split)
+    assert str(parts["train"]) == "2013-01-12/2013-01-13"
+    with pytest.raises(RejectedError, match="nothing is left to train on"):
+        assemble.ranges(Window.parse("2013-01-13/2013-01-22"), split)
+
+
+PARTS = {
+    "train": Window.parse("2013-01-01/2013-01-13"),
+    "validation": Window.parse("2013-01-14/2013-01-17"),
+    "test": Window.parse("2013-01-18/2013-01-22"),
+}
+
+
+@pytest.mark.parametrize(
+    ("event", "known", "part"),
+    [
+        (0, 1, "train"),
+        (11.99, 12.9, "train"),
+        (11.99, 13, "gap"),
+        (12, 12.1, "gap"),
+        (13, 13.1, "validation"),
+        (16, 16.1, "gap"),
+        (17, 21.5, "test"),
+        (20.99, 500, "test"),
+        (21, 21.1, "gap"),
+    ],
+)
+def test_a_row_belongs_to_the_part_that_it_lies_in_if_its_label_was_known_by_the_next(
+    event: float, known: float, part: str
+) -> None:
+    rows = pl.DataFrame({"event_time": [at(event)], "label_known_at": [at(known)]})
+    assert assemble.divided(rows, PARTS)["split"].to_list() == [part]
+
+
+@pytest.mark.parametrize("wrong", ["train", "validation", "test"])
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([1.0, 1.0, 1.0], "came 3 rows with 1 different labels"),
+        ([0.0, 1.0, float("inf")], "came 1 labels that are no finite numbers"),
+        ([0.0, float("nan"), float("inf")], "came 2 labels that are no finite numbers"),
+        ([0.0, 1.0, 2.0], r"came labels \[0.0, 1.0, 2.0\] .*, wanted 0 and 1"),
+    ],
+    ids=["all the same", "infinite", "not a number", "no class"],
+)
+def test_the_part_whose_labels_are_wrong_is_named(
+    flights: Pipeline, wrong: str, labels: list[float], said: str
+) -> None:
+    of = {part: [0.0, 0.0, 1.0] for part in PARTS} | {wrong: labels}
+    pairs = [(part, label) for part in of for label in of[part]]
+    rows = pl.DataFrame(pairs, schema=["split", "label"], orient="row")
+    with pytest.raises(RejectedError, match=f"part '{wrong}' of the set: {said}"):
+        assemble._check(rows, flights)
