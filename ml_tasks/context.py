@@ -46,6 +46,19 @@ class Context:
     turn: Turn | None = None
     """Which process of the attempt this is; `None` where that was never asked."""
 
+    def __post_init__(self) -> None:
+        """Hold the window against those of what this task needs.
+
+        Raises:
+            ConfigError: A task before it worked on another one.
+        """
+        for task, before in self.inputs.items():
+            if None not in (self.window, before.window) and before.window != self.window:
+                raise ConfigError(
+                    f"{self.task}: came window {self.window}, wanted that of its {task}, "
+                    f"{before.window} in run {before.run}; for another window give another run"
+                )
+
     @property
     def holder(self) -> str:
         """Who holds this task's leases; the attempt is told apart from it.

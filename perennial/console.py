@@ -17,21 +17,44 @@ if TYPE_CHECKING:
 
 OUT = Console(highlight=False, soft_wrap=True)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+MANY = 5
+"""Columns up to which a table that is too wide is folded within its cells."""
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Show rows: as a table to a person, with tabs between to a program."""
+    """Show rows: as a table to a person, with tabs between to a program.
+
+    What is too wide for the terminal would be torn into slivers, ids and windows too: it is shown
+    row by row, a line for each cell.
+    """
+    shown = [[_shown(cell) for cell in row] for row in rows]
     if not OUT.is_terminal:
-        for row in rows:
+        for row in shown:
             # Rich would turn tabs into spaces.
-            OUT.file.write("\t".join(_shown(cell) for cell in row) + "\n")
+            OUT.file.write("\t".join(row) + "\n")
+        return
+    widths = [max(map(len, column)) for column in zip(columns, *shown, strict=False)]
+    if len(columns) > MANY and sum(widths) + 3 * len(columns) + 1 > OUT.width:
+        _one_by_one(title, columns, shown)
         return
     made = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
         made.add_column(column, overflow="fold")
-    for row in rows:
-        made.add_row(*(escape(_shown(cell)) for cell in row))
+    for row in shown:
+        made.add_row(*map(escape, row))
     OUT.print(made, soft_wrap=False)
+
+
+def _one_by_one(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    OUT.print(title, style="bold", markup=False)
+    for row in rows:
+        made = Table.grid(padding=(0, 2))
+        made.add_column(no_wrap=True, style="dim")
+        made.add_column(overflow="fold")
+        for column, cell in zip(columns, row, strict=False):
+            if cell:
+                made.add_row(escape(column), escape(cell))
+        OUT.print(made, "", soft_wrap=False)
 
 
 def _shown(cell: object) -> str:

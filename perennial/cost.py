@@ -53,12 +53,12 @@ def command(
         known, _faults = config.load_good(services.present.pipelines)
         right_size.show(found, known)
         return ExitCode.OK
-    console.table(f"Costs by {by}", COLUMNS, rows(found, by))
+    console.table(f"Costs by {by}", (by, *COLUMNS), rows(found, by))
     say_whose(cost.currency for cost in found)
     return ExitCode.OK
 
 
-COLUMNS = ("", "runs", "tries", "wall h", "CPU h used", "GPU h", "cost", "")
+COLUMNS = ("runs", "tries", "wall h", "CPU h used", "GPU h", "cost", "currency")
 
 
 def say_whose(currencies: Iterable[str | None]) -> None:

@@ -41,9 +41,11 @@ def run(services: Services, pipeline: Pipeline, until: str, follow: int) -> int:
         RejectedError: A window or a training failed; with the task, the reason and what to do.
     """
     began, wanted = time.monotonic(), named(pipeline, until)
+    ours = False
     try:
         doctor.require(services)
         with console.waiting("starting") as show:
+            ours = bool(services.dead())
             services.up(lambda name, seconds: show(f"{name} ready after {seconds:.0f} s"))
         environment, airflow = services.environment, Airflow(services)
         control = Control(environment.control)
@@ -54,9 +56,12 @@ def run(services: Services, pipeline: Pipeline, until: str, follow: int) -> int:
         later = weeks.following(pipeline, wanted[-1].end, follow)
         gone = _go_on(loop, environment, pipeline, control, later)
     except KeyboardInterrupt:
+        # What ran before may be what somebody else works with.
+        word = "ending the services" if ours else "the services go on, as they did before"
         with suppress(OSError):  # the terminal may be gone
-            console.say("ending the services; make demo goes on from here")
-        services.down()
+            console.say(f"{word}; make demo goes on from here")
+        if ours:
+            services.down()
         raise
     did = trained or before != _standing(control, pipeline)
     seconds = time.monotonic() - began

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     *("trigger", "cause", "asked", "learned", "version", "predicted", "realised", "95 %"),
-    *("windows", "CPU s", "GPU s", "cost", "", "verdict"),
+    *("windows", "CPU s", "GPU s", "cost", "currency", "verdict"),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from ml_tasks.config.metrics import SHARES
 from ml_tasks.config.numbers import Real
 
 
@@ -21,6 +22,11 @@ class Bounds(BaseModel):
     def _bounded(self) -> Bounds:
         if self.minimum is None and self.maximum is None:
             raise ValueError("a minimum or a maximum: without a threshold nothing passes")
+        low, high = self.minimum or 0, 1 if self.maximum is None else self.maximum
+        if self.metric in SHARES and (low > 1 or high < 0):
+            raise ValueError(
+                f"{self.metric} {self.threshold}: it lies between 0 and 1, so that nothing passes"
+            )
         return self
 
     @property

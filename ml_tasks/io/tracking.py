@@ -15,17 +15,26 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-def client(url: str) -> MlflowClient:
-    """Give MLflow's client; that the server does not answer is a `BackendError`.
+def require(url: str) -> None:
+    """Hold that a server is named.
 
     Raises:
-        BackendError: No server is named: whoever listens on the usual port may be another home's.
+        BackendError: None is: whoever listens on the usual port may be another home's.
     """
     if not url:
         raise BackendError(
             "MLflow: came no address, wanted that of this home's own server, which perennial up "
             "starts, or of another in PERENNIAL_MLFLOW_URL"
         )
+
+
+def client(url: str) -> MlflowClient:
+    """Give MLflow's client; that the server does not answer is a `BackendError`.
+
+    Raises:
+        BackendError: No server is named.
+    """
+    require(url)
     # Feast registers a header provider with MLflow that costs seconds at the first request.
     sys.modules.setdefault("feast.infra.data_sources.mlflow.auth", None)  # type: ignore[arg-type]
     warnings.filterwarnings("ignore", "Failure attempting to register request header provider")

@@ -42,3 +42,21 @@ def test_inputs(environment: Environment) -> None:
     for task, name in (("ingest", "other"), ("derive", "staged")):
         with pytest.raises(ConfigError, match=rf"wanted output '{name}' of '{task}'"):
             context.output(task, name)
+
+
+def test_a_window_is_that_of_the_task_before(environment: Environment) -> None:
+    first, second = Window.parse("2013-01-01/2013-01-08"), Window.parse("2013-01-08/2013-01-15")
+
+    def after(mine: Window | None, its: Window | None) -> Context:
+        before = Result(task="ingest", pipeline="p", run="r", window=its)
+        return Context(
+            task="validate", pipeline="p", run="r", attempt=1, environment=environment,
+            window=mine, inputs={"ingest": before},
+        )  # fmt: skip
+
+    for mine, its in ((first, first), (None, first), (first, None)):
+        assert after(mine, its).window == mine
+    with pytest.raises(
+        ConfigError, match=f"came window {second}, wanted that of its ingest, {first} in run r"
+    ):
+        after(second, first)

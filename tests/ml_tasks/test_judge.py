@@ -146,6 +146,11 @@ def test_one_gate_that_fails_is_enough() -> None:
         ([Gate(name="hope")], "evaluation.gates: came name 'hope', wanted one of"),
         ([Gate(name="floor", params={"metric": "x"})], "without a threshold nothing passes"),
         ([Gate(name="worst_segment", params={"metric": "x"})], "without a threshold nothing"),
+        (
+            [Gate(name="floor", params={"metric": "roc_auc", "minimum": 6})],
+            "roc_auc >= 6.0: it lies between 0 and 1, so that nothing passes",
+        ),
+        ([Gate(name="floor", params={"metric": "ece", "maximum": -1})], "ece <= -1.0: it lies"),
         ([Gate(name="floor", params={"metric": "x", "minimum": math.nan})], "a finite number"),
         ([Gate(name="no_leak", params={"ceiling": 1})], "no_leak.*ceiling"),
         ([Gate(name="beats_champion", params={"metrik": "x"})], "metrik: came an unknown key"),
