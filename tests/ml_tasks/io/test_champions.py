@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ml_tasks.errors import PromotionLostError
-from ml_tasks.io.champions import Head, line
+from ml_tasks.io.audit import rolled_back
+from ml_tasks.io.champions import Head, line, succession
 from ml_tasks.io.control import Control
 
 if TYPE_CHECKING:
@@ -45,6 +48,47 @@ def test_the_version_with_its_run_and_verdict_is_champion_again(control: Control
     assert (entry.action, entry.who, entry.why) == ("rollback", "me", "too many late ones")
     assert entry.detail == {"version": "1", "before": "2", "run": "r1", "verdict": "u1"}
     assert control.verify_audit() is None
+
+
+def test_the_champion_of_another_product_stays(control: Control) -> None:
+    first, second = promote(control, "1", None), promote(control, "2", "1")
+    other = control.promote(
+        "q", "9", expected=None, run="r9", verdict_uri="u9", who="judge", why="better"
+    )
+    assert back(control, first, second).version == "1"
+    assert control.champion("q") == other
+    control.rollback(Head("q", "8", "r8", "u8", ""), seen=other, who="me", why="it was better")
+    assert [control.champion(name).version for name in "pq"] == ["1", "8"]  # type: ignore[union-attr]
+
+
+def test_the_newest_promotion_with_a_champion_before_it_and_its_two_rivals(
+    control: Control,
+) -> None:
+    first = promote(control, "1", None)
+    assert succession(control.audit("p")) is None
+    second = promote(control, "2", "1")
+    back(control, first, second)
+    found = succession(control.audit("p"))
+    assert found is not None
+    assert (found.new.version, found.before.version) == ("2", "1")
+    one, two = found.rival(found.new), found.rival(found.before)
+    assert (one, two) == (found.before, found.new)
+    assert found.rival(Head("p", "3", "r3", "u3", "")) is None
+
+
+def test_the_window_of_a_rollback_is_that_of_the_last_that_had_one(control: Control) -> None:
+    first, second = promote(control, "1", None), promote(control, "2", "1")
+    assert rolled_back(control.audit("p")) is None
+    for window in ("2013-01-01/2013-01-08", "2013-02-01/2013-02-08", None):
+        evidence = {} if window is None else {"window": window}
+        control.rollback(first, seen=second, who="decide", why="worse", evidence=evidence)
+        first, second = second, control.champion("p")  # type: ignore[assignment]
+    found = control.audit("p")
+    assert [one.window for one in found] == [
+        None, None, "2013-01-01/2013-01-08", "2013-02-01/2013-02-08", None,
+    ]  # fmt: skip
+    assert rolled_back(found) == datetime(2013, 2, 8, tzinfo=UTC)
+    assert replace(found[2], action="promote").window is None
 
 
 def test_what_was_rolled_back_is_not_promoted_by_a_retry_of_its_run(control: Control) -> None:
