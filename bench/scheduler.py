@@ -120,7 +120,7 @@ def locked(database: Path) -> Iterator[None]:
 
 
 def bodies(services: Services, database: Path) -> Iterator[psutil.Process]:
-    """Give the warm launcher's children that wait for the database; one stands by for a task."""
+    """Give the warm launcher's children that wait for the database; a spare one does not."""
     warm = psutil.Process(services.processes.known()["warm"].pid)
     for child in warm.children():
         with suppress(psutil.Error):

@@ -96,7 +96,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     form = raw_schema(source), source.renamed_from
     raw = read_as(lake, table, *form, window=window, snapshot=snapshots[table])
     rows = divided(labelled(raw, pipeline, window.end), ranges(window, pipeline.split))
-    _check(rows, pipeline)
+    check(rows, pipeline)
     made = _joined(rows, pipeline, context, snapshots)
     digest = content_hash(made)
     tag = _tagged(lake, context, digest, snapshots)
@@ -192,7 +192,12 @@ def _without_snapshots(description: dict[str, Any]) -> str:
     return bytes_hash(json.dumps(same, sort_keys=True).encode())
 
 
-def _check(rows: pl.DataFrame, pipeline: Pipeline) -> None:
+def check(rows: pl.DataFrame, pipeline: Pipeline) -> None:
+    """Hold each part's labels: some, finite, not all the same, and classes where they should be.
+
+    Raises:
+        RejectedError: Those of a part are not; says which part, what came, what was wanted.
+    """
     import polars as pl
 
     for part in ("train", "validation", "test"):

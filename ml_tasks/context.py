@@ -56,7 +56,8 @@ class Context:
             if None not in (self.window, before.window) and before.window != self.window:
                 raise ConfigError(
                     f"{self.task}: came window {self.window}, wanted that of its {task}, "
-                    f"{before.window} in run {before.run}; for another window give another run"
+                    f"{before.window} in run {before.run}; for another window give another run, or "
+                    f"let {task} run again"
                 )
 
     @property

@@ -178,7 +178,8 @@ def demo(
     """Start everything, ingest week by week, train, gate and promote; leave the services running.
 
     Then weeks go by, each watched, until a policy asks for a training and its model is judged. What
-    was done before is not done again. Ctrl-C ends the services too; the next call goes on.
+    was done before is not done again. Ctrl-C ends the services, unless some ran before; the next
+    call goes on.
     """
     from perennial import demo as show
     from perennial.services import Services

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 OUT = Console(highlight=False, soft_wrap=True)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
-MANY = 5
+MAX_FOLDED_COLUMNS = 5
 """Columns up to which a table that is too wide is folded within its cells."""
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Show rows: as a table to a person, with tabs between to a program.
 
-    What is too wide for the terminal would be torn into slivers, ids and windows too: it is shown
-    row by row, a line for each cell.
+    What has many columns and is too wide for the terminal would be torn into slivers, ids and
+    windows too: it is shown row by row, a line for each cell that is not empty.
     """
     shown = [[_shown(cell) for cell in row] for row in rows]
     if not OUT.is_terminal:
@@ -33,8 +33,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
             # Rich would turn tabs into spaces.
             OUT.file.write("\t".join(row) + "\n")
         return
+    # Rich puts a border and two blanks around each cell.
     widths = [max(map(len, column)) for column in zip(columns, *shown, strict=False)]
-    if len(columns) > MANY and sum(widths) + 3 * len(columns) + 1 > OUT.width:
+    if len(columns) > MAX_FOLDED_COLUMNS and sum(widths) + 3 * len(columns) + 1 > OUT.width:
         _one_by_one(title, columns, shown)
         return
     made = Table(title=title, title_justify="left", title_style="bold")

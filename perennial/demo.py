@@ -41,11 +41,10 @@ def run(services: Services, pipeline: Pipeline, until: str, follow: int) -> int:
         RejectedError: A window or a training failed; with the task, the reason and what to do.
     """
     began, wanted = time.monotonic(), named(pipeline, until)
-    ours = False
+    ours = services.dead() == list(services.names)
     try:
         doctor.require(services)
         with console.waiting("starting") as show:
-            ours = bool(services.dead())
             services.up(lambda name, seconds: show(f"{name} ready after {seconds:.0f} s"))
         environment, airflow = services.environment, Airflow(services)
         control = Control(environment.control)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ml_tasks.errors import ConfigError, ExitCode, RejectedError, SourceError
@@ -89,9 +88,9 @@ class Here:
 
     def _watched(self, week: Window) -> str | None:
         """Give the run that has watched a week already, whoever started it."""
-        name, last = self._pipeline.name, week.end - timedelta(days=1)
-        looks = self._control.looks(name, since=f"{week.start:%Y-%m-%d}", until=f"{last:%Y-%m-%d}")
-        for run in sorted({look.run for look in looks}):
+        name, since, until = self._pipeline.name, f"{week.start:%Y-%m-%d}", f"{week.end:%Y-%m-%d}"
+        looks = self._control.looks(name, since=since)
+        for run in sorted({look.run for look in looks if look.day < until}):
             decided = runs.results(self._environment, name, run).get("decide")
             if decided is not None and decided.window == week and decided.error is None:
                 return run
@@ -155,7 +154,11 @@ class Here:
             aside: Let its record be written while others go on.
         """
         known = runs.results(self._environment, self._pipeline.name, run)
-        good = {task for task, result in known.items() if result.error is None}
+        good = {
+            task
+            for task, result in known.items()
+            if result.error is None and result.window in (None, window)
+        }
         failed: Done | None = None
         skipped = False
         for together in waves(FLOWS[flow]):

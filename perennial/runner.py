@@ -12,6 +12,7 @@ from ml_tasks.errors import ConfigError, ExitCode
 from ml_tasks.flow import FLOWS, step, task_names
 from ml_tasks.io import objects, runs, tracking
 from ml_tasks.io.control import Control
+from ml_tasks.io.windows import NONE_IN
 from ml_tasks.result import Window
 from perennial import console
 
@@ -72,6 +73,7 @@ def run(
         _hold(window)
     chosen = slug(name or f"command-{window or 'now'}")
     if flow is not None and window is not None:
+        # It ends with record: better to fail before its hours of work than after.
         tracking.require(environment.mlflow_url)
         done = run_flow(
             environment, pipeline, flow, run=chosen, window=window, on_line=console.plain,
@@ -100,10 +102,7 @@ def _all_that_is_in(environment: Environment, pipeline: Pipeline) -> str:
     control.migrate()
     end = control.covered(pipeline.name)
     if end is None:
-        raise ConfigError(
-            f"{pipeline.name}: none of its windows came as far as materialise; run its ingestion "
-            "(rows that another product brought in are not its features)"
-        )
+        raise ConfigError(f"{pipeline.name}: {NONE_IN}")
     return f"{pipeline.schedule.start}/{end[:10]}"
 
 

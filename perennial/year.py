@@ -113,6 +113,7 @@ class _Shown:
 @contextmanager
 def _running(services: Services, out: Console) -> Iterator[None]:
     """Have what is needed run; what nobody else needs is ended in the end."""
+    ours = services.dead() == list(services.names)
     with console.waiting("starting", out) as show:
         services.up(lambda name, seconds: show(f"{name} ready after {seconds:.0f} s"))
     known = services.processes.known()
@@ -121,7 +122,7 @@ def _running(services: Services, out: Console) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         out.print("interrupted: the same command goes on from here", markup=False)
-        if services.with_airflow:
+        if services.with_airflow and ours:
             services.down()
         raise
     finally:

@@ -1,11 +1,12 @@
-"""Which way a metric is better."""
+"""Which way a metric is better, and which are bounded."""
 
 from __future__ import annotations
 
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "mae", "rmse"})
 
-SHARES = frozenset({"roc_auc", "pr_auc", "accuracy", "precision", "recall", "f1", "brier", "ece"})
-"""Those that lie between 0 and 1."""
+WITHIN_0_1 = frozenset(
+    {"roc_auc", "pr_auc", "accuracy", "precision", "recall", "f1", "brier", "ece"}
+)
 
 
 def sign(metric: str) -> int:

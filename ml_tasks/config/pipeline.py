@@ -199,8 +199,11 @@ class TaskResources(Section):
     service_account: str | None = None
     queue: str | None = None
     """Kueue's local queue in which it waits for its turn."""
-    timeout_minutes: Real | None = Field(gt=0, default=None)
-    """How long a try may take in Airflow; waiting for a node counts, for a queue does not."""
+    timeout_minutes: float | None = Field(gt=0, le=525_600, default=None)
+    """How long a try may take in Airflow; where it waits in the triggerer, a queue does not count.
+
+    `None` is the flow's own: 30, of `train` 240.
+    """
 
 
 class Pipeline(Section):
@@ -249,5 +252,8 @@ class Pipeline(Section):
         return self
 
     def resources_of(self, task: str) -> TaskResources:
-        """Give a task's resources; `default` stands in for what is not named."""
-        return self.resources.get(task) or self.resources.get("default") or TaskResources()
+        """Give a task's resources; `default` stands in for what it does not name itself."""
+        default, own = (self.resources.get(name, TaskResources()) for name in ("default", task))
+        return default.model_copy(
+            update={name: getattr(own, name) for name in own.model_fields_set}
+        )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from ml_tasks.config.metrics import SHARES
+from ml_tasks.config.metrics import LOWER_IS_BETTER, WITHIN_0_1
 from ml_tasks.config.numbers import Real
 
 
@@ -22,11 +24,13 @@ class Bounds(BaseModel):
     def _bounded(self) -> Bounds:
         if self.minimum is None and self.maximum is None:
             raise ValueError("a minimum or a maximum: without a threshold nothing passes")
-        low, high = self.minimum or 0, 1 if self.maximum is None else self.maximum
-        if self.metric in SHARES and (low > 1 or high < 0):
-            raise ValueError(
-                f"{self.metric} {self.threshold}: it lies between 0 and 1, so that nothing passes"
-            )
+        low = -math.inf if self.minimum is None else self.minimum
+        high = math.inf if self.maximum is None else self.maximum
+        # Errors and losses, all of them, are 0 at best.
+        least = 0 if self.metric in WITHIN_0_1 | LOWER_IS_BETTER else -math.inf
+        most = 1 if self.metric in WITHIN_0_1 else math.inf
+        if low > min(high, most) or high < least:
+            raise ValueError(f"{self.metric} {self.threshold}: no value of it passes")
         return self
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks.errors import BackendError, ConfigError
@@ -30,6 +31,7 @@ def store(environment: Environment, snapshots: Mapping[str, int] | None = None) 
     """Open the feature store; `snapshots` pins lake tables to snapshot ids."""
     from feast import FeatureStore, RepoConfig
 
+    warnings.filterwarnings("ignore", "On demand feature view is an experimental feature")
     folder = environment.home / "feast"
     folder.mkdir(parents=True, exist_ok=True)
     servers = environment.profile == "servers"

@@ -19,8 +19,9 @@ def require(url: str) -> None:
     """Hold that a server is named.
 
     Raises:
-        BackendError: None is: whoever listens on the usual port may be another home's.
+        BackendError: `url` is empty.
     """
+    # Whoever listens on MLflow's usual port may be another home's.
     if not url:
         raise BackendError(
             "MLflow: came no address, wanted that of this home's own server, which perennial up "

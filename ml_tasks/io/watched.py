@@ -221,12 +221,11 @@ class Watched(Database):
         with self.transaction() as tx:
             return [Measure(**row._mapping) for row in tx.execute(wanted)]
 
-    def looks(
-        self, pipeline: str, *, version: str = "", since: str = "", until: str = "9"
-    ) -> list[Look]:
-        """Give signals of days from one to another, oldest first; of one version if it is named."""
-        found = _of(Look, looks, pipeline).where(looks.c.day.between(since, until))
-        wanted = found.where(looks.c.version == version) if version else found
+    def looks(self, pipeline: str, *, version: str = "", since: str = "") -> list[Look]:
+        """Give signals by day, oldest first; of one version where it is named."""
+        wanted = _of(Look, looks, pipeline).where(looks.c.day >= since)
+        if version:
+            wanted = wanted.where(looks.c.version == version)
         with self.transaction() as tx:
             rows = tx.execute(wanted.order_by(looks.c.day, looks.c.version, looks.c.signal))
             return [Look(**row._mapping) for row in rows]
@@ -249,8 +248,9 @@ class Watched(Database):
 
     def alarms(self, pipeline: str | None = None, *, version: str = "") -> list[Alarm]:
         """Give alarms, oldest first; of one pipeline and version where they are named."""
-        found = _of(Alarm, alarms, pipeline)
-        wanted = found.where(alarms.c.version == version) if version else found
+        wanted = _of(Alarm, alarms, pipeline)
+        if version:
+            wanted = wanted.where(alarms.c.version == version)
         with self.transaction() as tx:
             rows = tx.execute(wanted.order_by(alarms.c.day, alarms.c.version, alarms.c.of))
             return [Alarm(**row._mapping) for row in rows]

@@ -14,6 +14,12 @@ from ml_tasks.io.schema import publications, windows
 if TYPE_CHECKING:
     from ml_tasks.io.leases import Lease
 
+NONE_IN = (
+    "none of its windows came as far as materialise; run its ingestion (rows that another product "
+    "brought in are not its features)"
+)
+"""What to say where nothing is covered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ingested:

@@ -17,6 +17,7 @@ from ml_tasks.io.audit import rolled_back
 from ml_tasks.io.control import Control, Report
 from ml_tasks.io.reports import OPEN
 from ml_tasks.io.triggers import ASKED, by_policies
+from ml_tasks.io.windows import NONE_IN
 from ml_tasks.result import Window
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def weigh(control: Control, pipeline: Pipeline) -> Weighed:
         return Weighed(reports, None, "all policies must want it: monitoring decides")
     end = control.covered(pipeline.name)
     if end is None:
-        return Weighed(reports, None, "no window was published yet")
+        return Weighed(reports, None, NONE_IN)
     window = Window.parse(f"{pipeline.schedule.start}/{end}")
     back = rolled_back(control.audit(pipeline.name))
     against = limits.against(retraining, window.end, asked, back)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from ml_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from airflow.triggers.base import BaseTrigger
 
@@ -25,6 +25,11 @@ class Launch(Protocol):
     @property
     def result(self) -> str:
         """Address of its result: of an earlier attempt, where that one's process was found."""
+        ...
+
+    @property
+    def found(self) -> bool:
+        """Whether it ran, or had run, before it was to be started."""
         ...
 
     def follow(self, on_line: Callable[[str], None]) -> Outcome:
@@ -63,8 +68,14 @@ class Launcher(Protocol):
         """Start a task."""
         ...
 
-    def end_others(self, command: Command, environment: Environment) -> None:
-        """End what of a run goes on though Airflow has done with it: its last task begins."""
+    def end_others(
+        self, command: Command, tasks: Collection[str], environment: Environment
+    ) -> None:
+        """End what still runs of a run's other tasks; its last one calls this.
+
+        Raises:
+            BackendError: Whoever runs them does not answer.
+        """
         ...
 
 

@@ -14,6 +14,7 @@ from ml_tasks.config.limits import DECIDERS
 from ml_tasks.errors import NothingToDo
 from ml_tasks.io.control import Control
 from ml_tasks.io.triggers import ASKED
+from ml_tasks.io.windows import NONE_IN
 from ml_tasks.result import Window
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def write_trigger(
         return _written(control, pipeline, params["trigger"])
     end = params["window_end"] or control.covered(pipeline)
     if end is None:
-        raise AirflowFailException(f"{pipeline}: no window was published yet; ingest some first")
+        raise AirflowFailException(f"{pipeline}: {NONE_IN}")
     window = _window(f"{params['window_start']}/{end}")
     if params["window_end"]:
         _require_known(window)

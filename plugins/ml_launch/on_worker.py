@@ -13,7 +13,7 @@ from ml_launch.outcome import Outcome, Tail, result_at
 from ml_launch.variables import for_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from ml_launch.command import Command
     from ml_tasks.config import Environment, TaskResources
@@ -55,6 +55,9 @@ class _Fresh:
 
 class LocalLaunch:
     """One task as a process."""
+
+    found = False
+    """A process is never taken up from another attempt."""
 
     def __init__(self, process: _Process, command: Command, resources: TaskResources) -> None:
         """Follow a started process."""
@@ -119,7 +122,7 @@ def start(command: Command, resources: TaskResources, environment: Environment) 
     return LocalLaunch(process or _Fresh(command.argv, environ), command, resources)
 
 
-def end_others(command: Command, environment: Environment) -> None:
+def end_others(command: Command, tasks: Collection[str], environment: Environment) -> None:
     """End nothing: what runs here ends with who waits for it."""
 
 

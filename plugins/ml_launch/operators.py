@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
     from ml_tasks.flow import Dag, Step
 
 RETRY_SECONDS = 10
+ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+"""States of Airflow's in which a task has no process any more that counts."""
 
 
 class LaunchOperator(BaseOperator):
@@ -86,6 +87,8 @@ class LaunchOperator(BaseOperator):
 
         Where the launcher can wait elsewhere, the wait takes up no worker.
         """
+        if self.last:
+            self._end_others(context)
         launch = self._started(context)
         until = datetime.now(UTC) + (self.execution_timeout or timedelta(days=365))
         self._defer(launch, until.timestamp())
@@ -94,7 +97,7 @@ class LaunchOperator(BaseOperator):
                 outcome = launch.follow(self._show)
         except AirflowTaskTimeout:
             self._stop(launch)
-            raise
+            raise AirflowTaskTimeout(self._too_late) from None
         return self._concluded(launch, outcome)
 
     def resume(self, context: Context, event: dict[str, Any], until: float) -> str:
@@ -109,9 +112,10 @@ class LaunchOperator(BaseOperator):
         launch.recall(event.get("seen") or {})
         if event["late"]:
             self._stop(launch)
-            raise AirflowTaskTimeout(self._late)
-        # What was deleted beneath it has been started anew.
-        self._defer(launch, until)
+            raise AirflowTaskTimeout(self._too_late)
+        if not launch.found:
+            # Somebody deleted what it waited for; the wait for the new one needs no worker either.
+            self._defer(launch, until)
         outcome = launch.once(lambda _line: None)
         if outcome is None:
             self._defer(launch, until)
@@ -128,14 +132,27 @@ class LaunchOperator(BaseOperator):
         self.log.info("%s", " ".join(made.argv))
         resources = pipeline.resources_of(self.task_name)
         try:
-            where = launcher(environment)
-            if self.last:
-                where.end_others(made, environment)
-            self._launch = where.start(made, resources, environment)
+            self._launch = launcher(environment).start(made, resources, environment)
         except PerennialError as fault:
             final = fault.exit_code == ExitCode.CONFIG
             raise (AirflowFailException if final else AirflowException)(str(fault)) from None
         return self._launch
+
+    def _end_others(self, context: Context) -> None:
+        """End what goes on of tasks that Airflow has ended."""
+        from ml_tasks import config
+
+        environment = Environment()
+        pipeline = config.load(self.pipeline_name, environment.pipelines)
+        made = self._described(context, pipeline, environment)
+        run, ti = context["run_id"], context["ti"]
+        states = ti.get_task_states(dag_id=self.dag_id, run_ids=[run]).get(run, {})
+        # One that runs beside those that failed may go on, after this task as before it.
+        over = [t for t in self.get_flat_relative_ids(upstream=True) if states.get(t) in ENDED]
+        try:
+            launcher(environment).end_others(made, over, environment)
+        except PerennialError as fault:
+            self.log.warning("what may go on of other tasks was not ended: %s", fault)
 
     def _described(self, context: Context, pipeline: Pipeline, environment: Environment) -> Command:
         """Give what is to be run in this attempt."""
@@ -168,15 +185,17 @@ class LaunchOperator(BaseOperator):
         raise (AirflowFailException if outcome.hopeless else AirflowException)(outcome.message)
 
     @property
-    def _late(self) -> str:
+    def _too_late(self) -> str:
         more = f"resources.{self.task_name}.timeout_minutes in the YAML gives it more"
         return f"it took longer than {self.execution_timeout}; {more}"
 
     def _stop(self, launch: Launch) -> None:
-        launch.stop(self._late)
-        # This process has the task's time once more, and its pods' grace may be longer.
-        with suppress(AirflowTaskTimeout):
+        launch.stop(self._too_late)
+        try:
             self._leave(launch.follow(self._show))
+        except AirflowTaskTimeout:
+            # This process has the task's time once more, and its pods' grace may be longer.
+            self.log.warning("no capsule: the pods took longer to end than the task may take")
 
     def _show(self, line: str) -> None:
         self.log.info("%s", line)

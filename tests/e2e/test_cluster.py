@@ -10,6 +10,7 @@ import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -346,7 +347,9 @@ def test_a_try_that_the_clock_or_a_person_ends_leaves_no_pod(
     until(lambda: not ends.jobs(demo.faults.namespace))
     assert ingest() == "failed"
     assert not begun()
-    late = "it took longer than 0:00:24; resources.ingest.timeout_minutes in the YAML gives it more"
+    late = (
+        f"it took longer than {timedelta(minutes=HASTY_MINUTES)}; resources.ingest.timeout_minutes"
+    )
     assert any(late in line for line in airflow.log(dag, run, "ingest", 1))
 
 

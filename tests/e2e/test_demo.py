@@ -324,6 +324,7 @@ def test_down_leaves_nothing(in_world: Services, capsys: pytest.CaptureFixture[s
 def test_interrupted_it_leaves_nothing_running(
     in_world: Services, world: dict[str, str], number: int
 ) -> None:
+    main(["down"])
     started = subprocess.Popen(
         [sys.executable, "-m", "perennial", "demo", "-p", NAME, "--until", "2013-01-29"],
         env={**os.environ, **world},  # noqa: TID251 - a child's environment
@@ -440,9 +441,11 @@ def test_a_week_that_goes_by_in_airflow_is_told_as_without_it(
     assert not in_world.dead()
     (watched,) = Airflow(in_world).runs(f"{NAME}__monitoring", key="2013-01-29")
     assert watched["state"] == "success"
+    looks = Control(in_world.environment.control).looks(NAME)
     assert main(words) == 0
     again = json.loads(capsys.readouterr().out)
     assert (again["hash"], len(again["weeks"])) == (told["hash"], 5)
+    assert Control(in_world.environment.control).looks(NAME) == looks, "by the runs of the DAG"
 
 
 def test_a_champion_that_was_worse_in_that_week_has_given_way_and_people_know(

@@ -264,4 +264,4 @@ def test_the_part_whose_labels_are_wrong_is_named(
     pairs = [(part, label) for part in of for label in of[part]]
     rows = pl.DataFrame(pairs, schema=["split", "label"], orient="row")
     with pytest.raises(RejectedError, match=f"part '{wrong}' of the set: {said}"):
-        assemble._check(rows, flights)
+        assemble.check(rows, flights)

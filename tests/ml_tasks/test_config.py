@@ -7,7 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from ml_tasks import config, ingest
-from ml_tasks.config import ROOT, Environment, nodes
+from ml_tasks.config import ROOT, Environment, TaskResources, nodes
 from ml_tasks.errors import ConfigError
 
 FLIGHTS = ROOT / "ml_tasks" / "pipelines" / "flight_delays.yaml"
@@ -18,6 +18,9 @@ def test_the_example_reads() -> None:
     assert pipeline.label.source == "flights"
     assert pipeline.resources_of("train").memory_gb == 6
     assert pipeline.resources_of("ingest").memory_gb == 3
+    named = TaskResources(timeout_minutes=600)
+    own = pipeline.model_copy(update={"resources": {**pipeline.resources, "derive": named}})
+    assert own.resources_of("derive") == TaskResources(cpus=1, memory_gb=3, timeout_minutes=600)
     assert [p.name for p in config.load_all(FLIGHTS.parent)] == ["arrival_delay", "flight_delays"]
 
 

@@ -148,9 +148,14 @@ def test_one_gate_that_fails_is_enough() -> None:
         ([Gate(name="worst_segment", params={"metric": "x"})], "without a threshold nothing"),
         (
             [Gate(name="floor", params={"metric": "roc_auc", "minimum": 6})],
-            "roc_auc >= 6.0: it lies between 0 and 1, so that nothing passes",
+            "roc_auc >= 6.0: no value of it passes",
         ),
-        ([Gate(name="floor", params={"metric": "ece", "maximum": -1})], "ece <= -1.0: it lies"),
+        ([Gate(name="floor", params={"metric": "ece", "maximum": -1})], "ece <= -1.0: no value"),
+        ([Gate(name="floor", params={"metric": "rmse", "maximum": -1})], "rmse <= -1.0: no value"),
+        (
+            [Gate(name="floor", params={"metric": "r2", "minimum": 0.9, "maximum": 0.1})],
+            "r2 >= 0.9 and <= 0.1: no value of it passes",
+        ),
         ([Gate(name="floor", params={"metric": "x", "minimum": math.nan})], "a finite number"),
         ([Gate(name="no_leak", params={"ceiling": 1})], "no_leak.*ceiling"),
         ([Gate(name="beats_champion", params={"metrik": "x"})], "metrik: came an unknown key"),

@@ -118,6 +118,7 @@ def test_tasks_run_by_name_and_find_what_they_need(
         (["run", "ingest", "--window", "2013-13-01/2013-14-01"], "window '2013-13-01/2013-14-01':"),
         (["repro", __file__], "what lies there is no capsule"),
         (["run", "ingestion"], "ingestion: came no window, wanted --window START/END"),
+        (["run", "ingestion", "--window", WEEK], "MLflow: came no address, wanted that of this"),
         (["run", "training"], "flight_delays: none of its windows came as far as materialise"),
         (["run", "validate", "--window", WEEK], "task 'ingest' has left no result there"),
         (["logs", "kitchen"], "service 'kitchen': wanted one of mlflow, warm, api-server"),

@@ -53,7 +53,12 @@ _NAMED = {"volumeMounts": "mountPath"}
 
 
 def key(command: Command, task: str = "") -> str:
-    """Give what all attempts of one task of one run have in common; of another task of the run."""
+    """Give what all attempts of one task of one run have in common.
+
+    Args:
+        command: The task.
+        task: Another one of its run, whose key is wanted.
+    """
     said = f"{command.pipeline}/{command.run}/{task or command.task}"
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 

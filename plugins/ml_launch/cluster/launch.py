@@ -12,12 +12,11 @@ from ml_launch.cluster.api import Cluster
 from ml_launch.cluster.logs import Logs
 from ml_launch.cluster.usage import Kubelets, Use
 from ml_launch.outcome import Outcome, Tail, result_at
-from ml_tasks import flow
 from ml_tasks.errors import BackendError
 from ml_tasks.io import objects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from typing import Any
 
     from ml_launch.cluster.job import Manifest
@@ -70,7 +69,7 @@ class JobLaunch:
         self._refusal: admission.Refusal | None = None
         self._next_look = time.monotonic() + LOOK_SECONDS / 2
         found = self._found()
-        self._job, self._taken_up = found or self._start(), found is not None
+        self._job, self.found = found or self._start(), found is not None
 
     @property
     def name(self) -> str:
@@ -127,7 +126,7 @@ class JobLaunch:
 
     def trigger(self, until: float) -> JobTrigger | None:
         """Give what waits for it in Airflow's triggerer; none where it has ended by now."""
-        if self._taken_up and self._how(self._cluster.pods(job.pods_with(self.name))):
+        if self.found and self._how(self._cluster.pods(job.pods_with(self.name))):
             return None
         from ml_launch.cluster.trigger import JobTrigger
 
@@ -191,7 +190,7 @@ class JobLaunch:
         self._cluster.delete_job(self.name)
         # What the lost try wrote of its end is not the word on the task.
         objects.delete(self.result)
-        self._taken_up = False
+        self.found = False
         self._job = self._start(_restart(self._job) + 1)
 
     def _settle(self, selector: str) -> None:
@@ -287,12 +286,10 @@ def start(command: Command, resources: TaskResources, environment: Environment) 
     )
 
 
-def end_others(command: Command, environment: Environment) -> None:
-    """End a run's other Jobs: of a task that was ended before its trigger had begun to wait."""
+def end_others(command: Command, tasks: Collection[str], environment: Environment) -> None:
+    """Remove Jobs of a run's other tasks, which were ended before their triggers began to wait."""
     cluster = Cluster(environment.namespace)
-    others = [job.key(command, task) for task in flow.task_names() if task != command.task]
-    for left in cluster.jobs(job.owned(job.KEY, *others)):
-        log.info("%s goes on though its task has ended: it is removed", state.name(left))
+    for left in cluster.jobs(job.owned(job.KEY, *(job.key(command, task) for task in tasks))):
         cluster.delete_job(state.name(left))
 
 

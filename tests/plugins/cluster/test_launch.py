@@ -110,7 +110,7 @@ def test_the_last_task_of_a_run_ends_what_goes_on(field: Field, until: Until) ->
     started, apart = field.start(left), field.start(others)
     until(lambda: field.pods(started))
     until(lambda: field.pods(apart))
-    launch.end_others(replace(left, task="record"), field.environment)
+    launch.end_others(replace(left, task="record"), ["derive"], field.environment)
     until(lambda: not field.pods(started))
     assert field.pods(apart)
 

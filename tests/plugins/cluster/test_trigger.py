@@ -108,7 +108,7 @@ def test_a_thousand_wait_with_few_connections(field: Field) -> None:
         assert hub._guests == THOUSAND
         linked = [one for one in psutil.Process().net_connections("tcp") if one.raddr]
         assert 0 < len(linked) < FEW
-        selector = f"{job.OWNER}=perennial"
+        selector = ",".join(f"{name}={value}" for name, value in job.OWN.items())
         batch.delete_collection_namespaced_job(
             field.namespace, label_selector=selector, propagation_policy="Background"
         )
