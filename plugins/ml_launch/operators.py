@@ -149,6 +149,8 @@ class LaunchOperator(BaseOperator):
         states = ti.get_task_states(dag_id=self.dag_id, run_ids=[run]).get(run, {})
         # One that runs beside those that failed may go on, after this task as before it.
         over = [t for t in self.get_flat_relative_ids(upstream=True) if states.get(t) in ENDED]
+        if not over:
+            return
         try:
             launcher(environment).end_others(made, over, environment)
         except PerennialError as fault:
