@@ -83,11 +83,14 @@ class Here:
 
     def watch(self, week: Window) -> None:
         """Run the monitoring of a week; nothing that follows waits for its record."""
-        run = self._watched(week) or f"year-monitoring-{week.start:%Y-%m-%d}"
+        own = f"year-monitoring-{week.start:%Y-%m-%d}"
+        # A year that is told again reads the looks of all its later weeks for none of them.
+        ran = runs.results(self._environment, self._pipeline.name, own)
+        run = own if ran else self._watched(week) or own
         _require(self._flow("monitoring", run, week, self._doing, aside=True))
 
     def _watched(self, week: Window) -> str | None:
-        """Give the run that has watched a week already, whoever started it."""
+        """Give the run that has watched a week already, by Airflow or by a person."""
         name, since, until = self._pipeline.name, f"{week.start:%Y-%m-%d}", f"{week.end:%Y-%m-%d}"
         looks = self._control.looks(name, since=since)
         for run in sorted({look.run for look in looks if look.day < until}):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -11,7 +10,7 @@ import yaml
 
 from ml_tasks.config import ROOT, Environment
 from perennial.services import Services
-from tests.plugins.alerts.receivers import Mailbox, Receiver
+from tests.plugins.alerts.receivers import Mailbox, Receiver, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,21 +87,15 @@ def small_product() -> SmallProduct:
 @pytest.fixture(scope="session")
 def told() -> Iterator[Receiver]:
     """Who is told of what happens."""
-    server = Receiver()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(Receiver()) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def mailbox() -> Iterator[Mailbox]:
     """Where e-mail comes in."""
-    server = Mailbox()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(Mailbox()) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

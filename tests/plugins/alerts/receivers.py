@@ -5,12 +5,29 @@ from __future__ import annotations
 import email
 import json
 import socketserver
+import threading
+from contextlib import contextmanager
 from email import policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from email.message import EmailMessage
+
+Server = TypeVar("Server", bound=socketserver.BaseServer)
+POLL_SECONDS = 0.02
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    """Let a server answer meanwhile."""
+    threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 class Mailbox(socketserver.ThreadingTCPServer):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +15,7 @@ from ml_tasks.io.outbox import TRIES
 from ml_tasks.io.schema import sent
 from tests.conftest import _free_port
 from tests.plugins.alerts.conftest import NAME
-from tests.plugins.alerts.receivers import Mailbox, Receiver
+from tests.plugins.alerts.receivers import Mailbox, Receiver, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,23 +37,14 @@ MESSAGE = Message(
 
 
 @pytest.fixture
-def serving() -> Iterator[Callable[[Any], Any]]:
-    started: list[Any] = []
-
-    def start(server: Any) -> Any:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        started.append(server)
-        return server
-
-    yield start
-    for server in started:
-        server.shutdown()
-        server.server_close()
+def start() -> Iterator[Callable[[Any], Any]]:
+    with ExitStack() as stack:
+        yield lambda server: stack.enter_context(serving(server))
 
 
 @pytest.fixture
-def mailbox(serving: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch) -> Mailbox:
-    box: Mailbox = serving(Mailbox())
+def mailbox(start: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch) -> Mailbox:
+    box: Mailbox = start(Mailbox())
     connection = {
         "conn_type": "smtp",
         "host": "127.0.0.1",
@@ -65,8 +56,8 @@ def mailbox(serving: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch) -> M
 
 
 @pytest.fixture
-def receiver(serving: Callable[[Any], Any]) -> Receiver:
-    made: Receiver = serving(Receiver())
+def receiver(start: Callable[[Any], Any]) -> Receiver:
+    made: Receiver = start(Receiver())
     return made
 
 
@@ -131,7 +122,7 @@ def test_webhook_and_slack_get_it_by_variable_connection_and_address(
 
 
 def test_what_nobody_takes_waits_and_is_sent_later(
-    product: Callable[..., Pipeline], control: Control, serving: Callable[[Any], Any]
+    product: Callable[..., Pipeline], control: Control, start: Callable[[Any], Any]
 ) -> None:
     port = _free_port()
     url = f"http://127.0.0.1:{port}/hook"
@@ -139,7 +130,7 @@ def test_what_nobody_takes_waits_and_is_sent_later(
     number, (fault,) = tell(found, [MESSAGE])
     assert (number, "no answer: ConnectError" in fault) == (0, True)
     assert deliver(control, found) == (0, []), "it is not due yet"
-    server = serving(Receiver(port))
+    server = start(Receiver(port))
     server.status = 503
     let_time_pass(control)
     assert deliver(control, found)[1] == [f"webhook {url}: came 503, wanted a success"]
@@ -171,12 +162,12 @@ def test_secrets_are_named_in_no_fault(
 def test_what_a_receiver_repeats_of_a_secret_is_not_kept(
     product: Callable[..., Pipeline],
     control: Control,
-    serving: Callable[[Any], Any],
+    start: Callable[[Any], Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     port = _free_port()
     monkeypatch.setenv("AIRFLOW_CONN_CHAT", f"http://:s3cret%0A@127.0.0.1:{port}/http")
-    server = serving(Receiver(port))
+    server = start(Receiver(port))
     server.status = 404
     found = product(alerts=[{"kind": "webhook", "connection": "chat"}])
     assert tell(found, [MESSAGE])[1] == ["webhook connection chat: came 404, wanted a success"]
