@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ml_tasks.io.order import PART, encoded, filled, is_text, order, sorted_by
+from ml_tasks.io.order import PART, encoded, filled, is_text, order
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -66,21 +66,14 @@ def arranged(table: pa.Table) -> pa.Table:
     Args:
         table: Columns of truth values, numbers, times in us and texts.
     """
-    import numpy as np
     import pyarrow as pa
 
     if not table.num_rows:
         return table
-    by, names = order(table, _first(table)).rows, table.column_names
-
-    def taken(some: list[str]) -> dict[str, pa.Array]:
-        spare = np.empty(len(by), np.uint64)
-        return {name: sorted_by(table[name], by, spare) for name in some}
-
+    by = pa.array(order(table, _first(table)).rows)
     with ThreadPoolExecutor(TOGETHER) as pool:
-        parts = list(pool.map(taken, (names[first::TOGETHER] for first in range(TOGETHER))))
-    columns = {name: column for part in parts for name, column in part.items()}
-    return pa.table([columns[name] for name in names], schema=table.schema)
+        columns = list(pool.map(lambda column: column.combine_chunks().take(by), table.columns))
+    return pa.table(columns, schema=table.schema)
 
 
 def plain(table: pa.Table) -> pa.Table:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ml_tasks.errors import BackendError, ConfigError
+from ml_tasks.io.backend import answering
+from ml_tasks.io.scan import scanned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -154,6 +156,7 @@ def _apply(table: Table, wanted: Changes) -> None:
             tx.append(tx.table_metadata.schema().as_arrow().empty_table())
 
 
+@answering("lake")
 def read_as(
     lake: Lake,
     table: str,
@@ -176,9 +179,9 @@ def read_as(
     Raises:
         ConfigError: The lake has no such table, or it cannot take on that form.
     """
-    changes(lake.load(table), schema, renamed)
-    rows = lake.read(table, window=window, snapshot=snapshot)
-    return conform(rows, schema, renamed)
+    loaded = lake.load(table)
+    changes(loaded, schema, renamed)
+    return conform(scanned(loaded, window, snapshot=snapshot), schema, renamed)
 
 
 def conform(

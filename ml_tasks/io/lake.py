@@ -15,7 +15,8 @@ from ml_tasks.io import evolution
 from ml_tasks.io.backend import answering
 from ml_tasks.io.content import EVENT_TIME, content_hash, plain
 from ml_tasks.io.database import Database
-from ml_tasks.io.window_commit import NUMBER, New, added, brought, within
+from ml_tasks.io.scan import scanned
+from ml_tasks.io.window_commit import NUMBER, New, added, brought
 from ml_tasks.result import Output, Window
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Lake:
     def __init__(self, environment: Environment) -> None:
         """Remember where the catalog and the warehouse are; nothing is opened yet."""
         self._environment = environment
-        self._there: set[str] = set()
+        self._seen: dict[str, Table] = {}
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -79,9 +80,12 @@ class Lake:
     @answering("lake")
     def exists(self, table: str) -> bool:
         """Tell whether the lake has the table; one that was there stays."""
-        if table not in self._there and self.catalog.table_exists(table):
-            self._there.add(table)
-        return table in self._there
+        from pyiceberg.exceptions import NoSuchTableError
+
+        if table not in self._seen:
+            with suppress(NoSuchTableError):
+                self._seen[table] = self.catalog.load_table(table)
+        return table in self._seen
 
     @answering("lake")
     def read(
@@ -103,14 +107,7 @@ class Lake:
         Raises:
             ConfigError: The lake has no such table.
         """
-        from pyiceberg.expressions import AlwaysTrue
-
-        scan = self.load(table).scan(
-            row_filter=AlwaysTrue() if window is None else within(window),
-            selected_fields=tuple(columns or ("*",)),
-            snapshot_id=snapshot,
-        )
-        return plain(scan.to_arrow())
+        return scanned(self.load(table), window, columns, snapshot)
 
     @answering("lake")
     def evolve(
@@ -253,7 +250,7 @@ class Lake:
         Where it lacks one of them they stay without.
         """
         if self.exists(table):
-            numbers = {one.name: one.field_id for one in self.load(table).schema().fields}
+            numbers = {one.name: one.field_id for one in self._seen[table].schema().fields}
         else:
             numbers = {name: number for number, name in enumerate(schema.names, 1)}
         if not numbers.keys() >= set(schema.names):

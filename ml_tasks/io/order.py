@@ -56,37 +56,14 @@ def order(table: pa.Table, names: Sequence[str]) -> Order:
 
 def repeated(table: pa.Table, names: Sequence[str]) -> bool:
     """Tell whether two rows are the same in all of some columns."""
+    import polars as pl
+
     if table.num_rows < 2:
         return False
     words, used = _words(table, names)
     if used < len(names):
         return order(table, names).tied
-    words.sort()
-    return bool((words[1:] == words[:-1]).any())
-
-
-def sorted_by(
-    column: pa.ChunkedArray, rows: NDArray[np.int64], spare: Words | None = None
-) -> pa.Array:
-    """Give a column's values in an order, in one piece; `spare` is memory to do it in."""
-    import numpy as np
-    import pyarrow as pa
-
-    if column.null_count == len(column):
-        return pa.nulls(len(column), column.type)
-    if is_text(column.type):
-        codes, texts = encoded(column, spare)
-        places = np.take(codes, rows)
-        held = pa.array(places, mask=places < 0 if column.null_count else None)
-        return pa.DictionaryArray.from_arrays(held, texts).cast(column.type)
-    values = np.take(filled(column, spare), rows)
-    if pa.types.is_boolean(column.type):
-        values = np.packbits(values, bitorder="little")
-    held = [None, pa.py_buffer(values)]
-    if column.null_count:
-        known = np.take(column.is_valid().to_numpy(), rows)
-        held[0] = pa.py_buffer(np.packbits(known, bitorder="little"))
-    return pa.Array.from_buffers(column.type, len(rows), held)
+    return pl.Series(words).n_unique() < len(words)
 
 
 def numbers(column: pa.ChunkedArray, spare: Words | None = None) -> tuple[Words, int]:
@@ -180,11 +157,12 @@ def _poured(room: NDArray[Any], parts: Iterable[Any]) -> NDArray[Any]:
 def _ranked(words: Words) -> NDArray[np.int64]:
     """Sort words in their place, and say which stood where."""
     import numpy as np
+    import polars as pl
 
     if (words[1:] >= words[:-1]).all():
         return np.arange(len(words))
-    by = np.argsort(words)
-    words.sort()
+    by = pl.Series(words).arg_sort().to_numpy().astype(np.int64)
+    words[:] = words[by]
     return by
 
 

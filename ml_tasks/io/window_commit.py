@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from ml_tasks.errors import ConfigError
 from ml_tasks.io import evolution, objects
-from ml_tasks.io.content import EVENT_TIME, content_hash, plain
+from ml_tasks.io.content import EVENT_TIME, content_hash
+from ml_tasks.io.scan import scanned, within
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyiceberg.expressions import BooleanExpression
     from pyiceberg.table import Table
 
     from ml_tasks.result import Output, Window
@@ -33,7 +33,7 @@ class New:
 
 def brought(table: Table, new: New) -> int | None:
     """Let the loaded table have the window, and give the snapshot that has it."""
-    before = plain(table.scan(row_filter=within(new.window)).to_arrow())
+    before = scanned(table, new.window)
     # What the rows come without stays as it is where nothing else is new.
     same = before.num_rows == new.rows.num_rows and (
         content_hash(before.select(new.rows.column_names)) == new.digest
@@ -52,8 +52,7 @@ def added(table: Table, staged: Output, window: Window, properties: dict[str, st
     """
     if staged.uri is None or staged.bytes_hash is None:
         return None
-    there = table.scan(row_filter=within(window), selected_fields=(EVENT_TIME,)).to_arrow()
-    if there.num_rows:
+    if scanned(table, window, [EVENT_TIME]).num_rows:
         return None
     data = objects.read_bytes(staged.uri, staged.bytes_hash)
     if not _fits(table, data):
@@ -65,16 +64,14 @@ def added(table: Table, staged: Output, window: Window, properties: dict[str, st
 
 def _replace(table: Table, had: int, new: New) -> None:
     """Replace the window in one transaction on the loaded snapshot."""
-    if had:
-        table.overwrite(
-            evolution.conform(new.rows, table.schema().as_arrow()),
-            overwrite_filter=within(new.window),
-            snapshot_properties=new.properties,
-        )
-        return
-    # Looking for rows to delete would read every manifest.
+    from ml_tasks.io.transaction import Transaction
+
     fitting = evolution.conform(new.rows, table.schema().as_arrow())
-    table.append(fitting, snapshot_properties=new.properties)
+    with Transaction(table) as tx:
+        if had:
+            tx.overwrite(fitting, within(new.window), snapshot_properties=new.properties)
+        else:  # looking for rows to delete would read every manifest
+            tx.append(fitting, snapshot_properties=new.properties)
 
 
 def _fits(table: Table, data: bytes) -> bool:
@@ -95,20 +92,14 @@ def _add(table: Table, data: bytes, properties: dict[str, str]) -> None:
     """Append a file: it is written as the library would write its rows."""
     from pyiceberg.io.pyarrow import parquet_file_to_data_file
 
+    from ml_tasks.io.transaction import Transaction
+
     copy = table.location_provider().new_data_location(f"{uuid.uuid4()}.parquet")
     with table.io.new_output(copy).create() as stream:
         stream.write(data)
     file = parquet_file_to_data_file(table.io, table.metadata, copy)
     with (
-        table.transaction() as tx,
+        Transaction(table) as tx,
         tx.update_snapshot(snapshot_properties=properties).merge_append() as append,
     ):
         append.append_data_file(file)
-
-
-def within(window: Window) -> BooleanExpression:
-    """Give the condition that rows of a window meet."""
-    from pyiceberg.expressions import And, GreaterThanOrEqual, LessThan
-
-    start, end = window.start.isoformat(), window.end.isoformat()
-    return And(GreaterThanOrEqual(EVENT_TIME, start), LessThan(EVENT_TIME, end))

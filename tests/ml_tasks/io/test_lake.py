@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
+from pyiceberg import table as iceberg
+from pyiceberg.table.update import update_table_metadata
 
 from ml_tasks.config import Environment
 from ml_tasks.errors import ConfigError, LeaseLostError, RejectedError
@@ -17,6 +19,8 @@ from ml_tasks.result import Output, Window
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pyiceberg.table.metadata import TableMetadata
 
     from ml_tasks.io.control import Lease
 
@@ -184,3 +188,20 @@ def test_what_is_not_there(lake: Lake) -> None:
     for call in (lake.read, lake.snapshot):
         with pytest.raises(ConfigError, match=r"lake table raw.nope: there is none; .*Ingest"):
             call("raw.nope")
+
+
+def test_a_commit_works_the_metadata_out_once_a_change(
+    lake: Lake, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(lake, control, rows(1), FIRST)
+    seen: list[int] = []
+
+    def watched(metadata: TableMetadata, updates: tuple[object, ...]) -> TableMetadata:
+        seen.append(len(updates))
+        return update_table_metadata(metadata, updates)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(iceberg, "update_table_metadata", watched)
+    publish(lake, control, rows(2, 3), FIRST)
+    assert values(lake) == [2, 3]
+    assert seen
+    assert seen == sorted(set(seen))

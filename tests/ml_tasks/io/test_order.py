@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from ml_tasks.io.order import order, sorted_by
+from ml_tasks.io.order import order
 
 ROWS = 3_000
 RANDOM = np.random.default_rng(7)
@@ -39,9 +39,8 @@ TABLE = pa.concat_tables([(whole := pa.table(COLUMNS)).slice(0, 999), whole.slic
 def test_rows_are_sorted_as_polars_sorts_them(names: list[str]) -> None:
     found = order(TABLE, names)
     assert sorted(found.rows) == list(range(ROWS))
-    values = pa.table({name: sorted_by(TABLE[name], found.rows) for name in names})
+    values = TABLE.select(names).take(pa.array(found.rows))
     wanted = pl.DataFrame(pl.from_arrow(TABLE)).select(names).sort(names, nulls_last=False)
-    assert values.schema.types == [TABLE[name].type for name in names]
     assert pl.DataFrame(pl.from_arrow(values)).equals(wanted)
     assert found.tied == wanted.is_duplicated().any()
 

@@ -1,0 +1,48 @@
+"""Reads rows of an Iceberg table as it was loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ml_tasks.io.content import EVENT_TIME, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+    from pyiceberg.expressions import BooleanExpression
+    from pyiceberg.table import Table
+
+    from ml_tasks.result import Window
+
+
+def scanned(
+    table: Table,
+    window: Window | None = None,
+    columns: Sequence[str] | None = None,
+    snapshot: int | None = None,
+) -> pa.Table:
+    """Give rows in the order in which they are stored, texts as plain strings.
+
+    Args:
+        table: As it was loaded.
+        window: Only rows whose `event_time` lies in it.
+        columns: Only these columns.
+        snapshot: As of this snapshot; the newest when not given.
+    """
+    from pyiceberg.expressions import AlwaysTrue
+
+    scan = table.scan(
+        row_filter=AlwaysTrue() if window is None else within(window),
+        selected_fields=tuple(columns or ("*",)),
+        snapshot_id=snapshot,
+    )
+    return plain(scan.to_arrow())
+
+
+def within(window: Window) -> BooleanExpression:
+    """Give the condition that rows of a window meet."""
+    from pyiceberg.expressions import And, GreaterThanOrEqual, LessThan
+
+    start, end = window.start.isoformat(), window.end.isoformat()
+    return And(GreaterThanOrEqual(EVENT_TIME, start), LessThan(EVENT_TIME, end))
