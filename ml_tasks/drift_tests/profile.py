@@ -282,9 +282,10 @@ def _ties(parts: Parts) -> Floats:
     as whole numbers: in whatever order, sums are equal to the last bit.
     """
     rows = len(parts)
-    places = np.where(parts == MISSING, 0, 2 * parts - KNOTS)
-    sums = places.sum(axis=0)
-    moments = (rows * (places.T @ places) - np.outer(sums, sums)) / (rows * (KNOTS + 1)) ** 2
+    places = np.where(parts == MISSING, 0, 2 * parts - KNOTS).astype(np.float64)
+    # Whole numbers that are exact as floating ones, which are multiplied ten times as fast.
+    sums, products = (found.astype(np.int64) for found in (places.sum(axis=0), places.T @ places))
+    moments = (rows * products - np.outer(sums, sums)) / (rows * (KNOTS + 1)) ** 2
     spread = np.sqrt(np.diag(moments)) + 1e-3
     found: Floats = moments / np.outer(spread, spread)
     np.fill_diagonal(found, np.log(spread))

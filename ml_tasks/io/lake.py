@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io import evolution
 from ml_tasks.io.backend import answering
-from ml_tasks.io.content import EVENT_TIME, content_hash, plain
+from ml_tasks.io.content import content_hash, plain
 from ml_tasks.io.database import Database
-from ml_tasks.io.scan import scanned
+from ml_tasks.io.scan import newest, scanned
 from ml_tasks.io.window_commit import NUMBER, New, added, brought
 from ml_tasks.result import Output, Window
 
@@ -139,14 +139,10 @@ class Lake:
             raise ConfigError(f"lake table {table}: nothing was published yet; ingest a window")
         return int(current.snapshot_id)
 
+    @answering("lake")
     def latest(self, table: str) -> datetime | None:
         """Give the newest event time of a table; `None` when it is empty or not there."""
-        import pyarrow.compute as pc
-
-        if not self.exists(table):
-            return None
-        found: datetime | None = pc.max(self.read(table, columns=[EVENT_TIME])[EVENT_TIME]).as_py()
-        return found
+        return newest(self.load(table)) if self.exists(table) else None
 
     @answering("lake")
     def tag(self, table: str, snapshot: int, name: str, lease: Lease) -> None:

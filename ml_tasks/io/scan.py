@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ml_tasks.io.content import EVENT_TIME, plain
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
     from ml_tasks.result import Window
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def scanned(
@@ -38,6 +41,16 @@ def scanned(
         snapshot_id=snapshot,
     )
     return plain(scan.to_arrow())
+
+
+def newest(table: Table) -> datetime | None:
+    """Give the newest `event_time` by what the manifests say of files; `None` without rows."""
+    from pyiceberg.conversions import from_bytes
+
+    column = table.schema().find_field(EVENT_TIME)
+    ends = [task.file.upper_bounds.get(column.field_id) for task in table.scan().plan_files()]
+    known = [from_bytes(column.field_type, end) for end in ends if end is not None]
+    return EPOCH + timedelta(microseconds=max(known)) if known else None
 
 
 def within(window: Window) -> BooleanExpression:

@@ -11,8 +11,8 @@ together are not seen.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -95,7 +95,7 @@ class Ecod:
         columns = tuple(self.numeric), tuple(self.categorical)
         found = numbers(rows, columns[0])
         parts = [
-            _number(values, found[:, place], self.rows)
+            _far(_beside(values, found[:, place]), self.rows)
             for place, values in enumerate(self.numeric.values())
         ]
         parts += [
@@ -165,7 +165,8 @@ def fit(
     }
     # Beside all others a row counts once: less the one that scoring adds for itself.
     n = rows.num_rows
-    parts = [_number(v, found[:, place], n, own=1) for place, v in enumerate(values.values())]
+    beside = (_beside(v, found[:, place]) for place, v in enumerate(values.values()))
+    parts = [_far(one, n, own=1) for one in beside]
     parts += [_text(counts[name], words[name].codes(rows, name), n, own=1) for name in words]
     return Ecod(
         n,
@@ -187,43 +188,66 @@ def own_days(
     """
     names, index = np.unique(days, return_inverse=True)
     found = numbers(rows, tuple(kept.numeric))
-    # Sorted once: what is left of a sorted column without a day is sorted.
-    order = np.argsort(found, axis=0, kind="stable")
     codes = {name: words.codes(rows, name) for name, (words, _) in kept.categorical.items()}
+    # Counted once beside all rows: beside the others it is less those of the day itself.
+    whole = [_beside(v, found[:, place]) for place, v in enumerate(kept.numeric.values())]
     for place, day in enumerate(names.tolist()):
-        inside = index == place
-        numeric = {}
-        for column, name in enumerate(kept.numeric):
-            others = order[:, column][~inside[order[:, column]]]
-            values = found[others, column]
-            numeric[name] = values[~np.isnan(values)]
-        categorical = {
-            name: (words, counts - np.bincount(codes[name][inside], minlength=len(counts)))
-            for name, (words, counts) in kept.categorical.items()
-        }
-        rest = replace(
-            kept, rows=kept.rows - int(inside.sum()), numeric=numeric, categorical=categorical
-        )
-        yield day, rest.score(rows.filter(inside))
+        inside = np.flatnonzero(index == place)
+        others, asked = kept.rows - len(inside), found[inside]
+        parts = [
+            _far(_less(_some(beside, inside), _beside(_ascending(own), own)), others)
+            for beside, own in zip(whole, asked.T, strict=True)
+        ]
+        for name, (_words, counts) in kept.categorical.items():
+            own = codes[name][inside]
+            parts.append(_text(counts - np.bincount(own, minlength=len(counts)), own, others))
+        columns = (*kept.numeric, *kept.categorical)
+        yield day, Scores(columns, np.stack(parts, axis=1), kept.threshold)
 
 
 def _ascending(values: Numbers) -> Numbers:
     return np.sort(values[~np.isnan(values)])
 
 
-def _number(values: Numbers, asked: Numbers, rows: int, *, own: int = 0) -> Numbers:
+class _Beside(NamedTuple):
+    """Where values stand beside those of a reference."""
+
+    up_to: NDArray[np.int64]
+    """How many of the reference's are at most each; NaN, which is missing, is above all."""
+    since: NDArray[np.int64]
+    """How many of the reference's are at least each."""
+    there: int
+    """How many values the reference has, missing ones not among them."""
+    missing: NDArray[np.bool_]
+    """Which of the values asked of are."""
+
+
+def _beside(values: Numbers, asked: Numbers) -> _Beside:
+    up_to = np.searchsorted(values, asked, "right")
+    since = len(values) - np.searchsorted(values, asked, "left")
+    return _Beside(up_to, since, len(values), np.isnan(asked))
+
+
+def _some(one: _Beside, rows: NDArray[np.int64]) -> _Beside:
+    return _Beside(one.up_to[rows], one.since[rows], one.there, one.missing[rows])
+
+
+def _less(one: _Beside, other: _Beside) -> _Beside:
+    """Give where the values stand beside a reference without another that is among it."""
+    left, right, there, missing = one
+    return _Beside(left - other.up_to, right - other.since, there - other.there, missing)
+
+
+def _far(beside: _Beside, rows: int, *, own: int = 0) -> Numbers:
     """Give -log of the share of rows at least as far out as each value, itself included.
 
     Args:
-        values: The reference's, ascending.
-        asked: Of which it is asked; NaN is missing.
+        beside: Where the values stand.
         rows: How many rows the reference has.
         own: 1 where what is asked of is itself among them.
     """
-    missing = np.isnan(asked)
-    left = np.searchsorted(values, asked, "right")
-    right = len(values) - np.searchsorted(values, asked, "left")
-    as_far = np.where(missing, rows - len(values), np.minimum(left, right))
+    at_least = np.minimum(beside.up_to, beside.since)
+    as_far = np.where(beside.missing, rows - beside.there, at_least)
     found: Numbers = -np.log((as_far + 1 - own) / (rows + 1 - own))
     return found
 
