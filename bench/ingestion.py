@@ -1,25 +1,24 @@
 """What bringing a window in costs beside reading and writing its file.
 
 Flights of 2013 lie as CSV with `flight_delays`' columns: a week a file, the year in one, and the
-year ten times over with flight numbers that differ. `ingest` and `validate` bring one window of
-each into a lake that has others and none of it, in a process that has imported all, as those of the
-warm launcher have: each row typed and held against the schema, no key twice, the rows sorted,
-staged and hashed, the staged bytes proved and published under a lease by one Iceberg commit. No
-expectations are held against the rows (`validation` measures those), so that `validate` need not
-read them. The peer is pyarrow alone: the same file parsed with the same types on all cores, written
-as Parquet with the same compression. Seconds are those of the clock; processor seconds stand
-beside.
+year ten times over with flight numbers that differ. `ingest` and `validate` bring a window of each
+into a lake that has other windows, in a process that has imported all, as those of the warm
+launcher have: each row typed and held against the schema, no key twice, the rows sorted, staged and
+hashed, the staged bytes proved and published under a lease by one Iceberg commit. No expectations
+are held against the rows (`validation` measures those), so that `validate` need not read them. The
+peer is pyarrow alone: the same file parsed with the same types on all cores, written as Parquet
+with the same compression. Seconds are those of the clock; processor seconds stand beside.
 
-A window of one flight tells what two tasks and a commit cost in any case: control's schema, leases,
-catalog, manifests. That is nearly all of what a week takes and does not grow with the rows: no
-ratio is wanted of a week. The bound of 1.3 is one of what rows cost: the largest window keeps it as
-it is, the real year above what a window of one flight takes on either side. What is above the peer
-there is the order of all rows: the keys are sorted to see any that come twice, beside that the
-rows, and each column is gathered in their order into memory that is touched for the first time. The
-order lets the file be written sooner and smaller than the peer's, and is that of the
-hash, by which equal content is no commit and a set can be proved; the hash runs beside the writing
-and is not waited for. Seconds of the clock need both cores for that: where others have them too,
-their ratio nears that of processor seconds and goes beyond it.
+A window of one flight tells what two tasks and a commit cost in any case: control, leases, catalog,
+manifests. That is nearly all of what a week takes and does not grow with the rows: no ratio is
+wanted of a week. The bound of 1.3 is one of what rows cost: the largest window keeps it as it is,
+the real year above what a window of one flight takes on either side. What is above the peer there
+is the order of all rows: the keys are counted to see any that come twice, beside that the rows are
+sorted, and each column is gathered in their order into memory that is touched for the first time.
+The order lets the file be written sooner and smaller than the peer's, and is that of the hash, by
+which equal content is no commit and a set can be proved; the hash runs beside the writing and is
+not waited for. Seconds of the clock need both cores for that: where others have them too, their
+ratio nears that of processor seconds and goes beyond it.
 """
 
 from __future__ import annotations
@@ -53,8 +52,7 @@ BEFORE = Window.parse("2012-01-01/2013-01-01")
 YEAR = Window.parse("2013-01-01/2014-01-01")
 WEEKS = 8
 TIMES = 10
-REPETITIONS = {1: 9, TIMES: 3}
-"""By how many times over the year is."""
+TRIES, FEW_TRIES = 9, 3
 WANTED = 1.3
 PARTS = {
     ("sources/csv.py", "decode_as"): "parsing",
@@ -66,7 +64,7 @@ PARTS = {
 
 
 def measure(folder: Path) -> Iterator[Measured]:
-    """Bring each window in and copy its file in turn; the first time of each does not count."""
+    """Bring each window in and copy its file in turn."""
     import polars as pl
 
     pipeline, year = product(), flights(folder)
@@ -76,25 +74,27 @@ def measure(folder: Path) -> Iterator[Measured]:
         for n in range(WEEKS)
     ]
     files = [(week, year.filter(leaves >= week.start, leaves < week.end)) for week in weeks]
-    flight = [(week, rows.head(1)) for week, rows in files]
-    one = [*told("a flight", folder, source, flight)]
-    yield from one
     yield from told("a week of flights", folder, source, files)
-    earlier = pl.col("scheduled_departure").dt.offset_by("-1y")
-    for what, times, bound in (("a year", 1, None), (f"a year {TIMES} times over", TIMES, WANTED)):
-        rows = pl.concat(year.with_columns(pl.col("flight") + 10_000 * n) for n in range(times))
-        tries = [(YEAR, rows)] * REPETITIONS[times]
-        since = [(BEFORE, year.head(1).with_columns(earlier)), *tries]
-        found = [*told(f"{what}, {rows.height:,} flights", folder, source, since, bound)]
-        yield from found
-        if times == 1:
-            yield above(found[0], one[0])
+    earlier = (BEFORE, year.head(1).with_columns(leaves.dt.offset_by("-1y")))
+
+    def year_of(what: str, rows: pl.DataFrame, times: int, bound: float | None) -> list[Measured]:
+        windows = [earlier, *[(YEAR, rows)] * (times + 1)]
+        return list(told(what, folder, source, windows, bound))
+
+    one = year_of("a year of one flight", year.head(1), TRIES, None)
+    yield from one
+    whole = year_of(f"a year, {year.height:,} flights", year, TRIES, None)
+    yield from whole
+    yield above(whole[0], one[0])
+    often = pl.concat(year.with_columns(pl.col("flight") + 10_000 * n) for n in range(TIMES))
+    what = f"a year {TIMES} times over, {often.height:,} flights"
+    yield from year_of(what, often, FEW_TRIES, WANTED)
 
 
 def above(whole: Measured, one: Measured) -> Measured:
     """Give what the rows of a window cost: it without what a window of one flight takes."""
     return Measured(
-        f"{whole.what}, above a window of one flight", whole.ours - one.ours, whole.peer,
+        f"{whole.what}, above one of one flight", whole.ours - one.ours, whole.peer,
         whole.theirs - one.theirs, whole.unit, WANTED,
         note="what each takes of one flight is left out on both sides",
     )  # fmt: skip
@@ -107,7 +107,10 @@ def told(
     files: list[tuple[Window, pl.DataFrame]],
     bound: float | None = None,
 ) -> Iterator[Measured]:
-    """Bring windows in, one after the other; one that comes again, into what the first had made."""
+    """Bring windows in, one after the other; the first two do not count.
+
+    A window that comes again comes into a copy of the lake as it was after the first one.
+    """
     pipeline, file = product(), folder / "landing" / "flights.csv"
     environment = Environment(home=folder / "home", landing=file.parent.as_uri())
     profile = cProfile.Profile()
@@ -117,7 +120,7 @@ def told(
     for window, rows in files:
         if rows is not before:
             rows.write_csv(file, datetime_format="%Y-%m-%dT%H:%M:%SZ")
-        if window == YEAR:
+        if window == YEAR:  # it comes again
             shutil.rmtree(environment.home)
             shutil.copytree(begun, environment.home)
         before = rows
@@ -131,7 +134,7 @@ def told(
     shutil.rmtree(environment.home)
     for kind, unit in (("wall", "s"), ("cpu", "s CPU")):
         mine, other = (
-            statistics.median(getattr(one, kind) for one in spans[1:]) for spans in (ours, theirs)
+            statistics.median(getattr(one, kind) for one in spans[2:]) for spans in (ours, theirs)
         )
         wall = kind == "wall"
         yield Measured(

@@ -141,7 +141,9 @@ def _apply(table: Table, wanted: Changes) -> None:
     Nobody's rows are lost by it. The empty append that goes with it lets the newest snapshot, by
     which the table is read, have the columns as they are now.
     """
-    with table.transaction() as tx:
+    from ml_tasks.io.transaction import Transaction
+
+    with Transaction(table) as tx:
         with tx.update_schema(allow_incompatible_changes=bool(wanted.replaced)) as update:
             for old, new in wanted.renamed.items():
                 update.rename_column(old, new)

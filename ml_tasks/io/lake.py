@@ -48,6 +48,7 @@ class Lake:
     def __init__(self, environment: Environment) -> None:
         """Remember where the catalog and the warehouse are; nothing is opened yet."""
         self._environment = environment
+        # As they were first looked at: what is there stays, and a column keeps its number.
         self._seen: dict[str, Table] = {}
 
     @cached_property

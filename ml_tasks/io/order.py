@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 WORD = 64
 PART = 2**16
 """Rows that are looked at together where all at once would need new memory."""
+MANY = 2**15
+"""Words from which on polars sorts them, on all cores; fewer are sooner done than it is begun."""
 
 
 class Order(NamedTuple):
@@ -56,14 +58,10 @@ def order(table: pa.Table, names: Sequence[str]) -> Order:
 
 def repeated(table: pa.Table, names: Sequence[str]) -> bool:
     """Tell whether two rows are the same in all of some columns."""
-    import polars as pl
-
     if table.num_rows < 2:
         return False
     words, used = _words(table, names)
-    if used < len(names):
-        return order(table, names).tied
-    return pl.Series(words).n_unique() < len(words)
+    return order(table, names).tied if used < len(names) else _twice(words)
 
 
 def numbers(column: pa.ChunkedArray, spare: Words | None = None) -> tuple[Words, int]:
@@ -157,13 +155,29 @@ def _poured(room: NDArray[Any], parts: Iterable[Any]) -> NDArray[Any]:
 def _ranked(words: Words) -> NDArray[np.int64]:
     """Sort words in their place, and say which stood where."""
     import numpy as np
-    import polars as pl
 
     if (words[1:] >= words[:-1]).all():
         return np.arange(len(words))
-    by = pl.Series(words).arg_sort().to_numpy().astype(np.int64)
+    by = np.argsort(words) if len(words) < MANY else _by_all_cores(words)
     words[:] = words[by]
     return by
+
+
+def _by_all_cores(words: Words) -> NDArray[np.int64]:
+    import numpy as np
+    import polars as pl
+
+    return pl.Series(words).arg_sort().to_numpy().astype(np.int64)
+
+
+def _twice(words: Words) -> bool:
+    """Tell whether a word comes twice; they are left in any order."""
+    if len(words) < MANY:
+        words.sort()
+        return bool((words[1:] == words[:-1]).any())
+    import polars as pl
+
+    return pl.Series(words).n_unique() < len(words)
 
 
 def _together(words: Words) -> tuple[NDArray[np.int64], Words]:

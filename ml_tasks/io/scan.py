@@ -44,12 +44,19 @@ def scanned(
 
 
 def newest(table: Table) -> datetime | None:
-    """Give the newest `event_time` by what the manifests say of files; `None` without rows."""
+    """Give the newest `event_time`; `None` without rows.
+
+    Manifests tell it of our own files; where one does not, or has rows taken away, all are read.
+    """
+    import pyarrow.compute as pc
     from pyiceberg.conversions import from_bytes
 
-    column = table.schema().find_field(EVENT_TIME)
-    ends = [task.file.upper_bounds.get(column.field_id) for task in table.scan().plan_files()]
-    known = [from_bytes(column.field_type, end) for end in ends if end is not None]
+    column, plan = table.schema().find_field(EVENT_TIME), list(table.scan().plan_files())
+    ends = [(one.file.upper_bounds or {}).get(column.field_id) for one in plan]
+    if None in ends or any(one.delete_files for one in plan):
+        found: datetime | None = pc.max(scanned(table, columns=[EVENT_TIME])[EVENT_TIME]).as_py()
+        return found
+    known = [from_bytes(column.field_type, end) for end in ends]
     return EPOCH + timedelta(microseconds=max(known)) if known else None
 
 

@@ -24,13 +24,13 @@ class Transaction(iceberg.Transaction):
             table: As it was loaded.
         """
         super().__init__(table)
-        self._known: tuple[object, object, TableMetadata] = (None, None, table.metadata)
+        self._known: tuple[TableMetadata, int, TableMetadata] | None = None
 
     @property
     def table_metadata(self) -> TableMetadata:
         """The metadata as they are with all that was changed so far; not to be written to."""
-        before, updates, known = self._known
-        if before is not self._table.metadata or updates is not self._updates:
-            known = super().table_metadata
-            self._known = self._table.metadata, self._updates, known
-        return known
+        # Changes are only ever added, until the table itself is loaded anew.
+        loaded, changes = self._table.metadata, len(self._updates)
+        if self._known is None or self._known[0] is not loaded or self._known[1] != changes:
+            self._known = loaded, changes, super().table_metadata
+        return self._known[2]

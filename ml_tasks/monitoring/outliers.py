@@ -95,7 +95,7 @@ class Ecod:
         columns = tuple(self.numeric), tuple(self.categorical)
         found = numbers(rows, columns[0])
         parts = [
-            _far(_beside(values, found[:, place]), self.rows)
+            _far(_ranks(values, found[:, place]), self.rows)
             for place, values in enumerate(self.numeric.values())
         ]
         parts += [
@@ -165,8 +165,8 @@ def fit(
     }
     # Beside all others a row counts once: less the one that scoring adds for itself.
     n = rows.num_rows
-    beside = (_beside(v, found[:, place]) for place, v in enumerate(values.values()))
-    parts = [_far(one, n, own=1) for one in beside]
+    ranks = (_ranks(v, found[:, place]) for place, v in enumerate(values.values()))
+    parts = [_far(one, n, own=1) for one in ranks]
     parts += [_text(counts[name], words[name].codes(rows, name), n, own=1) for name in words]
     return Ecod(
         n,
@@ -182,7 +182,7 @@ def own_days(
     """Give the scores of each day of the reference, beside all its other days.
 
     Args:
-        kept: What was fitted with these rows.
+        kept: What was fitted with exactly these rows.
         rows: The reference.
         days: Day of each row `[n]`.
     """
@@ -190,13 +190,13 @@ def own_days(
     found = numbers(rows, tuple(kept.numeric))
     codes = {name: words.codes(rows, name) for name, (words, _) in kept.categorical.items()}
     # Counted once beside all rows: beside the others it is less those of the day itself.
-    whole = [_beside(v, found[:, place]) for place, v in enumerate(kept.numeric.values())]
+    whole = [_ranks(v, found[:, place]) for place, v in enumerate(kept.numeric.values())]
     for place, day in enumerate(names.tolist()):
         inside = np.flatnonzero(index == place)
         others, asked = kept.rows - len(inside), found[inside]
         parts = [
-            _far(_less(_some(beside, inside), _beside(_ascending(own), own)), others)
-            for beside, own in zip(whole, asked.T, strict=True)
+            _far(_without(_some(ranks, inside), _ranks(_ascending(own), own)), others)
+            for ranks, own in zip(whole, asked.T, strict=True)
         ]
         for name, (_words, counts) in kept.categorical.items():
             own = codes[name][inside]
@@ -209,7 +209,7 @@ def _ascending(values: Numbers) -> Numbers:
     return np.sort(values[~np.isnan(values)])
 
 
-class _Beside(NamedTuple):
+class _Ranks(NamedTuple):
     """Where values stand beside those of a reference."""
 
     up_to: NDArray[np.int64]
@@ -219,35 +219,35 @@ class _Beside(NamedTuple):
     there: int
     """How many values the reference has, missing ones not among them."""
     missing: NDArray[np.bool_]
-    """Which of the values asked of are."""
+    """Which of the values that are asked of are missing."""
 
 
-def _beside(values: Numbers, asked: Numbers) -> _Beside:
+def _ranks(values: Numbers, asked: Numbers) -> _Ranks:
     up_to = np.searchsorted(values, asked, "right")
     since = len(values) - np.searchsorted(values, asked, "left")
-    return _Beside(up_to, since, len(values), np.isnan(asked))
+    return _Ranks(up_to, since, len(values), np.isnan(asked))
 
 
-def _some(one: _Beside, rows: NDArray[np.int64]) -> _Beside:
-    return _Beside(one.up_to[rows], one.since[rows], one.there, one.missing[rows])
+def _some(one: _Ranks, rows: NDArray[np.int64]) -> _Ranks:
+    return _Ranks(one.up_to[rows], one.since[rows], one.there, one.missing[rows])
 
 
-def _less(one: _Beside, other: _Beside) -> _Beside:
+def _without(one: _Ranks, other: _Ranks) -> _Ranks:
     """Give where the values stand beside a reference without another that is among it."""
     left, right, there, missing = one
-    return _Beside(left - other.up_to, right - other.since, there - other.there, missing)
+    return _Ranks(left - other.up_to, right - other.since, there - other.there, missing)
 
 
-def _far(beside: _Beside, rows: int, *, own: int = 0) -> Numbers:
+def _far(ranks: _Ranks, rows: int, *, own: int = 0) -> Numbers:
     """Give -log of the share of rows at least as far out as each value, itself included.
 
     Args:
-        beside: Where the values stand.
+        ranks: Where the values stand.
         rows: How many rows the reference has.
         own: 1 where what is asked of is itself among them.
     """
-    at_least = np.minimum(beside.up_to, beside.since)
-    as_far = np.where(beside.missing, rows - beside.there, at_least)
+    at_least = np.minimum(ranks.up_to, ranks.since)
+    as_far = np.where(ranks.missing, rows - ranks.there, at_least)
     found: Numbers = -np.log((as_far + 1 - own) / (rows + 1 - own))
     return found
 

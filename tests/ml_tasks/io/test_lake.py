@@ -205,3 +205,29 @@ def test_a_commit_works_the_metadata_out_once_a_change(
     assert values(lake) == [2, 3]
     assert seen
     assert seen == sorted(set(seen))
+    history = lake.load("raw.t").metadata.snapshots
+    assert [one.parent_snapshot_id for one in history[1:]] == [
+        one.snapshot_id for one in history[:-1]
+    ]
+
+
+def test_the_newest_time_is_that_of_the_rows_that_are_left(lake: Lake, control: Control) -> None:
+    publish(lake, control, rows(1, day=2), FIRST)
+    publish(lake, control, rows(2, day=9), SECOND)
+    assert lake.latest("raw.t") == datetime(2013, 1, 9, tzinfo=UTC)
+    publish(lake, control, rows(2).slice(0, 0), SECOND)
+    assert lake.latest("raw.t") == datetime(2013, 1, 2, tzinfo=UTC)
+    publish(lake, control, rows(1).slice(0, 0), FIRST)
+    assert lake.latest("raw.t") is None
+
+
+def test_where_manifests_do_not_say_it_the_newest_time_is_read(
+    lake: Lake, control: Control
+) -> None:
+    publish(lake, control, rows(1, day=2), FIRST)
+    with lake.load("raw.t").transaction() as tx:
+        tx.set_properties({"write.metadata.metrics.default": "counts"})
+    publish(lake, control, rows(2, day=9), SECOND)
+    files = [one.file for one in lake.load("raw.t").scan().plan_files()]
+    assert sorted(len(one.upper_bounds or {}) for one in files) == [0, 3]
+    assert lake.latest("raw.t") == datetime(2013, 1, 9, tzinfo=UTC)
