@@ -19,6 +19,9 @@ REFUSED = "rehearsal"
 def rehearse(home: Path) -> None:
     """Run a task that is refused.
 
+    It must do no more: what starts threads, as polars does where it sorts, would leave children
+    that are forked afterwards waiting for threads that they do not have.
+
     Args:
         home: Holds all that it reads and writes; the next rehearsal finds it made.
     """
