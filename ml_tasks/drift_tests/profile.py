@@ -279,11 +279,10 @@ def _ties(parts: Parts) -> Floats:
     """Give a day's correlations of columns, and on the diagonal how far each one spreads.
 
     Places in the reference's order run from -1 to 1 and are 0 for missing values. They are summed
-    as whole numbers: in whatever order, sums are equal to the last bit.
+    as whole numbers, floating ones for speed: in whatever order, sums are equal to the last bit.
     """
     rows = len(parts)
-    places = np.where(parts == MISSING, 0, 2 * parts - KNOTS).astype(np.float64)
-    # Whole numbers that are exact as floating ones, which are multiplied ten times as fast.
+    places = np.where(parts == MISSING, 0.0, 2.0 * parts - KNOTS)
     sums, products = (found.astype(np.int64) for found in (places.sum(axis=0), places.T @ places))
     moments = (rows * products - np.outer(sums, sums)) / (rows * (KNOTS + 1)) ** 2
     spread = np.sqrt(np.diag(moments)) + 1e-3
