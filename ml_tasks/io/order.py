@@ -100,15 +100,12 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_dictionary(kind))
 
 
-def encoded(
-    column: pa.ChunkedArray, spare: Words | None = None
-) -> tuple[NDArray[np.int32], pa.Array]:
+def encoded(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], pa.Array]:
     """Give the places of a column's texts among the different ones, -1 for null, and those."""
     import numpy as np
 
     parts, texts = _places(column)
-    room = np.empty(len(column), np.int32) if spare is None else spare.view(np.int32)
-    return _poured(room[: len(column)], parts), texts
+    return _poured(np.empty(len(column), np.int32), parts), texts
 
 
 def filled(column: pa.ChunkedArray, spare: Words | None = None) -> NDArray[Any]:

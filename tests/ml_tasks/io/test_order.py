@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from ml_tasks.io.order import order
+from ml_tasks.io.order import MANY, order, repeated
 
 ROWS = 3_000
 RANDOM = np.random.default_rng(7)
@@ -33,16 +33,20 @@ COLUMNS = {
 TABLE = pa.concat_tables([(whole := pa.table(COLUMNS)).slice(0, 999), whole.slice(999)])
 
 
+@pytest.mark.parametrize("many", [0, MANY], ids=["polars", "numpy"])
 @pytest.mark.parametrize(
     "names", [[name] for name in COLUMNS] + [list(COLUMNS), list(COLUMNS)[::-1]], ids=str
 )
-def test_rows_are_sorted_as_polars_sorts_them(names: list[str]) -> None:
+def test_rows_are_sorted_as_polars_sorts_them(
+    names: list[str], many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml_tasks.io.order.MANY", many)
     found = order(TABLE, names)
     assert sorted(found.rows) == list(range(ROWS))
     values = TABLE.select(names).take(pa.array(found.rows))
     wanted = pl.DataFrame(pl.from_arrow(TABLE)).select(names).sort(names, nulls_last=False)
     assert pl.DataFrame(pl.from_arrow(values)).equals(wanted)
-    assert found.tied == wanted.is_duplicated().any()
+    assert found.tied == repeated(TABLE, names) == wanted.is_duplicated().any()
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2])
