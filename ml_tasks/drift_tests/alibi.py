@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -108,9 +107,6 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def _class(kind: str) -> Any:
-    import alibi_detect.cd as detectors
-    from alibi_detect.cd.pytorch.mmd_online import MMDDriftOnlineTorch
+    from ml_tasks.drift_tests import detectors
 
-    logging.getLogger("alibi_detect").setLevel(logging.ERROR)
-    online = {"MMDDriftOnlineTorch": MMDDriftOnlineTorch}
-    return online.get(kind) or getattr(detectors, kind)
+    return detectors.named(kind)

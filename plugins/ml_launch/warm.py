@@ -43,6 +43,8 @@ AHEAD = (
     "sklearn.metrics",
 )  # fmt: skip
 OWN = ("ml_tasks", "feature_repo")
+DETECTORS = "ml_tasks.drift_tests.detectors"
+"""Imported late by whoever needs it, as each monitoring does."""
 ASK_SECONDS = 5
 """How long a client may take to say what it wants: meanwhile all others wait."""
 log = logging.getLogger("ml_launch.warm")
@@ -198,8 +200,9 @@ def _import_own() -> dict[str, int]:
     try:
         flows = importlib.import_module("ml_tasks.flow").FLOWS.values()
         tasks = {step.task for flow in flows for step in flow if not step.distributed}
-        for name in ("__main__", *sorted(tasks)):
-            importlib.import_module(f"ml_tasks.{name}")
+        ours = (f"ml_tasks.{name}" for name in ("__main__", *sorted(tasks)))
+        for name in (*ours, DETECTORS):
+            importlib.import_module(name)
     except Exception:
         log.exception("our own modules are not imported ahead")
         _forget_own()

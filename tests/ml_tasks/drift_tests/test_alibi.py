@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,3 +76,28 @@ def test_classifiers_of_both_engines_are_the_same_but_for_folds(made: Make) -> N
         for engine in ("scipy", "alibi-detect")
     )
     assert ours == alibis
+
+
+def test_language_models_are_left_out_and_can_be_imported_afterwards() -> None:
+    script = (
+        "import sys\n"
+        "from ml_tasks.drift_tests import detectors\n"
+        "assert 'transformers' not in sys.modules\n"
+        "from transformers import AutoConfig\n"
+        "print(AutoConfig.__module__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "transformers.models.auto.configuration_auto\n"
+
+
+def test_what_is_imported_already_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ml_tasks.drift_tests import detectors
+
+    known = ModuleType("known_already")
+    monkeypatch.setitem(sys.modules, known.__name__, known)
+    with detectors.without(known.__name__):
+        assert sys.modules[known.__name__] is known
+    with detectors.without("there_is_none_such"):
+        assert "there_is_none_such" not in sys.modules

@@ -1,0 +1,61 @@
+"""alibi-detect's detectors, without the library of language models that is imported with them.
+
+`alibi_detect` imports transformers for one embedding of texts and one of its loaders: a third
+of the seconds and of the memory, and none of our detectors asks for either.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import sys
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LANGUAGE_MODELS = "transformers"
+
+
+class LeftOut:
+    """Stands for a class that is not imported: whatever is asked of it, it lacks."""
+
+
+class _Absence(ModuleType):
+    """Stands for a module that is not imported; what is imported from it stands so too."""
+
+    def __getattr__(self, name: str) -> type[LeftOut]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return LeftOut
+
+
+@contextmanager
+def without(name: str) -> Iterator[None]:
+    """Let classes be imported from a module that is not; one that has been is left alone."""
+    spec = None if name in sys.modules else importlib.util.find_spec(name)
+    if spec is None:
+        yield
+        return
+    sys.modules[name] = _Absence(name)
+    sys.modules[name].__spec__ = spec
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+with without(LANGUAGE_MODELS):
+    import alibi_detect.cd as detectors
+    from alibi_detect.cd.pytorch.mmd_online import MMDDriftOnlineTorch
+
+logging.getLogger("alibi_detect").setLevel(logging.ERROR)
+
+
+def named(kind: str) -> type:
+    """Give alibi-detect's class of a name, online MMD's on PyTorch among them."""
+    online = {"MMDDriftOnlineTorch": MMDDriftOnlineTorch}
+    found: type = online.get(kind) or getattr(detectors, kind)
+    return found
