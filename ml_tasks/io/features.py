@@ -7,6 +7,7 @@ import io
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import feature_repo  # noqa: F401 - whoever imports Feast after it pays a fifth
 from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io.backend import said
 from ml_tasks.io.database import Database

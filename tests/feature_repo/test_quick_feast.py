@@ -1,0 +1,36 @@
+"""Feast is imported without what none of its users here asks for, and does the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+SAYS = {
+    "torch is not imported": "'torch' not in sys.modules",
+    "another library's methods are checked": "typeguard.typechecked.__module__ == 'typeguard'",
+    "tensors can be had": "offline_store.get_torch().__name__ == 'torch'",
+    "its modules are its own": "feast.__spec__.origin.endswith('feast/__init__.py')",
+    "its own code is not written anew": "online_read.__code__.co_filename.endswith('sqlite.py')",
+}
+
+
+@pytest.fixture(scope="module")
+def said() -> list[str]:
+    script = (
+        "import sys\nimport feature_repo\nimport feast, typeguard\n"
+        "from feast.infra.offline_stores import offline_store\n"
+        "from feast.infra.online_stores.sqlite import SqliteOnlineStore\n"
+        "online_read = SqliteOnlineStore.online_read\n"
+        f"for told in {list(SAYS.values())!r}:\n    print(eval(told))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("what", SAYS)
+def test_what_holds_after_it(what: str, said: list[str]) -> None:
+    assert said[list(SAYS).index(what)] == "True"
