@@ -1,35 +1,38 @@
 """Feast, imported in a fifth of its seconds.
 
-Of the 6 seconds that `import feast` takes, 4 go to typeguard, which writes every decorated method
-anew so that it checks its arguments at each call, and 2 to PyTorch, which `to_tensor` alone needs.
-Here methods stay as they are written, and PyTorch is imported by whoever asks for tensors.
+Most of what `import feast` takes is typeguard's, which writes every decorated method anew so that
+it checks its arguments at each call; most of the rest is PyTorch, which `to_tensor` alone needs.
+Here Feast's methods stay as they are written, and PyTorch is imported by whoever asks for tensors.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-from contextlib import contextmanager
-from importlib.machinery import PathFinder, SourceFileLoader
-from types import ModuleType
-from typing import TYPE_CHECKING
+from functools import partial
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 FEAST = "feast"
 WRAPPER = "feast.torch_wrapper"
 
 
 def install() -> None:
-    """Let Feast be imported so from now on, in this process."""
-    if not any(getattr(finder, "quickens", None) == FEAST for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
-    if WRAPPER not in sys.modules:
-        wrapper = ModuleType(WRAPPER, __doc__)
-        vars(wrapper)[get_torch.__name__] = get_torch
-        sys.modules[WRAPPER] = wrapper
+    """Let Feast be imported so from now on, in this process; what it was before stays."""
+    if WRAPPER in sys.modules:
+        return
+    wrapper: Any = module_from_spec(ModuleSpec(WRAPPER, None))
+    wrapper.get_torch = get_torch
+    sys.modules[WRAPPER] = wrapper
+    try:
+        import typeguard
+    except ImportError:  # then Feast does without it
+        return
+    typeguard.typechecked = partial(_unless_feasts, typeguard.typechecked)
 
 
 def get_torch() -> ModuleType:
@@ -41,40 +44,9 @@ def get_torch() -> ModuleType:
     return importlib.import_module("torch")
 
 
-class _Finder:
-    """Finds Feast's modules where they are, to be run by another loader."""
-
-    quickens = FEAST
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if name.partition(".")[0] != FEAST:
-            return None
-        spec = PathFinder.find_spec(name, path, target)
-        if spec is not None and type(spec.loader) is SourceFileLoader:
-            spec.loader = _Loader(spec.loader.name, spec.loader.path)
-        return spec
-
-
-class _Loader(SourceFileLoader):
-    def exec_module(self, module: ModuleType) -> None:
-        with _unchecked():
-            super().exec_module(module)
-
-
-@contextmanager
-def _unchecked() -> Iterator[None]:
-    """Let typeguard's decorator give methods back as they came."""
-    import typeguard
-
-    before = typeguard.typechecked
-    typeguard.typechecked = _as_it_is  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        typeguard.typechecked = before
-
-
-def _as_it_is(target: object = None, **_told: object) -> object | Callable[[object], object]:
-    return target if target is not None else _as_it_is
+def _unless_feasts(checked: Any, target: Any = None, **told: Any) -> Any:
+    """Decorate as typeguard does, but for what is Feast's."""
+    if target is None:
+        return partial(_unless_feasts, checked, **told)
+    own = target.__module__.partition(".")[0] == FEAST
+    return target if own else checked(target, **told)

@@ -20,6 +20,7 @@ import pytest
 import sqlalchemy as sa
 from ml_launch import tree
 
+import feature_repo  # noqa: F401 - it says how Feast is imported
 from ml_tasks.config import Environment
 from perennial import servers
 from perennial.processes import Processes

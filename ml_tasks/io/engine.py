@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 from ml_tasks.errors import ConfigError
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
 
     import ibis
     import pyarrow as pa
-    from ibis.backends.duckdb import Backend
 
     from ml_tasks.result import Window
 
@@ -29,22 +27,13 @@ def compute(
     """Build an expression over Arrow tables and give its rows, in no certain order."""
     import ibis
 
-    tables = {name: ibis.memtable(table) for name, table in raw.items()}
-    return _engine().to_pyarrow(build(tables, window.start, window.end))
-
-
-@cache
-def _engine() -> Backend:
-    """Give the one engine of this process, for one thread: a window asks for a table after another.
-
-    Selects are left for DuckDB to merge: ibis takes a third of its time for that.
-    """
-    import ibis
-
-    ibis.options.sql.fuse_selects = False
     engine = ibis.duckdb.connect(threads=THREADS)
-    engine.raw_sql("SET TimeZone = 'UTC'")
-    return engine
+    try:
+        engine.raw_sql("SET TimeZone = 'UTC'")
+        tables = {name: ibis.memtable(table) for name, table in raw.items()}
+        return engine.to_pyarrow(build(tables, window.start, window.end))
+    finally:
+        engine.disconnect()
 
 
 def evaluate(rows: pa.Table, expressions: Mapping[str, str]) -> pa.Table:

@@ -7,7 +7,7 @@ import io
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import feature_repo  # noqa: F401 - whoever imports Feast after it pays a fifth
+import feature_repo  # noqa: F401 - it says how Feast is imported
 from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io.backend import said
 from ml_tasks.io.database import Database

@@ -25,8 +25,6 @@ CLEARLY = 1.5
 """How much further off another column has to be to be held the cause."""
 MOST_ROWS = 10_000
 """More are not shuffled: what a column is worth is wanted to a digit, not to three."""
-FEW_ROWS = 4_000
-"""Of these all values are taken away: what that costs counts by the share that is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +63,22 @@ def importance(
     import polars as pl
 
     dice = np.random.default_rng(seed)
-    drawn = dice.permutation(rows.height)
-    order = dice.permutation(min(rows.height, MOST_ROWS)).tolist()
+    drawn = dice.permutation(rows.height)[:MOST_ROWS]
+    some = rows[np.sort(drawn).tolist()]
+    true = some["label"].to_numpy().astype(float)
 
-    def lost(
-        most: int, changed: Callable[[pl.DataFrame, str], pl.Series | pl.Expr]
-    ) -> dict[str, float]:
-        some = rows[np.sort(drawn[:most]).tolist()]
-        true = some["label"].to_numpy().astype(float)
+    def value(of: pl.DataFrame) -> float:
+        return sign * metrics.value(metric, task, true, predict(of))  # type: ignore[arg-type]
 
-        def value(of: pl.DataFrame) -> float:
-            return sign * metrics.value(metric, task, true, predict(of))  # type: ignore[arg-type]
+    whole = value(some)
+    order = dice.permutation(some.height).tolist()
 
-        whole = value(some)
-        return {
-            name: max(whole - value(some.with_columns(changed(some, name).alias(name))), 0.0)
-            for name in columns
-        }
+    def lost(name: str, other: pl.Series | pl.Expr) -> float:
+        return max(whole - value(some.with_columns(other.alias(name))), 0.0)
 
     return Worth(
-        lost(MOST_ROWS, lambda some, name: some[name].gather(order)),
-        lost(FEW_ROWS, lambda some, name: pl.lit(None, some[name].dtype)),
+        {name: lost(name, some[name].gather(order)) for name in columns},
+        {name: lost(name, pl.lit(None, some[name].dtype)) for name in columns},
     )
 
 

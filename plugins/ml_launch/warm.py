@@ -34,8 +34,7 @@ AHEAD = (
     "polars", "pandas", "pyarrow.parquet", "pyarrow.csv", "duckdb", "ibis", "ibis.backends.duckdb",
     "sqlalchemy", "alembic", "alembic.config", "alembic.command", "pyiceberg.catalog.sql",
     "pyiceberg.table", "pyiceberg.io.pyarrow", "pydantic_settings", "yaml", "jinja2",
-    "great_expectations", "great_expectations.expectations",
-    "feature_repo", "feast", "feast.repo_operations",
+    "great_expectations", "great_expectations.expectations", "feast", "feast.repo_operations",
     "feast.on_demand_feature_view", "feast.infra.offline_stores.offline_store",
     "feast.infra.online_stores.sqlite", "feast.infra.passthrough_provider",
     "feast.infra.compute_engines.local.compute", "feast.infra.registry.registry", "holidays",
@@ -45,7 +44,7 @@ AHEAD = (
 )  # fmt: skip
 OWN = ("ml_tasks", "feature_repo")
 DETECTORS = "ml_tasks.drift_tests.detectors"
-"""Imported late by whoever needs it, as each monitoring does."""
+"""Imported late by whoever needs it, as each monitoring does; not where alibi-detect is not."""
 ASK_SECONDS = 5
 """How long a client may take to say what it wants: meanwhile all others wait."""
 log = logging.getLogger("ml_launch.warm")
@@ -195,15 +194,26 @@ def _own_files() -> dict[str, int]:
     return found
 
 
-def _import_own() -> dict[str, int]:
-    """Import our tasks that are not torchrun's; a fault in them is for the task to show."""
+def _import_ahead() -> dict[str, int]:
+    """Import libraries, then our tasks that are not torchrun's; say when our files had changed.
+
+    A fault in what is ours is for the task to show.
+    """
     found = _own_files()
+    try:
+        # It says how Feast is imported.
+        importlib.import_module("feature_repo")
+    except Exception:
+        log.exception("feature_repo is not imported ahead")
+    for name in AHEAD:
+        importlib.import_module(name)
     try:
         flows = importlib.import_module("ml_tasks.flow").FLOWS.values()
         tasks = {step.task for flow in flows for step in flow if not step.distributed}
-        ours = (f"ml_tasks.{name}" for name in ("__main__", *sorted(tasks)))
-        for name in (*ours, DETECTORS):
-            importlib.import_module(name)
+        for name in ("__main__", *sorted(tasks)):
+            importlib.import_module(f"ml_tasks.{name}")
+        with contextlib.suppress(ImportError):
+            importlib.import_module(DETECTORS)
     except Exception:
         log.exception("our own modules are not imported ahead")
         _forget_own()
@@ -255,9 +265,7 @@ def main(argv: list[str] | None = None) -> int:
     (given,) = sys.argv[1:] if argv is None else argv
     address = Path(given).absolute()
     ready = partial(_rehearse, address.with_suffix(".rehearsal"))
-    for name in AHEAD:
-        importlib.import_module(name)
-    own = _import_own()
+    own = _import_ahead()
     _threads()
     ready()
     # A rehearsal says what it has to say to nobody.

@@ -206,7 +206,13 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    modules = (*AHEAD, *ALSO, *(f"ml_tasks.{task}" for task in TASKS), "ml_tasks.training.loop")
+    modules = (
+        "feature_repo",
+        *AHEAD,
+        *ALSO,
+        *(f"ml_tasks.{task}" for task in TASKS),
+        "ml_tasks.training.loop",
+    )
     for module in modules:
         importlib.import_module(module)
     gc.collect()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BARE = (
     "import os, sys; sys.path[0] = os.getcwd(); from ml_launch import warm; warm.AHEAD = (); "
-    "warm.main(sys.argv[1:])"
+    "warm.DETECTORS = 'not_there'; "
 )
 
 
@@ -38,9 +38,10 @@ def checkout(tmp_path: Path) -> Path:
 def server(checkout: Path) -> Iterator[psutil.Popen]:
     """A warm launcher of them that knows no others' libraries."""
     address = checkout.parent / "s"
-    server = psutil.Popen([sys.executable, "-c", BARE, str(address)], cwd=checkout)
+    program = BARE + "warm.main(sys.argv[1:])"
+    server = psutil.Popen([sys.executable, "-c", program, str(address)], cwd=checkout)
     try:
-        until(lambda: address.exists() or server.poll() is not None)
+        until(lambda: server.poll() is not None or (address.exists() and server.children()))
         yield server
     finally:
         if server.is_running():
@@ -103,6 +104,14 @@ def test_whoever_waits_for_a_task_ends_with_its_launcher(server: psutil.Popen) -
     server.wait()
     until(lambda: not waiting.is_running() or waiting.status() == psutil.STATUS_ZOMBIE)
     assert not psutil.pid_exists(waiting.pid) or waiting.status() == psutil.STATUS_ZOMBIE
+
+
+def test_where_detectors_are_not_installed_all_else_is_imported_ahead(checkout: Path) -> None:
+    program = BARE + "warm._import_ahead(); print('ml_tasks.monitor' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=checkout, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
 
 
 def test_a_rehearsal_keeps_to_its_folder_and_says_nothing(tmp_path: Path) -> None:
