@@ -1,5 +1,1 @@
 """What Feast serves: entities, views, services, transformations."""
-
-from feature_repo import quick_feast
-
-quick_feast.install()

@@ -48,5 +48,5 @@ def _unless_feasts(checked: Any, target: Any = None, **told: Any) -> Any:
     """Decorate as typeguard does, but for what is Feast's."""
     if target is None:
         return partial(_unless_feasts, checked, **told)
-    own = target.__module__.partition(".")[0] == FEAST
+    own = str(getattr(target, "__module__", "")).partition(".")[0] == FEAST
     return target if own else checked(target, **told)

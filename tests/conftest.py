@@ -20,7 +20,7 @@ import pytest
 import sqlalchemy as sa
 from ml_launch import tree
 
-import feature_repo  # noqa: F401 - it says how Feast is imported
+from feature_repo import quick_feast
 from ml_tasks.config import Environment
 from perennial import servers
 from perennial.processes import Processes
@@ -28,6 +28,7 @@ from perennial.processes import Processes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+quick_feast.install()  # before a test imports Feast by itself
 READY_SECONDS = 120
 
 

@@ -7,7 +7,7 @@ import io
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import feature_repo  # noqa: F401 - it says how Feast is imported
+from feature_repo import quick_feast
 from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io.backend import said
 from ml_tasks.io.database import Database
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ml_tasks.config import Environment
     from ml_tasks.result import Window
 
+quick_feast.install()  # Feast is imported later, by whoever opens the store
 LEASE = "features online"
 """Who writes the registry or the online store holds this lease."""
 

@@ -201,10 +201,9 @@ def _import_ahead() -> dict[str, int]:
     """
     found = _own_files()
     try:
-        # It says how Feast is imported.
-        importlib.import_module("feature_repo")
+        importlib.import_module("feature_repo.quick_feast").install()
     except Exception:
-        log.exception("feature_repo is not imported ahead")
+        log.exception("Feast is imported as it is")
     for name in AHEAD:
         importlib.import_module(name)
     try:

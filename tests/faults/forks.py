@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 import states
 from ml_launch.warm import AHEAD
 
+from feature_repo import quick_feast
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -206,13 +208,8 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    modules = (
-        "feature_repo",
-        *AHEAD,
-        *ALSO,
-        *(f"ml_tasks.{task}" for task in TASKS),
-        "ml_tasks.training.loop",
-    )
+    quick_feast.install()
+    modules = (*AHEAD, *ALSO, *(f"ml_tasks.{task}" for task in TASKS), "ml_tasks.training.loop")
     for module in modules:
         importlib.import_module(module)
     gc.collect()

@@ -19,7 +19,7 @@ SAYS = {
 @pytest.fixture(scope="module")
 def said() -> list[str]:
     script = (
-        "import sys\nimport feature_repo\nimport feast\n"
+        "import sys\nimport ml_tasks.io.features\nimport feast\n"
         "from feast.infra.offline_stores import offline_store\n"
         "from feast.infra.online_stores.sqlite import SqliteOnlineStore\n"
         "online_read = SqliteOnlineStore.online_read\n"
