@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,29 +46,11 @@ class Database:
     @cached_property
     def engine(self) -> sa.Engine:
         """The engine; on SQLite transactions begin as writers, on Postgres rows are locked."""
-        if not self.url.startswith("sqlite"):
-            # What the address itself asks for comes too: a schema of its own, for one.
-            told = f"{sa.make_url(self.url).query.get('options', '')} {PATIENCE}".strip()
-            # A connection each: task processes are many and live long.
-            return sa.create_engine(
-                self.url, poolclass=sa.pool.NullPool, connect_args={"options": told}
-            )
-        file = sa.make_url(self.url).database
+        address = sa.make_url(self.url)
+        file = address.database if address.get_backend_name() == "sqlite" else None
         if file and file != ":memory:":
             _make_folder(Path(file).parent)
-        engine = sa.create_engine(
-            self.url, poolclass=sa.pool.NullPool, connect_args={"timeout": BUSY_SECONDS}
-        )
-
-        @sa.event.listens_for(engine, "connect")
-        def _no_implicit_begin(connection: Any, _record: object) -> None:
-            connection.isolation_level = None
-
-        @sa.event.listens_for(engine, "begin")
-        def _begin_as_writer(connection: sa.Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-        return engine
+        return _engine(address)
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
@@ -111,6 +93,31 @@ class Database:
             settings.set_main_option("script_location", str(MIGRATIONS))
             settings.attributes["connection"] = connection
             command.upgrade(settings, "head")
+
+
+@cache
+def _engine(address: sa.URL) -> sa.Engine:
+    """Make the engine of an address, once a process: each one compiles its statements anew.
+
+    A connection each: task processes are many and live long, and a fork inherits none.
+    """
+    if address.get_backend_name() != "sqlite":
+        # What the address itself asks for comes too: a schema of its own, for one.
+        told = f"{address.query.get('options', '')} {PATIENCE}".strip()
+        return sa.create_engine(address, poolclass=sa.pool.NullPool, connect_args={"options": told})
+    engine = sa.create_engine(
+        address, poolclass=sa.pool.NullPool, connect_args={"timeout": BUSY_SECONDS}
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _no_implicit_begin(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin_as_writer(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
 
 
 def _version(connection: sa.Connection) -> str | None:

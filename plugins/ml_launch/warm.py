@@ -45,6 +45,8 @@ AHEAD = (
 OWN = ("ml_tasks", "feature_repo")
 DETECTORS = "ml_tasks.drift_tests.detectors"
 """Imported late by whoever needs it, as each monitoring does; not where alibi-detect is not."""
+THREADS = 1
+"""What a task is given where its YAML asks for no more."""
 ASK_SECONDS = 5
 """How long a client may take to say what it wants: meanwhile all others wait."""
 log = logging.getLogger("ml_launch.warm")
@@ -238,6 +240,17 @@ def _threads() -> Any:
     return importlib.import_module("threadpoolctl").ThreadpoolController()
 
 
+def _allow(threads: int) -> None:
+    """Let each loaded library have so many threads.
+
+    One that has them already is not asked: OpenBLAS starts all that it may ever have once it is,
+    and each of them spins for a while.
+    """
+    for library in _threads().lib_controllers:
+        if library.num_threads != threads:
+            library.set_num_threads(threads)
+
+
 def _run(own: dict[str, int], request: dict[str, Any]) -> int:
     """Become the task: its environment, its folder, its arguments.
 
@@ -254,8 +267,8 @@ def _run(own: dict[str, int], request: dict[str, Any]) -> int:
     os.chdir(request["cwd"])
     sys.argv = ["ml_tasks", *arguments]
     # The libraries that are imported already have read the number of threads from our environment.
-    with _threads().limit(limits=int(environ.get("OMP_NUM_THREADS", "1"))):
-        code: int = importlib.import_module("ml_tasks.__main__").main(arguments)
+    _allow(int(environ.get("OMP_NUM_THREADS", THREADS)))
+    code: int = importlib.import_module("ml_tasks.__main__").main(arguments)
     return code
 
 
@@ -265,7 +278,7 @@ def main(argv: list[str] | None = None) -> int:
     address = Path(given).absolute()
     ready = partial(_rehearse, address.with_suffix(".rehearsal"))
     own = _import_ahead()
-    _threads()
+    _allow(THREADS)
     ready()
     # A rehearsal says what it has to say to nobody.
     logging.basicConfig(level=logging.WARNING, force=True)

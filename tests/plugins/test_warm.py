@@ -114,6 +114,30 @@ def test_where_detectors_are_not_installed_all_else_is_imported_ahead(checkout: 
     assert (done.stdout, done.stderr) == ("True\n", "")
 
 
+def test_a_task_has_the_threads_that_it_was_given_and_starts_no_more(checkout: Path) -> None:
+    program = BARE + (
+        "import numpy; from concurrent.futures import ProcessPoolExecutor as Pool\n"
+        "import threadpoolctl, psutil, multiprocessing\n"
+        "def told(number):\n"
+        "    before = psutil.Process().num_threads()\n"
+        "    warm._allow(number)\n"
+        "    libraries = threadpoolctl.threadpool_info()\n"
+        "    may = {one['num_threads'] for one in libraries if one['user_api'] == 'blas'}\n"
+        "    return may, psutil.Process().num_threads() - before\n"
+        "warm._allow(warm.THREADS)\n"
+        "forked = multiprocessing.get_context('fork')\n"
+        "for number in (1, 2):\n"
+        "    with Pool(1, forked) as pool:\n"
+        "        print(*pool.submit(told, number).result())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=checkout, capture_output=True, text=True, check=True
+    )
+    one, two = done.stdout.splitlines()
+    assert one == "{1} 0"
+    assert two.startswith("{2} ")
+
+
 def test_a_rehearsal_keeps_to_its_folder_and_says_nothing(tmp_path: Path) -> None:
     home, folder = tmp_path / "home", tmp_path / "rehearsal"
     program = (
