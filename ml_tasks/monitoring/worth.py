@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 CLEARLY = 1.5
 """How much further off another column has to be to be held the cause."""
+THREADS = 2
+"""More would wait for the interpreter's lock: half of a prediction is the model's matrices."""
 MOST_ROWS = 10_000
 """More are not shuffled: what a column is worth is wanted to a digit, not to three."""
 
@@ -52,7 +55,7 @@ def importance(
     Source: Breiman, Random Forests, Machine Learning 45 (2001), permutation importance.
 
     Args:
-        predict: Gives the model's predictions of rows.
+        predict: Gives the model's predictions of rows; asked by several threads at once.
         rows: Inputs and `label`, which the model was not fitted on.
         columns: Which inputs.
         task: What the label is.
@@ -73,13 +76,13 @@ def importance(
     whole = value(some)
     order = dice.permutation(some.height).tolist()
 
-    def lost(name: str, other: pl.Series | pl.Expr) -> float:
-        return max(whole - value(some.with_columns(other.alias(name))), 0.0)
+    def lost(other: pl.Series | pl.Expr) -> float:
+        return max(whole - value(some.with_columns(other)), 0.0)
 
-    return Worth(
-        {name: lost(name, some[name].gather(order)) for name in columns},
-        {name: lost(name, pl.lit(None, some[name].dtype)) for name in columns},
-    )
+    with ThreadPoolExecutor(THREADS) as pool:
+        told = pool.map(lost, (some[name].gather(order) for name in columns))
+        there = pool.map(lost, (pl.lit(None, some[n].dtype).alias(n) for n in columns))
+        return Worth(dict(zip(columns, told, strict=True)), dict(zip(columns, there, strict=True)))
 
 
 def costs(about: About, found: Mapping[str, Found]) -> dict[str, float]:
