@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import importlib
 import logging
@@ -179,12 +180,14 @@ def _write(uri: str, result: Result, own: Word | None) -> int:
 
 
 def _leave(code: int) -> NoReturn:
-    """End now: to take down all that was imported takes a second or two, and changes nothing."""
-    logging.shutdown()
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(code)
+    """End without taking down all that was imported, which takes a second or two."""
+    try:
+        atexit._run_exitfuncs()  # others remove their folders so
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, OSError, ValueError):  # it may be closed
+                stream.flush()
+    finally:
+        os._exit(code)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,9 +95,9 @@ class Database:
             command.upgrade(settings, "head")
 
 
-@cache
+@lru_cache(maxsize=8)
 def _engine(address: sa.URL) -> sa.Engine:
-    """Make the engine of an address, once a process: each one compiles its statements anew.
+    """Make the engine of an address, once a process: another one would compile all statements anew.
 
     A connection each: task processes are many and live long, and a fork inherits none.
     """

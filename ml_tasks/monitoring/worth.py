@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CLEARLY = 1.5
 """How much further off another column has to be to be held the cause."""
 THREADS = 2
-"""More would wait for the interpreter's lock: half of a prediction is the model's matrices."""
+"""Of predictions: more would wait for the interpreter's lock."""
 MOST_ROWS = 10_000
 """More are not shuffled: what a column is worth is wanted to a digit, not to three."""
 
@@ -70,19 +70,19 @@ def importance(
     some = rows[np.sort(drawn).tolist()]
     true = some["label"].to_numpy().astype(float)
 
-    def value(of: pl.DataFrame) -> float:
-        return sign * metrics.value(metric, task, true, predict(of))  # type: ignore[arg-type]
+    def value(predictions: Numbers) -> float:
+        return sign * metrics.value(metric, task, true, predictions)  # type: ignore[arg-type]
 
-    whole = value(some)
+    whole = value(predict(some))
     order = dice.permutation(some.height).tolist()
-
-    def lost(other: pl.Series | pl.Expr) -> float:
-        return max(whole - value(some.with_columns(other)), 0.0)
-
+    others: list[pl.Series | pl.Expr] = [some[name].gather(order) for name in columns]
+    others += [pl.lit(None, some[name].dtype).alias(name) for name in columns]
     with ThreadPoolExecutor(THREADS) as pool:
-        told = pool.map(lost, (some[name].gather(order) for name in columns))
-        there = pool.map(lost, (pl.lit(None, some[n].dtype).alias(n) for n in columns))
-        return Worth(dict(zip(columns, told, strict=True)), dict(zip(columns, there, strict=True)))
+        # The metric is not for threads: scikit-learn changes the warnings of the whole process.
+        predicted = pool.map(lambda other: predict(some.with_columns(other)), others)
+        lost = [max(whole - value(predictions), 0.0) for predictions in predicted]
+    told, there = lost[: len(columns)], lost[len(columns) :]
+    return Worth(dict(zip(columns, told, strict=True)), dict(zip(columns, there, strict=True)))
 
 
 def costs(about: About, found: Mapping[str, Found]) -> dict[str, float]:

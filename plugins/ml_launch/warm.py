@@ -241,7 +241,7 @@ def _threads() -> Any:
 
 
 def _allow(threads: int) -> None:
-    """Let each loaded library have so many threads.
+    """Let each loaded library have so many threads; OpenMP's, where this thread calls them.
 
     One that has them already is not asked: OpenBLAS starts all that it may ever have once it is,
     and each of them spins for a while.

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ml_tasks import __main__ as command
 from ml_tasks.__main__ import main
+from ml_tasks.config import ROOT
 from ml_tasks.io import objects
 from ml_tasks.result import Resources
 
@@ -79,3 +82,20 @@ def test_an_unknown_task(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["fly", "--pipeline", "p", "--run", "r", "--result", "file:///x"])
     assert "invalid choice: 'fly'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", ["", "sys.stdout = None; "])
+def test_a_process_that_ends_has_said_all_and_cleaned_up(tmp_path: Path, more: str) -> None:
+    program = (
+        "import atexit, os, sys; from ml_tasks.__main__ import _leave; "
+        "atexit.register(os.rmdir, sys.argv[1]); print('last word', end=''); "
+        f"sys.stderr.write('said'); {more}_leave(75)"
+    )
+    folder = tmp_path / "made"
+    folder.mkdir()
+    argv = [sys.executable, "-c", program, str(folder)]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 75
+    assert done.stderr == "said"
+    assert more or done.stdout == "last word"
+    assert not folder.exists()

@@ -44,6 +44,10 @@ def test_migrations_make_the_declared_tables_and_may_run_at_once(database_url: s
         assert {c["name"] for c in found.get_columns(table.name)} == set(table.columns.keys())
 
 
+def test_all_of_one_address_share_what_is_compiled(database_url: str) -> None:
+    assert Control(database_url).engine is Control(database_url).engine
+
+
 class TestLease:
     def test_another_run_is_told(self, control: Control) -> None:
         with (

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from ml_tasks.monitoring import worth
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ROWS = 400
+
+
+def predict(rows: pl.DataFrame) -> NDArray[np.float64]:
+    """Give the sum of two columns; nothing of the third counts, and null counts as nought."""
+    told = rows.select(pl.col("much").fill_null(0) * 3 + pl.col("little").fill_null(0))
+    return told.to_series().to_numpy()
+
+
+@pytest.fixture(scope="module")
+def rows() -> pl.DataFrame:
+    dice = np.random.default_rng(1)
+    inputs = {name: dice.normal(size=ROWS) for name in ("much", "little", "nothing")}
+    found = pl.DataFrame(inputs)
+    label = predict(found) + dice.normal(size=ROWS) > 0
+    return found.with_columns(pl.Series("label", label.astype(float)))
+
+
+def measured(rows: pl.DataFrame, columns: tuple[str, ...]) -> worth.Worth:
+    return worth.importance(
+        predict, rows, columns, task="classification", metric="roc_auc", sign=1, seed=1
+    )
+
+
+def test_what_is_lost_is_told_for_each_column_and_by_its_own_name(rows: pl.DataFrame) -> None:
+    found = measured(rows, ("nothing", "much", "little"))
+    whole = roc_auc_score(rows["label"], predict(rows))
+    for name, lost in found.there.items():
+        gone = predict(rows.with_columns(pl.lit(None, pl.Float64).alias(name)))
+        assert lost == pytest.approx(max(whole - roc_auc_score(rows["label"], gone), 0))
+    assert found.told["nothing"] == found.there["nothing"] == 0
+    assert found.told["much"] > 0.2 > found.told["little"] > 0
+    backwards = measured(rows, ("little", "much", "nothing"))
+    assert (backwards.told, backwards.there) == (found.told, found.there)
+
+
+def test_a_fault_of_the_model_comes_through(rows: pl.DataFrame) -> None:
+    with pytest.raises(pl.exceptions.ColumnNotFoundError):
+        measured(rows, ("much", "gone"))
