@@ -8,9 +8,8 @@ that the run has claimed already: reading the product's YAML, two transactions, 
 Processor time is that of all services together, what they do while they wait included.
 
 The child that becomes a task of ours waits for it, forked and rehearsed: what its making costs is
-in the processor time. What the seconds have more is the task itself, which reads the YAML and
-control and writes its result (about half), and Airflow's server, which is told one XCom more, the
-result's address.
+in the processor time, with the task itself, which reads the YAML and control and writes its result,
+and with Airflow's server, which is told one XCom more, the result's address.
 """
 
 from __future__ import annotations
