@@ -94,7 +94,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     snapshots = {name: lake.snapshot(name) for name in (table, *names)}
     source = pipeline.sources[pipeline.label.source]
     form = raw_schema(source), source.renamed_from
-    raw = read_as(lake, table, *form, window=window, snapshot=snapshots[table])
+    raw = read_as(lake.load(table), *form, window=window, snapshot=snapshots[table])
     rows = divided(labelled(raw, pipeline, window.end), ranges(window, pipeline.split))
     check(rows, pipeline)
     made = _joined(rows, pipeline, context, snapshots)

@@ -120,9 +120,9 @@ def run(pipeline: Pipeline, context: Context) -> Result:
                 f"window again, or set sources.{name}.may_be_empty where nothing may be right"
             )
         table, published = f"raw.{name}", None
-        if lake.exists(table):
+        if found := lake.find(table):
             form = raw_schema(source), source.renamed_from
-            published = read_as(lake, table, *form, window=window)
+            published = read_as(found, *form, window=window)
         ranges = _published(control, table, window)
         staged = stage(source, deliveries, window, published, ranges)
         rows = staged.rows.cast(lake.numbered(table, staged.rows.schema))

@@ -108,7 +108,7 @@ def labels_in(
     """Give the labels of a range of event time that are known at its end, or at a moment."""
     source = pipeline.sources[pipeline.label.source]
     form = raw_schema(source), source.renamed_from
-    raw = read_as(lake, f"raw.{pipeline.label.source}", *form, window=reach)
+    raw = read_as(lake.load(f"raw.{pipeline.label.source}"), *form, window=reach)
     return labelled(raw, pipeline, moment or reach.end).select(*source.key, LABEL, "label_known_at")
 
 

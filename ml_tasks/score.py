@@ -77,8 +77,9 @@ def run(pipeline: Pipeline, context: Context) -> Result:
 
 def questions(lake: Lake, pipeline: Pipeline, window: Window) -> pl.DataFrame:
     """Give the rows that were asked about in a window, as they were known then."""
-    source, table = pipeline.sources[pipeline.label.source], f"raw.{pipeline.label.source}"
-    raw = read_as(lake, table, raw_schema(source), source.renamed_from, window=window)
+    source = pipeline.sources[pipeline.label.source]
+    table = lake.load(f"raw.{pipeline.label.source}")
+    raw = read_as(table, raw_schema(source), source.renamed_from, window=window)
     return asked(raw, pipeline, window.end)
 
 

@@ -192,10 +192,9 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         )
     for name, (count, good, staged) in accepted.items():
         table = f"raw.{name}"
-        if lake.exists(table):
-            lake.evolve(table, good.schema, pipeline.sources[name].renamed_from)
+        there = lake.evolve(table, good.schema, pipeline.sources[name].renamed_from)
         # Also without rows there is a table then, for whoever reads it.
-        if count or not lake.exists(table):
+        if count or not there:
             read = partial(_rows, pipeline, context, name) if count > good.num_rows else None
             done = _publish(lake, control, context, table, good, staged=staged, read=read)
             outputs[f"raw_{name}"] = done
@@ -214,14 +213,14 @@ def _came(lake: Lake, pipeline: Pipeline, context: Context, name: str) -> Came:
     looked = of_rows or of_table or count is None
     rows = _rows(pipeline, context, name) if looked else form[0].empty_table()
     unread = 0 if looked else count or 0
-    wanted = of_table and lake.exists(table)
+    found = lake.find(table) if of_table else None
     return Came(
         rows=rows,
         rejected=_staged(context, f"rejected_{name}"),
         read=context.inputs["ingest"].values.get(name, {}).get("read", rows.num_rows + unread),
         key=source.key,
         unread=unread,
-        had=read_as(lake, table, *form, window=context.required_window()) if wanted else None,
+        had=read_as(found, *form, window=context.required_window()) if found else None,
     )
 
 
@@ -279,8 +278,7 @@ def _publish(
             if done:
                 return done
         new = read() if read else added
-        if lake.exists(table):
-            lake.evolve(table, new.schema)
+        if lake.evolve(table, new.schema):
             new = united(lake.read(table, window=window), new, without)
         return lake.publish(table, new, window, lease, properties=told)
 

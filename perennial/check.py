@@ -170,8 +170,7 @@ def _lake(pipeline: Pipeline, environment: Environment) -> None:
     lake, faults = Lake(environment), []
     for name, source in pipeline.sources.items():
         try:
-            if lake.exists(f"raw.{name}"):
-                table = lake.load(f"raw.{name}")
+            if table := lake.find(f"raw.{name}"):
                 evolution.changes(table, raw_schema(source), source.renamed_from)
         except BackendError:
             return  # a server that does not run yet holds no table against us

@@ -7,7 +7,6 @@ window has been derived again.
 from __future__ import annotations
 
 import json
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ml_tasks.io import evolution
@@ -25,7 +24,8 @@ _COMPLETE, _ANEW = "perennial.complete", "perennial.derived-anew"
 
 def lacking(lake: Lake, name: str, wanted: Collection[str]) -> list[str]:
     """Give the features that a table does not have for all its rows; none where it is not there."""
-    return sorted(set(wanted) - _complete(lake.load(name), ())) if lake.exists(name) else []
+    found = lake.find(name)
+    return sorted(set(wanted) - _complete(found, ())) if found else []
 
 
 def take_on(lake: Lake, name: str, rows: pa.Table, features: Collection[str]) -> None:
@@ -39,16 +39,16 @@ def take_on(lake: Lake, name: str, rows: pa.Table, features: Collection[str]) ->
         rows: As they are derived now.
         features: Which of their columns are features.
     """
-    if not lake.exists(name):
+    table = lake.find(name)
+    if table is None:
         return
-    table = lake.load(name)
     anew = evolution.changes(table, rows.schema, {}, derived=True).replaced
     known = _complete(table, set(rows.column_names) - set(features))
     still = (known & set(features)) - set(anew)
     new = _COMPLETE not in table.properties and set(features) - known
     if still != known or new:
-        _note(lake, name, {_COMPLETE: json.dumps(sorted(still)), _ANEW: ""})
-    evolution.evolve(partial(lake.load, name), rows.schema, {}, derived=True)
+        _note(table, {_COMPLETE: json.dumps(sorted(still)), _ANEW: ""})
+    evolution.evolve(table, rows.schema, {}, derived=True)
 
 
 def until(lake: Lake, name: str, features: Collection[str]) -> str:
@@ -61,12 +61,12 @@ def until(lake: Lake, name: str, features: Collection[str]) -> str:
 def came(lake: Lake, name: str, features: Collection[str], moment: str) -> None:
     """Note that all windows up to a moment have been derived again."""
     said = json.dumps({"features": sorted(features), "until": moment})
-    _note(lake, name, {_ANEW: said})
+    _note(lake.load(name), {_ANEW: said})
 
 
 def finish(lake: Lake, name: str, features: Collection[str]) -> None:
     """Note that all windows have been derived again."""
-    _note(lake, name, {_COMPLETE: json.dumps(sorted(features)), _ANEW: ""})
+    _note(lake.load(name), {_COMPLETE: json.dumps(sorted(features)), _ANEW: ""})
 
 
 def _complete(table: Table, other: Collection[str]) -> set[str]:
@@ -76,9 +76,9 @@ def _complete(table: Table, other: Collection[str]) -> set[str]:
     return {column.name for column in table.schema().fields} - set(other)
 
 
-def _note(lake: Lake, name: str, properties: Mapping[str, str]) -> None:
+def _note(table: Table, properties: Mapping[str, str]) -> None:
     def change(table: Table) -> None:
         with table.transaction() as tx:
             tx.set_properties(dict(properties))
 
-    evolution.committed(partial(lake.load, name), change)
+    evolution.committed(table, change)

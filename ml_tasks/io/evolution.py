@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ml_tasks.errors import BackendError, ConfigError
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.types import IcebergType
 
-    from ml_tasks.io.lake import Lake
     from ml_tasks.result import Window
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def changes(
             made.renamed[old] = new
             has[new] = has.pop(old)
     former = {} if derived else _former(table)
-    for name, kind in _types(wanted).items():
+    for name, kind in zip(wanted.names, map(_type, wanted.types), strict=True):
         if name in has:
             _retype(made, name, has[name], kind)
         elif former.get(name, name) == name:
@@ -89,16 +89,12 @@ def changes(
 
 
 def evolve(
-    load: Callable[[], Table],
-    schema: pa.Schema,
-    renamed: Mapping[str, str],
-    *,
-    derived: bool = False,
-) -> None:
+    table: Table, schema: pa.Schema, renamed: Mapping[str, str], *, derived: bool = False
+) -> Table:
     """Let a table take on the columns of a schema; where it has them nothing is done.
 
     Args:
-        load: Gives the table as it is now.
+        table: As it was loaded; afterwards it is as it has become.
         schema: Names and types.
         renamed: New name and the one before.
         derived: A column whose type cannot be widened begins anew instead of being refused.
@@ -113,11 +109,16 @@ def evolve(
             _apply(table, wanted)
             log.info("%s: columns changed: %s", ".".join(table.name()[-2:]), wanted)
 
-    committed(load, change)
+    return committed(table, change)
 
 
-def committed(load: Callable[[], Table], change: Callable[[Table], None]) -> None:
+@answering("lake")
+def committed(table: Table, change: Callable[[Table], None]) -> Table:
     """Change a table in one commit, again on what it has become wherever that is refused.
+
+    Args:
+        table: As it was loaded; afterwards it is as it has become, and given back.
+        change: What is to be done to it.
 
     Raises:
         BackendError: It changed under every try.
@@ -125,12 +126,12 @@ def committed(load: Callable[[], Table], change: Callable[[Table], None]) -> Non
     from pyiceberg.exceptions import CommitFailedException
 
     for _ in range(TRIES):
-        table = load()
         try:
             change(table)
         except CommitFailedException:
-            continue
-        return
+            table.refresh()
+        else:
+            return table
     where = ".".join(table.name()[-2:])
     raise BackendError(f"lake table {where}: it changed under {TRIES} tries; try later")
 
@@ -160,8 +161,7 @@ def _apply(table: Table, wanted: Changes) -> None:
 
 @answering("lake")
 def read_as(
-    lake: Lake,
-    table: str,
+    table: Table,
     schema: pa.Schema,
     renamed: Mapping[str, str],
     *,
@@ -171,19 +171,17 @@ def read_as(
     """Read a table's rows in a declared form, whether or not the table has taken it on yet.
 
     Args:
-        lake: Where it is.
-        table: `namespace.name`.
+        table: As it was loaded.
         schema: Names and types.
         renamed: New name and the one before.
         window: Only rows whose `event_time` lies in it.
         snapshot: As of this snapshot; the newest when not given.
 
     Raises:
-        ConfigError: The lake has no such table, or it cannot take on that form.
+        ConfigError: It cannot take on that form.
     """
-    loaded = lake.load(table)
-    changes(loaded, schema, renamed)
-    return conform(scanned(loaded, window, snapshot=snapshot), schema, renamed)
+    changes(table, schema, renamed)
+    return conform(scanned(table, window, snapshot=snapshot), schema, renamed)
 
 
 def conform(
@@ -218,10 +216,11 @@ def _retype(made: Changes, name: str, has: IcebergType, wanted: IcebergType) -> 
         made.replaced[name] = wanted
 
 
-def _types(wanted: pa.Schema) -> dict[str, IcebergType]:
+@lru_cache(maxsize=64)
+def _type(wanted: pa.DataType) -> IcebergType:
     from pyiceberg.io.pyarrow import _ConvertToIcebergWithoutIDs, visit_pyarrow
 
-    return {one.name: visit_pyarrow(one.type, _ConvertToIcebergWithoutIDs()) for one in wanted}
+    return visit_pyarrow(wanted, _ConvertToIcebergWithoutIDs())
 
 
 def _former(table: Table) -> dict[str, str]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     from pyiceberg.catalog import Catalog
+    from pyiceberg.schema import Schema
     from pyiceberg.table import Table
 
     from ml_tasks.config import Environment
@@ -48,8 +49,8 @@ class Lake:
     def __init__(self, environment: Environment) -> None:
         """Remember where the catalog and the warehouse are; nothing is opened yet."""
         self._environment = environment
-        # As they were first looked at: what is there stays, and a column keeps its number.
-        self._seen: dict[str, Table] = {}
+        # As they were last looked at: what is there stays, and a column keeps its number.
+        self._seen: dict[str, Schema] = {}
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -79,14 +80,20 @@ class Lake:
         return sorted(".".join(name) for s in spaces for name in self.catalog.list_tables(s))
 
     @answering("lake")
-    def exists(self, table: str) -> bool:
-        """Tell whether the lake has the table; one that was there stays."""
+    def find(self, table: str) -> Table | None:
+        """Load a table's metadata as it is now; `None` where the lake has no such table."""
         from pyiceberg.exceptions import NoSuchTableError
 
-        if table not in self._seen:
-            with suppress(NoSuchTableError):
-                self._seen[table] = self.catalog.load_table(table)
-        return table in self._seen
+        try:
+            found = self.catalog.load_table(table)
+        except NoSuchTableError:
+            return None
+        self._seen[table] = found.schema()
+        return found
+
+    def exists(self, table: str) -> bool:
+        """Tell whether the lake has the table; one that was there stays."""
+        return table in self._seen or self.find(table) is not None
 
     @answering("lake")
     def read(
@@ -113,8 +120,10 @@ class Lake:
     @answering("lake")
     def evolve(
         self, table: str, schema: pa.Schema, renamed: Mapping[str, str] | None = None
-    ) -> None:
-        """Let a table take on the columns of a schema; what else it has stays.
+    ) -> bool:
+        """Let a table take on the columns of a schema, and tell whether there is a table.
+
+        What else it has stays.
 
         No lease is asked for: whoever does it does the same, and takes nothing away.
 
@@ -127,7 +136,10 @@ class Lake:
             ConfigError: The table cannot take them on; says which, and what to do.
             BackendError: The table changed under every try.
         """
-        evolution.evolve(partial(self.load, table), schema, renamed or {})
+        found = self.find(table)
+        if found:
+            evolution.evolve(found, schema, renamed or {})
+        return found is not None
 
     def snapshot(self, table: str) -> int:
         """Give the table's newest snapshot id.
@@ -143,24 +155,19 @@ class Lake:
     @answering("lake")
     def latest(self, table: str) -> datetime | None:
         """Give the newest event time of a table; `None` when it is empty or not there."""
-        return newest(self.load(table)) if self.exists(table) else None
+        found = self.find(table)
+        return newest(found) if found else None
 
     @answering("lake")
     def tag(self, table: str, snapshot: int, name: str, lease: Lease) -> None:
         """Name a snapshot, so that it never expires; the same tag again is no fault."""
-        from pyiceberg.exceptions import CommitFailedException
 
-        for _ in range(COMMIT_TRIES):
-            loaded = self.load(table)
+        def change(loaded: Table) -> None:
             lease.check()
-            if loaded.refs().get(name):
-                return
-            try:
+            if name not in loaded.refs():
                 loaded.manage_snapshots().create_tag(snapshot, name).commit()
-            except CommitFailedException:
-                continue
-            return
-        raise BackendError(f"lake table {table}: tag {name} was refused {COMMIT_TRIES} times")
+
+        evolution.committed(self.load(table), change)
 
     @answering("lake")
     def publish(
@@ -192,10 +199,9 @@ class Lake:
             BackendError: Every commit was refused because others published meanwhile.
         """
         rows = plain(rows)  # as they will be read: else equal rows differ by type
-        self._ensure(table, rows.schema)
         new = New(rows, content_hash(rows), window, properties or {})
         made = Output(table=table, content_hash=new.digest, rows=rows.num_rows, window=window)
-        snapshot = self._commit(table, partial(brought, new=new), lease)
+        snapshot = self._commit(self._fitted(table, rows.schema), partial(brought, new=new), lease)
         return made.model_copy(update={"snapshot": snapshot})
 
     @answering("lake")
@@ -218,19 +224,21 @@ class Lake:
         Raises:
             RejectedError: The object's bytes are not those that were written.
         """
-        self._ensure(table, schema)
         bring = partial(added, staged=staged, window=window, properties=properties or {})
-        snapshot, was = self._commit(table, bring, lease), staged.content_hash
-        made = Output(table=table, content_hash=was, rows=staged.rows, window=window)
+        snapshot = self._commit(self._fitted(table, schema), bring, lease)
+        made = Output(
+            table=table, content_hash=staged.content_hash, rows=staged.rows, window=window
+        )
         return None if snapshot is None else made.model_copy(update={"snapshot": snapshot})
 
-    def _commit(self, table: str, bring: Callable[[Table], int | None], lease: Lease) -> int | None:
+    def _commit(
+        self, loaded: Table, bring: Callable[[Table], int | None], lease: Lease
+    ) -> int | None:
         """Commit under the lease, again wherever that is refused; give the snapshot."""
         from pyiceberg.exceptions import CommitFailedException, ValidationException
 
-        moved = not lease.took_over
+        moved, table = not lease.took_over, ".".join(loaded.name())
         for _ in range(COMMIT_TRIES):
-            loaded = self.load(table)
             lease.check()
             try:
                 if moved:
@@ -239,6 +247,7 @@ class Lake:
                 moved = True
             except (CommitFailedException, ValidationException) as refused:
                 log.info("%s: commit refused, trying again: %s", table, refused)
+                loaded.refresh()
         raise BackendError(f"lake table {table}: {COMMIT_TRIES} commits were refused; try later")
 
     def numbered(self, table: str, schema: pa.Schema) -> pa.Schema:
@@ -247,7 +256,7 @@ class Lake:
         Where it lacks one of them they stay without.
         """
         if self.exists(table):
-            numbers = {one.name: one.field_id for one in self._seen[table].schema().fields}
+            numbers = {one.name: one.field_id for one in self._seen[table].fields}
         else:
             numbers = {name: number for number, name in enumerate(schema.names, 1)}
         if not numbers.keys() >= set(schema.names):
@@ -263,27 +272,25 @@ class Lake:
         Raises:
             ConfigError: The lake has no such table.
         """
-        from pyiceberg.exceptions import NoSuchTableError
+        if found := self.find(table):
+            return found
+        raise ConfigError(
+            f"lake table {table}: there is none; it has {self.tables()}. Ingest a window first"
+        )
 
-        try:
-            return self.catalog.load_table(table)
-        except NoSuchTableError as fault:
-            raise ConfigError(
-                f"lake table {table}: there is none; it has {self.tables()}. Ingest a window first"
-            ) from fault
-
-    def _ensure(self, table: str, schema: pa.Schema) -> None:
+    def _fitted(self, table: str, schema: pa.Schema) -> Table:
+        """Load a table that has the columns of a schema: it is made, or takes them on."""
         from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError
 
-        if self.exists(table):
-            self.evolve(table, schema)
-            return
+        if found := self.find(table):
+            return evolution.evolve(found, schema, {})
         with suppress(sa.exc.IntegrityError):  # made by another task meanwhile
             self.catalog.create_namespace_if_not_exists(table.split(".")[0])
         try:
-            self.catalog.create_table(table, schema=schema, properties=PROPERTIES)
+            return self.catalog.create_table(table, schema=schema, properties=PROPERTIES)
         except (TableAlreadyExistsError, CommitFailedException):
             log.info("%s: made by another task meanwhile", table)
+        return evolution.evolve(self.load(table), schema, {})
 
 
 def _first_alone(address: str) -> AbstractContextManager[object]:

@@ -8,7 +8,6 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -275,4 +274,4 @@ def _untag(lake: Lake, table: str, name: str) -> None:
         if name in loaded.refs():
             loaded.manage_snapshots().remove_tag(name).commit()
 
-    evolution.committed(partial(lake.load, table), change)
+    evolution.committed(lake.load(table), change)

@@ -317,18 +317,20 @@ class TestLake:
     ) -> None:
         """Somebody else sets it between each load and its commit, and takes it away again."""
         snapshot = self.put(lake, control, rows(WEEK.start), WEEK)
-        real = lake.load
+        with control.lease("tags", holder="r", attempt=1) as lease:
+            other = Lake(lake._environment)
+            table = type(other.load("raw.t"))
+            check, refresh = type(lease).check, table.refresh
 
-        def load(table: str) -> Table:
-            if "set-a" in real(table).refs():
-                real(table).manage_snapshots().remove_tag("set-a").commit()
-            loaded = real(table)
-            real(table).manage_snapshots().create_tag(snapshot, "set-a").commit()
-            return loaded
+            def set_before(held: object) -> None:
+                check(held)  # type: ignore[arg-type]
+                other.load("raw.t").manage_snapshots().create_tag(snapshot, "set-a").commit()
 
-        monkeypatch.setattr(lake, "load", load)
-        with (
-            control.lease("tags", holder="r", attempt=1) as lease,
-            pytest.raises(BackendError, match="tag set-a was refused 20 times"),
-        ):
-            lake.tag("raw.t", snapshot, "set-a", lease)
+            def taken_before(loaded: Table) -> Table:
+                other.load("raw.t").manage_snapshots().remove_tag("set-a").commit()
+                return refresh(loaded)
+
+            monkeypatch.setattr(type(lease), "check", set_before)
+            monkeypatch.setattr(table, "refresh", taken_before)
+            with pytest.raises(BackendError, match=r"raw\.t: it changed under 20 tries"):
+                lake.tag("raw.t", snapshot, "set-a", lease)
