@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ml_launch import measured, tree, warm_client
+from ml_launch import measured, ranks, tree, warm_client
 from ml_launch.outcome import Outcome, Tail, result_at
 from ml_launch.variables import for_tasks
 
@@ -114,11 +114,13 @@ class LocalLaunch:
 
 
 def start(command: Command, resources: TaskResources, environment: Environment) -> LocalLaunch:
-    """Start a task; one that torchrun starts is never warm."""
+    """Start a task; warm where there is a warm launcher, and ranks may be forks."""
     environ = task_environment(resources, environment)
     process: _Process | None = None
-    if command.processes is None and environment.warm_socket is not None:
-        process = warm_client.connect(environment.warm_socket, command.arguments, environ)
+    if environment.warm_socket is not None and (command.processes is None or ranks.may_fork()):
+        process = warm_client.connect(
+            environment.warm_socket, command.arguments, environ, command.processes
+        )
     return LocalLaunch(process or _Fresh(command.argv, environ), command, resources)
 
 

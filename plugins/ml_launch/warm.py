@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_launch import large_pages, rehearsal
+from ml_launch import large_pages, ranks, rehearsal
 from ml_launch.standby import Standby, received
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ AHEAD = (
     "feast.infra.compute_engines.local.compute", "feast.infra.registry.registry", "holidays",
     "holidays.countries", "psycopg", "redis", "redis.cluster", "hiredis", "mlflow", "onnxruntime",
     "sklearn.ensemble", "sklearn.impute", "sklearn.linear_model", "sklearn.compose",
-    "sklearn.metrics",
+    "sklearn.metrics", ranks.LIBRARY,
 )  # fmt: skip
 OWN = ("ml_tasks", "feature_repo")
 DETECTORS = "ml_tasks.drift_tests.detectors"
@@ -197,7 +197,7 @@ def _own_files() -> dict[str, int]:
 
 
 def _import_ahead() -> dict[str, int]:
-    """Import libraries, then our tasks that are not torchrun's; say when our files had changed.
+    """Import libraries, then our tasks; say when our files had changed.
 
     A fault in what is ours is for the task to show.
     """
@@ -210,7 +210,7 @@ def _import_ahead() -> dict[str, int]:
         importlib.import_module(name)
     try:
         flows = importlib.import_module("ml_tasks.flow").FLOWS.values()
-        tasks = {step.task for flow in flows for step in flow if not step.distributed}
+        tasks = {step.task for flow in flows for step in flow}
         for name in ("__main__", *sorted(tasks)):
             importlib.import_module(f"ml_tasks.{name}")
         with contextlib.suppress(ImportError):
@@ -268,6 +268,8 @@ def _run(own: dict[str, int], request: dict[str, Any]) -> int:
     sys.argv = ["ml_tasks", *arguments]
     # The libraries that are imported already have read the number of threads from our environment.
     _allow(int(environ.get("OMP_NUM_THREADS", THREADS)))
+    if request["processes"] is not None:
+        return ranks.run(request["processes"], arguments)
     code: int = importlib.import_module("ml_tasks.__main__").main(arguments)
     return code
 

@@ -35,9 +35,19 @@ class WarmProcess:
 
 
 def connect(
-    address: Path, arguments: Sequence[str], environ: Mapping[str, str]
+    address: Path,
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    processes: int | None = None,
 ) -> WarmProcess | None:
-    """Ask for a process; `None` where there is no warm launcher to ask."""
+    """Ask for a process; `None` where there is no warm launcher to ask.
+
+    Args:
+        address: The launcher's socket.
+        arguments: What follows `python -m ml_tasks`.
+        environ: The whole environment.
+        processes: How many ranks it is to start; `None` for a task that has none.
+    """
     link = socket.socket(socket.AF_UNIX)
     link.settimeout(CONNECT_SECONDS)
     try:
@@ -47,7 +57,12 @@ def connect(
         log.info("no warm launcher at %s (%s): starting a fresh process", address, fault)
         return None
     read, write = os.pipe()
-    request = {"arguments": list(arguments), "environ": dict(environ), "cwd": str(Path.cwd())}
+    request = {
+        "arguments": list(arguments),
+        "environ": dict(environ),
+        "cwd": str(Path.cwd()),
+        "processes": processes,
+    }
     data = json.dumps(request).encode()
     try:
         socket.send_fds(link, [len(data).to_bytes(8, "big")], [write])
