@@ -18,6 +18,7 @@ from ml_tasks.io.evolution import read_as
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.order import repeated
 from ml_tasks.io.versions import newest_versions
+from ml_tasks.io.window_commit import numbered
 from ml_tasks.result import Output, Result, Window
 from ml_tasks.sources.schema import TIMES, Rejected, enforce, fitting, raw_schema
 
@@ -120,12 +121,13 @@ def run(pipeline: Pipeline, context: Context) -> Result:
                 f"window again, or set sources.{name}.may_be_empty where nothing may be right"
             )
         table, published = f"raw.{name}", None
-        if found := lake.find(table):
+        found = lake.find(table)
+        if found is not None:
             form = raw_schema(source), source.renamed_from
             published = read_as(found, *form, window=window)
         ranges = _published(control, table, window)
         staged = stage(source, deliveries, window, published, ranges)
-        rows = staged.rows.cast(lake.numbered(table, staged.rows.schema))
+        rows = staged.rows.cast(numbered(found, staged.rows.schema))
         outputs[f"staged_{name}"] = _write(context, f"staged_{name}", rows, in_order=True)
         outputs[f"rejected_{name}"] = _write(context, f"rejected_{name}", _table(staged.rejected))
         values[name] = _summary(staged, len(deliveries))

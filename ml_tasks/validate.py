@@ -17,6 +17,7 @@ from ml_tasks.io.data_docs import DataDocs, Section
 from ml_tasks.io.evolution import conform, read_as
 from ml_tasks.io.expectations import Checked, Fault, check, parted
 from ml_tasks.io.lake import Lake
+from ml_tasks.io.scan import scanned
 from ml_tasks.io.versions import newest_versions, united
 from ml_tasks.sources.schema import raw_schema
 
@@ -192,9 +193,9 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         )
     for name, (count, good, staged) in accepted.items():
         table = f"raw.{name}"
-        there = lake.evolve(table, good.schema, pipeline.sources[name].renamed_from)
+        found = lake.evolve(table, good.schema, pipeline.sources[name].renamed_from)
         # Also without rows there is a table then, for whoever reads it.
-        if count or not there:
+        if count or found is None:
             read = partial(_rows, pipeline, context, name) if count > good.num_rows else None
             done = _publish(lake, control, context, table, good, staged=staged, read=read)
             outputs[f"raw_{name}"] = done
@@ -220,7 +221,7 @@ def _came(lake: Lake, pipeline: Pipeline, context: Context, name: str) -> Came:
         read=context.inputs["ingest"].values.get(name, {}).get("read", rows.num_rows + unread),
         key=source.key,
         unread=unread,
-        had=read_as(found, *form, window=context.required_window()) if found else None,
+        had=read_as(found, *form, window=context.required_window()) if found is not None else None,
     )
 
 
@@ -278,8 +279,9 @@ def _publish(
             if done:
                 return done
         new = read() if read else added
-        if lake.evolve(table, new.schema):
-            new = united(lake.read(table, window=window), new, without)
+        found = lake.evolve(table, new.schema)
+        if found is not None:
+            new = united(scanned(found, window), new, without)
         return lake.publish(table, new, window, lease, properties=told)
 
 

@@ -170,7 +170,8 @@ def _lake(pipeline: Pipeline, environment: Environment) -> None:
     lake, faults = Lake(environment), []
     for name, source in pipeline.sources.items():
         try:
-            if table := lake.find(f"raw.{name}"):
+            table = lake.find(f"raw.{name}")
+            if table is not None:
                 evolution.changes(table, raw_schema(source), source.renamed_from)
         except BackendError:
             return  # a server that does not run yet holds no table against us

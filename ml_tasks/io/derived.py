@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from ml_tasks.io import evolution
+from ml_tasks.io.commits import committed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -25,7 +26,7 @@ _COMPLETE, _ANEW = "perennial.complete", "perennial.derived-anew"
 def lacking(lake: Lake, name: str, wanted: Collection[str]) -> list[str]:
     """Give the features that a table does not have for all its rows; none where it is not there."""
     found = lake.find(name)
-    return sorted(set(wanted) - _complete(found, ())) if found else []
+    return [] if found is None else sorted(set(wanted) - _complete(found, ()))
 
 
 def take_on(lake: Lake, name: str, rows: pa.Table, features: Collection[str]) -> None:
@@ -81,4 +82,4 @@ def _note(table: Table, properties: Mapping[str, str]) -> None:
         with table.transaction() as tx:
             tx.set_properties(dict(properties))
 
-    evolution.committed(table, change)
+    committed(table, change)

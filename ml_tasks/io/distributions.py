@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ml_tasks.io.scan import scanned
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -55,9 +57,10 @@ def read(lake: Lake, pipeline: str, window: Window | None = None) -> pl.DataFram
     """
     import polars as pl
 
-    if not lake.exists(table(pipeline)):
+    there = lake.find(table(pipeline))
+    if there is None:
         return none()
-    found = pl.DataFrame(pl.from_arrow(lake.read(table(pipeline), window=window)))
+    found = pl.DataFrame(pl.from_arrow(scanned(there, window)))
     return found.sort("event_time", "version", maintain_order=True)
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ml_tasks.errors import BackendError, ConfigError
+from ml_tasks.errors import ConfigError
 from ml_tasks.io.backend import answering
+from ml_tasks.io.commits import committed
 from ml_tasks.io.scan import scanned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     import pyarrow as pa
     from pyiceberg.table import Table
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from ml_tasks.result import Window
 
 log = logging.getLogger(__name__)
-TRIES = 20
 _KINDS = {
     "int": "int32", "long": "int64", "float": "float32", "double": "float64",
     "timestamptz": "timestamp", "boolean": "bool",
@@ -110,30 +110,6 @@ def evolve(
             log.info("%s: columns changed: %s", ".".join(table.name()[-2:]), wanted)
 
     return committed(table, change)
-
-
-@answering("lake")
-def committed(table: Table, change: Callable[[Table], None]) -> Table:
-    """Change a table in one commit, again on what it has become wherever that is refused.
-
-    Args:
-        table: As it was loaded; afterwards it is as it has become, and given back.
-        change: What is to be done to it.
-
-    Raises:
-        BackendError: It changed under every try.
-    """
-    from pyiceberg.exceptions import CommitFailedException
-
-    for _ in range(TRIES):
-        try:
-            change(table)
-        except CommitFailedException:
-            table.refresh()
-        else:
-            return table
-    where = ".".join(table.name()[-2:])
-    raise BackendError(f"lake table {where}: it changed under {TRIES} tries; try later")
 
 
 def _apply(table: Table, wanted: Changes) -> None:

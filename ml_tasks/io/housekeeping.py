@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ml_tasks.errors import BackendError
 from ml_tasks.io import objects
-from ml_tasks.io.lake import COMMIT_TRIES, Lake
+from ml_tasks.io.commits import committed
+from ml_tasks.io.lake import Lake
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -67,11 +67,12 @@ def clean(
     expired = 0
     for name in lake.tables():
         tags = {tag for table, tag in freed if table == name}
-        going = _expiring(lake.load(name), older_than, tags) if dry else ()
-        expired += len(going) if dry else _expire(lake, name, older_than, tags)
+        table = lake.load(name)
+        going = _expiring(table, older_than, tags) if dry else ()
+        expired += len(going) if dry else _expire(table, older_than, tags)
         # Listed first: what is committed while we look is then among what is referred to.
-        store, listed = _listed(lake.load(name).location(), lake, until)
-        used = set(referred(lake.load(name), without=going))
+        store, listed = _listed(table.location(), lake, until)
+        used = set(referred(table.refresh(), without=going))
         removed += _remove(store, [i for i in listed if i.path not in used], dry=dry)
     for root in (environment.objects_root, (environment.home / "feast").as_uri()):
         store, path = objects.filesystem(root)
@@ -93,19 +94,16 @@ def _expiring(table: Table, older_than: datetime, freed: Collection[str]) -> lis
     ]
 
 
-def _expire(lake: Lake, name: str, older_than: datetime, freed: Collection[str]) -> int:
-    from pyiceberg.exceptions import CommitFailedException
+def _expire(table: Table, older_than: datetime, freed: Collection[str]) -> int:
+    gone: list[int] = []
 
-    for _ in range(COMMIT_TRIES):
-        table = lake.load(name)
-        if not (old := _expiring(table, older_than, freed)):
-            return 0
-        try:
-            table.maintenance.expire_snapshots().by_ids(old).commit()
-        except CommitFailedException:
-            continue
-        return len(old)
-    raise BackendError(f"lake table {name}: it changed under {COMMIT_TRIES} tries; try later")
+    def change(loaded: Table) -> None:
+        gone[:] = _expiring(loaded, older_than, freed)
+        if gone:
+            loaded.maintenance.expire_snapshots().by_ids(gone).commit()
+
+    committed(table, change)
+    return len(gone)
 
 
 def _listed(location: str, lake: Lake, until: datetime) -> tuple[fs.FileSystem, list[fs.FileInfo]]:

@@ -13,10 +13,11 @@ import sqlalchemy as sa
 from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io import evolution
 from ml_tasks.io.backend import answering
+from ml_tasks.io.commits import TRIES, committed
 from ml_tasks.io.content import content_hash, plain
 from ml_tasks.io.database import Database
 from ml_tasks.io.scan import newest, scanned
-from ml_tasks.io.window_commit import NUMBER, New, added, brought
+from ml_tasks.io.window_commit import New, added, brought
 from ml_tasks.result import Output, Window
 
 if TYPE_CHECKING:
@@ -26,14 +27,12 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     from pyiceberg.catalog import Catalog
-    from pyiceberg.schema import Schema
     from pyiceberg.table import Table
 
     from ml_tasks.config import Environment
     from ml_tasks.io.control import Lease
 
 log = logging.getLogger(__name__)
-COMMIT_TRIES = 20
 PROPERTIES = {
     # The library's own retries would rebase a commit without asking for the lease.
     "commit.retry.num-retries": "0",
@@ -49,8 +48,6 @@ class Lake:
     def __init__(self, environment: Environment) -> None:
         """Remember where the catalog and the warehouse are; nothing is opened yet."""
         self._environment = environment
-        # As they were last looked at: what is there stays, and a column keeps its number.
-        self._seen: dict[str, Schema] = {}
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -85,15 +82,9 @@ class Lake:
         from pyiceberg.exceptions import NoSuchTableError
 
         try:
-            found = self.catalog.load_table(table)
+            return self.catalog.load_table(table)
         except NoSuchTableError:
             return None
-        self._seen[table] = found.schema()
-        return found
-
-    def exists(self, table: str) -> bool:
-        """Tell whether the lake has the table; one that was there stays."""
-        return table in self._seen or self.find(table) is not None
 
     @answering("lake")
     def read(
@@ -120,10 +111,8 @@ class Lake:
     @answering("lake")
     def evolve(
         self, table: str, schema: pa.Schema, renamed: Mapping[str, str] | None = None
-    ) -> bool:
-        """Let a table take on the columns of a schema, and tell whether there is a table.
-
-        What else it has stays.
+    ) -> Table | None:
+        """Let a table take on the columns of a schema; what else it has stays.
 
         No lease is asked for: whoever does it does the same, and takes nothing away.
 
@@ -132,14 +121,15 @@ class Lake:
             schema: Names and types.
             renamed: New name and the one before.
 
+        Returns:
+            The table as it then is; `None` where there is none.
+
         Raises:
             ConfigError: The table cannot take them on; says which, and what to do.
             BackendError: The table changed under every try.
         """
         found = self.find(table)
-        if found:
-            evolution.evolve(found, schema, renamed or {})
-        return found is not None
+        return None if found is None else evolution.evolve(found, schema, renamed or {})
 
     def snapshot(self, table: str) -> int:
         """Give the table's newest snapshot id.
@@ -156,7 +146,7 @@ class Lake:
     def latest(self, table: str) -> datetime | None:
         """Give the newest event time of a table; `None` when it is empty or not there."""
         found = self.find(table)
-        return newest(found) if found else None
+        return None if found is None else newest(found)
 
     @answering("lake")
     def tag(self, table: str, snapshot: int, name: str, lease: Lease) -> None:
@@ -167,7 +157,7 @@ class Lake:
             if name not in loaded.refs():
                 loaded.manage_snapshots().create_tag(snapshot, name).commit()
 
-        evolution.committed(self.load(table), change)
+        committed(self.load(table), change)
 
     @answering("lake")
     def publish(
@@ -238,7 +228,7 @@ class Lake:
         from pyiceberg.exceptions import CommitFailedException, ValidationException
 
         moved, table = not lease.took_over, ".".join(loaded.name())
-        for _ in range(COMMIT_TRIES):
+        for _ in range(TRIES):
             lease.check()
             try:
                 if moved:
@@ -248,22 +238,7 @@ class Lake:
             except (CommitFailedException, ValidationException) as refused:
                 log.info("%s: commit refused, trying again: %s", table, refused)
                 loaded.refresh()
-        raise BackendError(f"lake table {table}: {COMMIT_TRIES} commits were refused; try later")
-
-    def numbered(self, table: str, schema: pa.Schema) -> pa.Schema:
-        """Give columns the numbers that they have in a table, or will have once it is made.
-
-        Where it lacks one of them they stay without.
-        """
-        if self.exists(table):
-            numbers = {one.name: one.field_id for one in self._seen[table].fields}
-        else:
-            numbers = {name: number for number, name in enumerate(schema.names, 1)}
-        if not numbers.keys() >= set(schema.names):
-            return schema
-        for place, one in enumerate(schema):
-            schema = schema.set(place, one.with_metadata({NUMBER: str(numbers[one.name])}))
-        return schema
+        raise BackendError(f"lake table {table}: {TRIES} commits were refused; try later")
 
     @answering("lake")
     def load(self, table: str) -> Table:
@@ -272,17 +247,19 @@ class Lake:
         Raises:
             ConfigError: The lake has no such table.
         """
-        if found := self.find(table):
-            return found
-        raise ConfigError(
-            f"lake table {table}: there is none; it has {self.tables()}. Ingest a window first"
-        )
+        found = self.find(table)
+        if found is None:
+            raise ConfigError(
+                f"lake table {table}: there is none; it has {self.tables()}. Ingest a window first"
+            )
+        return found
 
     def _fitted(self, table: str, schema: pa.Schema) -> Table:
         """Load a table that has the columns of a schema: it is made, or takes them on."""
         from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError
 
-        if found := self.find(table):
+        found = self.find(table)
+        if found is not None:
             return evolution.evolve(found, schema, {})
         with suppress(sa.exc.IntegrityError):  # made by another task meanwhile
             self.catalog.create_namespace_if_not_exists(table.split(".")[0])

@@ -61,7 +61,9 @@ def beside(
     refs: list[str] = []
     for ref in features.offered(set(names) - set(own)):
         tables = {f"features.{view}": features.shape(view)[1] for view in features.below([ref])}
-        there = all(lake.exists(t) and not derived.lacking(lake, t, f) for t, f in tables.items())
+        there = not any(
+            lake.find(t) is None or derived.lacking(lake, t, f) for t, f in tables.items()
+        )
         if there and set(features.told([ref])) <= set(wide.columns):
             refs.append(ref)
             at |= {table: lake.snapshot(table) for table in tables if table not in at}

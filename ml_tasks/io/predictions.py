@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ml_tasks.io.scan import scanned
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -40,10 +42,10 @@ def read(lake: Lake, pipeline: str, window: Window | None = None) -> list[pl.Dat
     """
     import polars as pl
 
-    name = table(pipeline)
-    if not lake.exists(name):
+    there = lake.find(table(pipeline))
+    if there is None:
         return []
-    found = pl.DataFrame(pl.from_arrow(lake.read(name, window=window)))
+    found = pl.DataFrame(pl.from_arrow(scanned(there, window)))
     if SHADOW not in found.columns:
         found = found.with_columns(pl.lit(None, pl.Boolean).alias(SHADOW))
     return [found.with_columns(pl.col(SHADOW).fill_null(False))] if found.height else []

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from ml_tasks.errors import BackendError
-from ml_tasks.io import evolution, objects
+from ml_tasks.io import objects
+from ml_tasks.io.commits import committed
 from ml_tasks.io.content import bytes_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
@@ -274,4 +275,4 @@ def _untag(lake: Lake, table: str, name: str) -> None:
         if name in loaded.refs():
             loaded.manage_snapshots().remove_tag(name).commit()
 
-    evolution.committed(lake.load(table), change)
+    committed(lake.load(table), change)

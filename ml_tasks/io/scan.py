@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from ml_tasks.io.backend import answering
 from ml_tasks.io.content import EVENT_TIME, plain
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@answering("lake")
 def scanned(
     table: Table,
     window: Window | None = None,

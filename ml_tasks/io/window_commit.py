@@ -31,6 +31,22 @@ class New:
     properties: dict[str, str]
 
 
+def numbered(table: Table | None, schema: pa.Schema) -> pa.Schema:
+    """Give columns the numbers that they have in a table, or will have once it is made.
+
+    Where it lacks one of them they stay without.
+    """
+    if table is None:
+        numbers = {name: number for number, name in enumerate(schema.names, 1)}
+    else:
+        numbers = {one.name: one.field_id for one in table.schema().fields}
+    if not numbers.keys() >= set(schema.names):
+        return schema
+    for place, one in enumerate(schema):
+        schema = schema.set(place, one.with_metadata({NUMBER: str(numbers[one.name])}))
+    return schema
+
+
 def brought(table: Table, new: New) -> int | None:
     """Let the loaded table have the window, and give the snapshot that has it."""
     before = scanned(table, new.window)

@@ -17,6 +17,7 @@ from torch.nn import functional
 from ml_tasks.errors import BackendError, RejectedError
 from ml_tasks.training import ddp, dice
 from ml_tasks.training.metrics import measure
+from ml_tasks.training.sums import Sums
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,7 +117,7 @@ class Trainer:
         """
         weights = self._class_weights(train.y)
         steps = math.ceil(len(train.y) / self.settings.batch_size)
-        with ddp.Sums(self.place, self.model, numbers=2) as sums, _on_term(self._ask_to_stop):
+        with Sums(self.place, self.model, numbers=2) as sums, _on_term(self._ask_to_stop):
             while self._goes_on():
                 self._epoch(sums, train, weights, steps, on_step)
                 self._close_epoch(validation, steps)
@@ -129,7 +130,7 @@ class Trainer:
 
     def _epoch(
         self,
-        sums: ddp.Sums,
+        sums: Sums,
         train: Part,
         weights: Tensor | None,
         steps: int,
@@ -158,7 +159,7 @@ class Trainer:
                 )
 
     def _step(
-        self, sums: ddp.Sums, train: Part, rows: Tensor, weights: Tensor | None, steps: int
+        self, sums: Sums, train: Part, rows: Tensor, weights: Tensor | None, steps: int
     ) -> tuple[float, bool]:
         """Learn from one batch; each process takes its share, in as many pieces as configured.
 

@@ -29,7 +29,7 @@ class Command:
     arguments: tuple[str, ...]
     """What follows `python -m ml_tasks`."""
     processes: int | None = None
-    """How many torchrun starts; `None` for a task that it does not start."""
+    """How many ranks it has; `None` for a task without."""
 
     @property
     def argv(self) -> list[str]:

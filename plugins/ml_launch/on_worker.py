@@ -114,7 +114,7 @@ class LocalLaunch:
 
 
 def start(command: Command, resources: TaskResources, environment: Environment) -> LocalLaunch:
-    """Start a task; warm where there is a warm launcher, and ranks may be forks."""
+    """Start a task: warm where there is a warm launcher, and its ranks, if any, may be forks."""
     environ = task_environment(resources, environment)
     process: _Process | None = None
     if environment.warm_socket is not None and (command.processes is None or ranks.may_fork()):

@@ -18,16 +18,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LIBRARY = "torch.distributed.launcher.api"
-"""PyTorch's elastic agent, which is what torchrun runs."""
-GPUS = (Path("/dev/nvidiactl"), Path("/dev/kfd"))
-"""There where the machine has any: their drivers refuse a fork of whoever has looked for them."""
+AGENT = "torch.distributed.launcher.api"
+"""What torchrun runs: it starts the ranks, and ends them all where one fails."""
+DEVICES = Path("/dev")
+GPUS = ("nvidia*", "nvhost*", "dxg", "kfd")
+"""Those of GPUs: their drivers refuse a fork of whoever has looked for them, as the agent does."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+"""Which the agent handles."""
 log = logging.getLogger("ml_launch.ranks")
 
 
 def may_fork() -> bool:
-    """Tell whether ranks may be forks on this machine."""
-    return not any(device.exists() for device in GPUS)
+    """Tell whether ranks may be forks here: on another system they would outlive their agent."""
+    found = (device for name in GPUS for device in DEVICES.glob(name))
+    return sys.platform == "linux" and next(found, None) is None
 
 
 def run(processes: int, arguments: Sequence[str]) -> int:
@@ -43,9 +47,9 @@ def run(processes: int, arguments: Sequence[str]) -> int:
     Returns:
         1 where a rank failed, as torchrun does; what failed is in the log, and in the result.
     """
-    torch = importlib.import_module(LIBRARY)
+    elastic = importlib.import_module(AGENT)
     with tempfile.TemporaryDirectory(prefix="torchelastic_") as folder:
-        settings = torch.LaunchConfig(
+        settings = elastic.LaunchConfig(
             min_nodes=1,
             max_nodes=1,
             nproc_per_node=processes,
@@ -53,22 +57,28 @@ def run(processes: int, arguments: Sequence[str]) -> int:
             rdzv_backend="c10d",
             rdzv_endpoint="localhost:0",
             max_restarts=0,
-            monitor_interval=0.1,
             start_method="fork",
-            logs_specs=torch.DefaultLogsSpecs(log_dir=folder),
+            logs_specs=elastic.DefaultLogsSpecs(log_dir=folder),
         )
         try:
-            torch.elastic_launch(settings, _rank)(tuple(arguments))
-        except torch.ChildFailedError as fault:
+            elastic.elastic_launch(settings, _rank)(tuple(arguments))
+        except elastic.ChildFailedError as fault:
             log.error("%s", fault)
             return 1
+        finally:
+            _without_handlers()
     return 0
 
 
 def _rank(arguments: Sequence[str]) -> None:
-    # The agent's own: a rank ends by them, until the task says otherwise.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
+    """Be a rank; it has to return, or to fail: for one that just leaves the agent would wait."""
+    _without_handlers()
     code: int = importlib.import_module("ml_tasks.__main__").main(list(arguments))
     if code:
         sys.exit(code)
+
+
+def _without_handlers() -> None:
+    """Take away the agent's, which neither a rank nor what comes after the agent should have."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)

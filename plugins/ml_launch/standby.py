@@ -123,12 +123,14 @@ def _taken(line: socket.socket) -> dict[str, Any]:
 
 def _leave(line: socket.socket, code: int) -> NoReturn:
     """End, and say so first: to give all that memory back takes longer than what follows on it."""
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    with contextlib.suppress(OSError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
-        line.sendall(str(code).encode())
-    os._exit(code)
+    try:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 1)
+            os.dup2(nowhere, 2)
+            line.sendall(str(code).encode())
+    finally:  # whatever a handler of the task's raises: what comes after it is the launcher's
+        os._exit(code)

@@ -17,7 +17,7 @@ EVERY_SECONDS = 0.5
 
 
 def members(pid: int) -> list[psutil.Process]:
-    """Give the process and its descendants; torchrun's workers have sessions of their own."""
+    """Give the process and its descendants; a fresh torchrun's have sessions of their own."""
     try:
         root = psutil.Process(pid)
         return [root, *root.children(recursive=True)]
@@ -98,10 +98,16 @@ def _usage(pid: int) -> tuple[float, float]:
 
 
 def _memory(member: psutil.Process, *, alone: bool) -> int:
-    """Give the bytes that a process has in memory; of what several share, each has its part."""
+    """Give the bytes that a process has in memory; of what it shares its part, where that is told.
+
+    Raises:
+        NoSuchProcess, AccessDenied: As psutil's.
+    """
+    resident: int = member.memory_info().rss
     if alone:  # to look for what is shared takes a hundred times as long
-        resident: int = member.memory_info().rss
         return resident
-    whole = member.memory_full_info()
-    part: int = getattr(whole, "pss", whole.uss)  # Linux alone tells it
+    try:
+        part: int = getattr(member.memory_full_info(), "pss", resident)  # Linux alone tells it
+    except psutil.AccessDenied:
+        return resident
     return part

@@ -46,7 +46,7 @@ def connect(
         address: The launcher's socket.
         arguments: What follows `python -m ml_tasks`.
         environ: The whole environment.
-        processes: How many ranks it is to start; `None` for a task that has none.
+        processes: How many ranks it has; `None` for a task without.
     """
     link = socket.socket(socket.AF_UNIX)
     link.settimeout(CONNECT_SECONDS)

@@ -1,4 +1,4 @@
-"""The task as it is started in life: under torchrun, killed and started again."""
+"""The task as a pod starts it: under a fresh torchrun, killed and started again."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def test_too_many_bad_rows_stop_the_run(pipeline: Pipeline, environment: Environ
     with pytest.raises(RejectedError, match=r"2 of 3 rows are bad \(66.7%\), tolerated are 40.0%"):
         run(pipeline, environment, rows(99, 98, 1))
     lake = Lake(environment)
-    assert not lake.exists("raw.s")
+    assert lake.find("raw.s") is None
     assert lake.read("quarantine.s").num_rows == 2
 
 
@@ -282,7 +282,7 @@ def test_a_window_without_rows_is_judged_as_a_table(
 ) -> None:
     with pytest.raises(RejectedError, match=came):
         run(expecting(pipeline, wanted), environment, versions())
-    assert not Lake(environment).exists("raw.s")
+    assert Lake(environment).find("raw.s") is None
     _, told = report(environment)
     assert [f["success"] for f in told["sections"][0]["findings"]] == [False]
 
@@ -296,7 +296,7 @@ def test_a_file_that_cannot_be_read_refuses_the_window(
     with pytest.raises(RejectedError, match=r"file:///in/x.csv: file cannot be read: broken; del"):
         run(pipeline, environment, good, pa.table(fault))
     lake = Lake(environment)
-    assert not lake.exists("raw.s")
+    assert lake.find("raw.s") is None
     (kept,) = lake.read("quarantine.s").to_pylist()
     assert (kept["uri"], kept["row"]) == ("file:///in/x.csv", "")
     html, told = report(environment)

@@ -114,6 +114,20 @@ def test_where_detectors_are_not_installed_all_else_is_imported_ahead(checkout: 
     assert (done.stdout, done.stderr) == ("True\n", "")
 
 
+def test_threads_that_wait_do_not_spin(checkout: Path) -> None:
+    """What OpenMP has read says OpenMP itself, as it is loaded."""
+    program = BARE + "warm.AHEAD = ('torch',); warm._import_ahead()"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=checkout,
+        env={**os.environ, "OMP_DISPLAY_ENV": "true"},  # noqa: TID251 - a child's environment
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in done.stderr
+
+
 def test_a_task_has_the_threads_that_it_was_given_and_starts_no_more(checkout: Path) -> None:
     program = BARE + (
         "import numpy; from concurrent.futures import ProcessPoolExecutor as Pool\n"

@@ -203,12 +203,13 @@ class Product:
 
     def published(self, table: str = "raw.parcels") -> int | None:
         """Give how many rows a table has; `None` where there is no table."""
-        return self.lake.read(table).num_rows if self.lake.exists(table) else None
+        return self.lake.read(table).num_rows if self.lake.find(table) is not None else None
 
     def reasons(self) -> list[str]:
         """Give the reasons in quarantine."""
         table = "quarantine.parcels"
-        return self.lake.read(table)["reason"].to_pylist() if self.lake.exists(table) else []
+        there = self.lake.find(table) is not None
+        return self.lake.read(table)["reason"].to_pylist() if there else []
 
 
 @pytest.fixture

@@ -298,7 +298,7 @@ class TestLake:
         later = datetime(2013, 1, 3, tzinfo=UTC)
         self.put(lake, control, rows(later, WEEK.start), WEEK)
         assert lake.latest("raw.t") == later
-        assert lake.exists("raw.t")
+        assert lake.find("raw.t") is not None
         with control.lease("raw.a", holder="r", attempt=1) as lease:
             lake.publish("raw.a", rows(), WEEK, lease)
         assert lake.tables() == ["raw.a", "raw.t"]

@@ -15,6 +15,7 @@ from ml_tasks.io import objects
 from ml_tasks.io.content import content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
+from ml_tasks.io.window_commit import numbered
 from ml_tasks.result import Output, Window
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ def test_what_was_staged_is_what_is_published(lake: Lake, control: Control, tmp_
             return lake.add("raw.t", staged, window, lease, schema=table.schema)
 
     for number, (table, window) in enumerate(((rows(1, 2), FIRST), (rows(3, day=9), SECOND))):
-        numbered = table.cast(lake.numbered("raw.t", table.schema))
-        done = add(numbered, window)
+        fitting = table.cast(numbered(lake.find("raw.t"), table.schema))
+        done = add(fitting, window)
         files = [task.file.file_path for task in lake.load("raw.t").scan().plan_files()]
         staged = objects.read_bytes((tmp_path / "staged.parquet").as_uri())
         assert staged in [objects.read_bytes(file) for file in files]
@@ -108,9 +109,9 @@ def test_what_was_staged_is_what_is_published(lake: Lake, control: Control, tmp_
         assert done.content_hash == content_hash(lake.read("raw.t", window=window))
     third, before = Window.parse("2013-01-15/2013-01-22"), lake.snapshot("raw.t")
     assert add(rows(9, day=16), third) is None
-    assert add(numbered, SECOND) is None
+    assert add(fitting, SECOND) is None
     with pytest.raises(RejectedError, match="000 were written; run the task that wrote it again"):
-        add(numbered, third, bytes_hash="0" * 64)
+        add(fitting, third, bytes_hash="0" * 64)
     assert lake.snapshot("raw.t") == before
     assert values(lake) == [1, 2, 3]
 
@@ -183,7 +184,7 @@ def test_tags_keep_a_snapshot_by_name(lake: Lake, control: Control) -> None:
 
 
 def test_what_is_not_there(lake: Lake) -> None:
-    assert not lake.exists("raw.nope")
+    assert lake.find("raw.nope") is None
     assert lake.latest("raw.nope") is None
     for call in (lake.read, lake.snapshot):
         with pytest.raises(ConfigError, match=r"lake table raw.nope: there is none; .*Ingest"):
