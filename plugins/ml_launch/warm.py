@@ -270,10 +270,9 @@ def _run(own: dict[str, int], request: dict[str, Any]) -> int:
     sys.argv = ["ml_tasks", *arguments]
     # The libraries that are imported already have read the number of threads from our environment.
     _allow(int(environ.get("OMP_NUM_THREADS", THREADS)))
-    if request["processes"] is not None:
-        return ranks.run(request["processes"], arguments)
-    code: int = importlib.import_module("ml_tasks.__main__").main(arguments)
-    return code
+    main: Callable[[list[str]], int] = importlib.import_module("ml_tasks.__main__").main
+    processes: int | None = request["processes"]
+    return main(arguments) if processes is None else ranks.run(processes, arguments)
 
 
 def main(argv: list[str] | None = None) -> int:

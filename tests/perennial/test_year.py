@@ -8,19 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 import pytest
 import yaml
 
 from ml_tasks import config
 from ml_tasks.config import Environment
-from ml_tasks.io import runs
+from ml_tasks.io import objects, runs
 from ml_tasks.io.control import Control
 from perennial import weeks
 from perennial.__main__ import main
@@ -91,15 +89,9 @@ class Place:
         )
 
     def trains(self, until: str) -> bool:
-        """Tell whether the task `train` of a week's training runs."""
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                words = process.cmdline()
-                wanted = {"train", f"year-training-{until}"} <= set(words)
-                own = self.variables["PERENNIAL_HOME"]
-                if wanted and process.environ().get("PERENNIAL_HOME") == own:
-                    return True
-        return False
+        """Tell whether the task `train` of a week's training has come to a checkpoint."""
+        root = self.services().environment.objects_root
+        return bool(objects.find(f"{root}/runs/{NAME}/year-training-{until}/train/checkpoints"))
 
     def services(self) -> Services:
         return Services(Environment(home=self.variables["PERENNIAL_HOME"]))
