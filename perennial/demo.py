@@ -58,7 +58,7 @@ def run(services: Services, pipeline: Pipeline, until: str, follow: int) -> int:
         # What ran before may be what somebody else works with.
         word = "ending the services" if ours else "the services go on, as they did before"
         with suppress(OSError):  # the terminal may be gone
-            console.say(f"{word}; make demo goes on from here")
+            console.say(f"{word}; the same command goes on from here")
         if ours:
             services.down()
         raise

@@ -63,6 +63,11 @@ def find(registry: Registry, control: Control, wanted: str) -> Any:
         if wanted in (str(version.version), version.tags.get("semantic_version")):
             return version
     known = [f"{v.version} ({v.tags.get('semantic_version')})" for v in versions]
+    if not known:
+        raise ConfigError(
+            f"{registry.pipeline}: no version was registered yet; train it, or name another "
+            "pipeline by -p"
+        )
     raise ConfigError(
         f"{registry.pipeline}: came version {wanted!r}, wanted {ALIAS} or one of {known}"
     )

@@ -10,9 +10,10 @@ from mlflow.exceptions import MlflowException
 from onnx import TensorProto
 from onnx.helper import make_graph, make_model, make_node, make_tensor_value_info
 
-from ml_tasks.errors import LeaseLostError
+from ml_tasks.errors import ConfigError, LeaseLostError
 from ml_tasks.io.control import Control
 from ml_tasks.io.registry import COMPLETE, RUN, Registry
+from perennial import lineage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,3 +152,9 @@ def test_a_model_that_is_logged_late_leaves_a_closed_run_as_it_is(registry: Regi
     assert (model.name, model.source_run_id) == ("onnx", identity)
     assert model.experiment_id == registry.experiment
     assert str(model.status) == "READY"
+
+
+def test_where_nothing_was_registered_lineage_says_so(registry: Registry, control: Control) -> None:
+    for wanted in ("champion", "1"):
+        with pytest.raises(ConfigError, match=r"no version was registered yet; .* by -p"):
+            lineage.find(registry, control, wanted)
