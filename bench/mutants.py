@@ -80,6 +80,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "ml_tasks/io/leases.py": CONTROL,
     "ml_tasks/io/triggers.py": CONTROL,
     "ml_tasks/io/lake.py": (f"{FENCING}::TestLake", "tests/ml_tasks/io/test_lake.py"),
+    "ml_tasks/io/commits.py": (f"{FENCING}::TestLake", "tests/ml_tasks/test_schema_evolution.py"),
 }
 """By file that is changed: the tests that cover it, the quick ones first."""
 PARTS = {

@@ -127,7 +127,7 @@ def _derived(lake: Lake, pipeline: Pipeline) -> list[str]:
     """
     names = features.below(features.refs(pipeline.features.service))
     for name in names:
-        if new := derived.lacking(lake, f"features.{name}", features.shape(name)[1]):
+        if new := derived.lacking(lake.find(f"features.{name}"), features.shape(name)[1]):
             raise ConfigError(
                 f"features.{name}: {new} are not derived for all windows yet; the next window that "
                 "is ingested does it, or one that comes again: perennial run ingestion "

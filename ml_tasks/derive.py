@@ -100,7 +100,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         if not set(table.sources) <= set(pipeline.sources):
             continue
         outputs[table.name] = _published(table, place)
-        if derived.lacking(lake, f"features.{table.name}", table.features):
+        if derived.lacking(lake.find(f"features.{table.name}"), table.features):
             _again(table, place)
         values[table.name] = outputs[table.name].rows
     log.info("%s: rows derived %s", context.window, values)

@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 _COMPLETE, _ANEW = "perennial.complete", "perennial.derived-anew"
 
 
-def lacking(lake: Lake, name: str, wanted: Collection[str]) -> list[str]:
+def lacking(table: Table | None, wanted: Collection[str]) -> list[str]:
     """Give the features that a table does not have for all its rows; none where it is not there."""
-    found = lake.find(name)
-    return [] if found is None else sorted(set(wanted) - _complete(found, ()))
+    return [] if table is None else sorted(set(wanted) - _complete(table, ()))
 
 
 def take_on(lake: Lake, name: str, rows: pa.Table, features: Collection[str]) -> None:
@@ -78,8 +77,8 @@ def _complete(table: Table, other: Collection[str]) -> set[str]:
 
 
 def _note(table: Table, properties: Mapping[str, str]) -> None:
-    def change(table: Table) -> None:
-        with table.transaction() as tx:
+    def change(loaded: Table) -> None:
+        with loaded.transaction() as tx:
             tx.set_properties(dict(properties))
 
     committed(table, change)

@@ -108,7 +108,6 @@ class Lake:
         """
         return scanned(self.load(table), window, columns, snapshot)
 
-    @answering("lake")
     def evolve(
         self, table: str, schema: pa.Schema, renamed: Mapping[str, str] | None = None
     ) -> Table | None:
@@ -148,7 +147,6 @@ class Lake:
         found = self.find(table)
         return None if found is None else newest(found)
 
-    @answering("lake")
     def tag(self, table: str, snapshot: int, name: str, lease: Lease) -> None:
         """Name a snapshot, so that it never expires; the same tag again is no fault."""
 
@@ -240,7 +238,6 @@ class Lake:
                 loaded.refresh()
         raise BackendError(f"lake table {table}: {TRIES} commits were refused; try later")
 
-    @answering("lake")
     def load(self, table: str) -> Table:
         """Load a table's metadata as it is now.
 

@@ -61,9 +61,8 @@ def beside(
     refs: list[str] = []
     for ref in features.offered(set(names) - set(own)):
         tables = {f"features.{view}": features.shape(view)[1] for view in features.below([ref])}
-        there = not any(
-            lake.find(t) is None or derived.lacking(lake, t, f) for t, f in tables.items()
-        )
+        found = [(lake.find(table), offered) for table, offered in tables.items()]
+        there = all(t is not None and not derived.lacking(t, f) for t, f in found)
         if there and set(features.told([ref])) <= set(wide.columns):
             refs.append(ref)
             at |= {table: lake.snapshot(table) for table in tables if table not in at}

@@ -110,7 +110,7 @@ def test_a_new_feature_is_derived_for_all_windows(
     after = lake.read(TABLE, window=FIRST).select(before.column_names)
     order = [("origin", "ascending"), ("event_time", "ascending")]
     assert after.sort_by(order) == before.sort_by(order)
-    assert derived.lacking(lake, TABLE, [*NAMES, WARM]) == []
+    assert derived.lacking(lake.find(TABLE), [*NAMES, WARM]) == []
     assert online(environment, WARM, THIRD) in (0, 1)
 
     snapshot = lake.snapshot(TABLE)
@@ -135,10 +135,10 @@ def test_who_is_stopped_in_between_goes_on(
         patched.setattr(derived, "came", stop)
         with pytest.raises(KeyboardInterrupt):
             bring(sky, environment, SECOND)
-    assert derived.lacking(lake, TABLE, [*NAMES, WARM]) == [WARM]
+    assert derived.lacking(lake.find(TABLE), [*NAMES, WARM]) == [WARM]
     assert derived.until(lake, TABLE, [*NAMES, WARM]).startswith("2013-01-08")
     bring(sky, environment, SECOND)
-    assert derived.lacking(lake, TABLE, [*NAMES, WARM]) == []
+    assert derived.lacking(lake.find(TABLE), [*NAMES, WARM]) == []
     assert empty(environment, WARM, FIRST) == empty(environment, "weather_temp", FIRST)
 
 
@@ -154,12 +154,12 @@ def test_a_feature_that_is_gone_stays_and_is_derived_where_it_was_missed(
     bring(sky, environment, FIRST, "again")
     assert empty(environment, humid, FIRST) == old
     assert empty(environment, humid, SECOND) == lake.read(TABLE, window=SECOND).num_rows
-    assert derived.lacking(lake, TABLE, NAMES) == [humid]
+    assert derived.lacking(lake.find(TABLE), NAMES) == [humid]
     assert online(environment, NAMES[0], SECOND) is not None
 
     offer(*NAMES)
     bring(sky, environment, THIRD)
-    assert derived.lacking(lake, TABLE, NAMES) == []
+    assert derived.lacking(lake.find(TABLE), NAMES) == []
     assert empty(environment, humid, SECOND) < lake.read(TABLE, window=SECOND).num_rows
     assert online(environment, humid, THIRD) is not None
 
@@ -176,5 +176,5 @@ def test_a_feature_of_another_type_begins_anew(
     bring(sky, environment, SECOND, "again")
     assert str(lake.read(TABLE).schema.field(WARM).type) == "double"
     assert empty(environment, WARM, FIRST) == empty(environment, "weather_temp", FIRST)
-    assert derived.lacking(lake, TABLE, [*NAMES, WARM]) == []
+    assert derived.lacking(lake.find(TABLE), [*NAMES, WARM]) == []
     assert str(lake.read(TABLE, snapshot=old).schema.field(WARM).type) == "int64"
