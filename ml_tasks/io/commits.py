@@ -35,5 +35,5 @@ def committed(table: Table, change: Callable[[Table], None]) -> Table:
             table.refresh()
         else:
             return table
-    where = ".".join(table.name()[-2:])
+    where = ".".join(table.name())
     raise BackendError(f"lake table {where}: it changed under {TRIES} tries; try later")

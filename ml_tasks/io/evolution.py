@@ -83,7 +83,7 @@ def changes(
     if not derived:
         faults += [_refused(name, has[name], kind) for name, kind in made.replaced.items()]
     if faults:
-        where = ".".join(table.name()[-2:])
+        where = ".".join(table.name())
         raise ConfigError("\n".join(f"lake table {where}: {fault}" for fault in faults))
     return made
 
@@ -107,7 +107,7 @@ def evolve(
     def change(table: Table) -> None:
         if wanted := changes(table, schema, renamed, derived=derived):
             _apply(table, wanted)
-            log.info("%s: columns changed: %s", ".".join(table.name()[-2:]), wanted)
+            log.info("%s: columns changed: %s", ".".join(table.name()), wanted)
 
     return committed(table, change)
 

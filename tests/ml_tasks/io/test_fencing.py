@@ -17,7 +17,7 @@ from ml_tasks.errors import (
     NothingToDo,
     PromotionLostError,
 )
-from ml_tasks.io import leases, schema
+from ml_tasks.io import evolution, leases, schema
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.result import Window
@@ -311,6 +311,17 @@ class TestLake:
         more = rows(WEEK.start).append_column("more", pa.array(["x"]))
         self.put(lake, control, more, WEEK)
         assert lake.read("raw.t")["more"].to_pylist() == ["x"]
+
+    def test_columns_that_another_one_brought_meanwhile_stay(
+        self, lake: Lake, control: Control
+    ) -> None:
+        """The commit is refused, and tried again on what the table has become."""
+        self.put(lake, control, rows(WEEK.start), WEEK)
+        loaded, own = lake.load("raw.t"), rows(WEEK.start).schema
+        lake.evolve("raw.t", own.append(pa.field("theirs", pa.string())))
+        evolution.evolve(loaded, own.append(pa.field("ours", pa.string())), {})
+        for table in (loaded, lake.load("raw.t")):
+            assert table.schema().column_names == [*own.names, "theirs", "ours"]
 
     def test_a_tag_that_is_refused_every_time_is_told(
         self, lake: Lake, control: Control, monkeypatch: pytest.MonkeyPatch
