@@ -7,6 +7,7 @@ import pwd
 import re
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ FOLDERS = ("/usr/lib/postgresql/{}/bin", "/opt/homebrew/opt/postgresql@{}/bin")
 """Where Debian and Homebrew keep it, by version: off the path."""
 SUPERUSER = "postgres"
 CONNECTIONS = 200
+ENDED_SECONDS = 10
 
 
 class Postgres:
@@ -47,7 +49,7 @@ class Postgres:
         )
 
     def prepare(self, place: Place) -> None:
-        """Make the cluster once, and remove what tells of a server that was killed.
+        """Make the cluster once, and remove what a server that was killed left behind.
 
         Raises:
             ConfigError: Its user cannot enter the home.
@@ -55,7 +57,7 @@ class Postgres:
         """
         data = self._data(place)
         if data.is_dir():
-            _remove_stale(data / "postmaster.pid")
+            _end_killed(data)
             return
         folder = data.parent
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -157,14 +159,27 @@ def _postgres_folder(version: str) -> Path | None:
     return max(folders, key=lambda path: int("0" + re.sub(r"\D", "", str(path))), default=None)
 
 
-def _remove_stale(file: Path) -> None:
-    """Remove the mark of a server that was killed, whose number may be another process's now."""
-    if not file.is_file():
-        return
-    first = file.read_text().partition("\n")[0]
+def _end_killed(data: Path) -> None:
+    """End what a killed server left behind: its mark, and children that have not noticed yet.
+
+    Postgres does not start beside a child that still holds the shared memory. Children write over
+    their environment, hence they are known by their folder, which is the cluster's.
+    """
+    left = {p.pid: p for p in psutil.process_iter() if _serves(p, data)}
+    mark = data / "postmaster.pid"
+    if mark.is_file():
+        first = mark.read_text().partition("\n")[0]
+        if first.isdigit() and int(first) in left:
+            return
+        mark.unlink()
+    for process in left.values():
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(list(left.values()), ENDED_SECONDS)
+
+
+def _serves(process: psutil.Process, data: Path) -> bool:
     try:
-        name = psutil.Process(int(first)).name()
-    except (ValueError, psutil.NoSuchProcess):
-        name = ""
-    if name != "postgres":
-        file.unlink()
+        return process.name() == "postgres" and Path(process.cwd()) == data.resolve()
+    except psutil.Error:
+        return False
