@@ -60,9 +60,9 @@ down: setup  ## end the services; state is kept
 	@$(BIN)/perennial down
 
 test: setup  ## run all tests with branch coverage
-	rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest --cov --cov-report= --numprocesses 2 --dist loadfile --no-loadscope-reorder
-	$(BIN)/coverage report --fail-under=90
+	$(BIN)/python -m slipcover --json --out .coverage.json \
+	  -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m slipcover --merge .coverage.json --out .coverage.json --fail-under 90
 
 bench: setup $(PEERS)  ## measure us beside others; writes docs/benchmarks.md
 	@$(BIN)/python -m bench
