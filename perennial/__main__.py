@@ -214,8 +214,10 @@ def run(
 @app.command()
 def logs(
     name: Annotated[str, typer.Argument(help="A service, or a DAG.")] = "scheduler",
-    dag_run: Annotated[str, typer.Argument(help="Id of its run; the newest when empty.")] = "",
     task: Annotated[str, typer.Argument(help="Its task; the one that failed when empty.")] = "",
+    dag_run: Annotated[
+        str, typer.Option("--run", help="Its run, as Airflow or lineage names it; else the newest.")
+    ] = "",
     lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.")] = 50,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on as a service writes.")
@@ -227,7 +229,7 @@ def logs(
 
     services = Services(environment())
     if "__" in name:
-        return reader.task(services, name, dag_run, task, lines)
+        return reader.task(services, name, task, dag_run, lines)
     return reader.service(services, name, lines, follow=follow)
 
 

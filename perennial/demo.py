@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ml_tasks.flow import FLOWS
 from ml_tasks.io.control import Control
-from perennial import console, doctor, spells, summary, telling, weeks
+from perennial import console, doctor, spells, summary, telling, views, weeks
 from perennial.airflow_api import Airflow
 from perennial.in_airflow import InAirflow
 from perennial.loop import Loop
@@ -46,6 +46,7 @@ def run(services: Services, pipeline: Pipeline, until: str, follow: int) -> int:
         doctor.require(services)
         with console.waiting("starting") as show:
             services.up(lambda name, seconds: show(f"{name} ready after {seconds:.0f} s"))
+        views.addresses(services)
         environment, airflow = services.environment, Airflow(services)
         control = Control(environment.control)
         before = _standing(control, pipeline)

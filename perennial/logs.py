@@ -7,6 +7,8 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ml_launch.command import slug
+
 from ml_tasks import config
 from ml_tasks.errors import ConfigError, ExitCode
 from perennial import console
@@ -40,7 +42,7 @@ def service(services: Services, name: str, lines: int, *, follow: bool) -> int:
     return ExitCode.OK
 
 
-def task(services: Services, dag: str, run: str, name: str, lines: int) -> int:
+def task(services: Services, dag: str, name: str, run: str, lines: int) -> int:
     """Show the log of a task's latest try: the one that failed, where none is named.
 
     Raises:
@@ -51,10 +53,7 @@ def task(services: Services, dag: str, run: str, name: str, lines: int) -> int:
         raise ConfigError(
             f"DAG {dag!r}: Airflow has none of that name, wanted one of {_dags(services)}"
         )
-    chosen = run or _newest(airflow, dag)
-    if run and not airflow.runs(dag, run):
-        newest = [one["dag_run_id"] for one in airflow.runs(dag)[:SHOWN]]
-        raise ConfigError(f"{dag}: came run {run!r}, wanted one such as {newest}")
+    chosen = _run(airflow, dag, run)
     tasks = airflow.tasks(dag, chosen)
     found = _chosen(tasks, name)
     if found is None:
@@ -72,11 +71,17 @@ def _dags(services: Services) -> list[str]:
     return [f"{pipeline.name}__{purpose}" for pipeline in good for purpose in purposes]
 
 
-def _newest(airflow: Airflow, dag: str) -> str:
-    runs = airflow.runs(dag)
-    if not runs:
+def _run(airflow: Airflow, dag: str, wanted: str) -> str:
+    """Give a run's id in Airflow: by that or by its name in paths; of the newest for none."""
+    known = [str(one["dag_run_id"]) for one in airflow.runs(dag)]
+    if not known:
         raise ConfigError(f"DAG {dag!r}: it has no run yet")
-    return str(runs[0]["dag_run_id"])
+    if not wanted:
+        return known[0]
+    found = next((one for one in known if wanted in (one, slug(one))), None)
+    if found is None and not airflow.runs(dag, wanted):
+        raise ConfigError(f"{dag}: came run {wanted!r}, wanted one such as {known[:SHOWN]}")
+    return found or wanted
 
 
 def _chosen(tasks: list[dict[str, Any]], name: str) -> dict[str, Any] | None:

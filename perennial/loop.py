@@ -230,7 +230,7 @@ class Loop:
             task = first["task_id"]
             raise self._kind(name, task)(
                 f"{said}task {task} failed: {self._why(name, first)}\n"
-                f"its log: perennial logs {dag} {name} {task}\n"
+                f"its log: perennial logs {dag} {task} --run {name}\n"
                 "mend it and give the same command again: it goes on from here"
             )
 

@@ -239,7 +239,7 @@ class Services:
                 *(sys.executable, "-m", "mlflow", "server", "--host", self.given.host),
                 *("--port", str(self.ports["mlflow"]), "--workers", "1"),
             ]
-        return [sys.executable, "-m", "airflow", name]
+        return [sys.executable, "-m", "airflow", *settings.part(name)]
 
     def environ(self) -> dict[str, str]:
         """Give what MLflow, the warm launcher and Airflow are told."""

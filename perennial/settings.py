@@ -103,6 +103,15 @@ def variables(home: Path, host: str, port: int, database: str) -> dict[str, str]
     }
 
 
+def part(name: str) -> list[str]:
+    """Give the command of one of Airflow's parts.
+
+    Its log servers are left out: they listen on all addresses of the machine, and the API server
+    finds the logs in its own folder.
+    """
+    return [name, *(["--skip-serve-logs"] if name in {"scheduler", "triggerer"} else [])]
+
+
 def secret(file: Path) -> str:
     """Give what is drawn once and kept in a file that its owner alone reads."""
     if not file.is_file():

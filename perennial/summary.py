@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import shutil
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks.errors import ExitCode
@@ -127,18 +130,27 @@ def _champion(services: Services, made: JudgedTraining, head: Head) -> None:
 
 
 def _next(services: Services, name: str) -> None:
+    command = _command()
     told = {
         f"{services.airflow_url}/plugin/pipelines": "how each product does",
         f"{services.airflow_url}/dags/{name}__intake": "ask for a training",
-        f"perennial lineage champion -p {name}": "where the model comes from",
-        f"perennial ledger -p {name}": "what retraining was to win, won and cost",
-        f"perennial triggers -p {name}": "who asked for trainings, and why",
+        f"{command} lineage champion -p {name}": "where the model comes from",
+        f"{command} ledger -p {name}": "what retraining was to win, won and cost",
+        f"{command} triggers -p {name}": "who asked for trainings, and why",
         "make down": "end the services; state is kept",
     }
     wide = max(map(len, told))
     console.say("\nnext:")
     for what, why in told.items():
         console.plain(f"  {what.ljust(wide)}  {why}")
+
+
+def _command() -> str:
+    """Give what one types for our command here: `make` needs no `.venv/bin` on the path."""
+    if shutil.which("perennial"):
+        return "perennial"
+    own = Path(sys.prefix) / "bin" / "perennial"
+    return str(own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own)
 
 
 def number(value: object) -> str:

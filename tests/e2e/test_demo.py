@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 import yaml
+from ml_launch import tree
 from ml_launch.command import slug
 
 from ml_tasks import config
@@ -109,6 +110,18 @@ def test_there_is_a_champion_and_all_agree_on_it(in_world: Services) -> None:
     assert len(parents) == 4
     told = {r.data.tags["perennial.task"] for r in runs if r.data.tags["perennial.run"] == head.run}
     assert told >= {"claim", "assemble", "train", "evaluate", "judge", "register", "promote"}
+
+
+def test_services_listen_on_this_machine_alone(in_world: Services) -> None:
+    assert demo() == 0
+    listening = {
+        found.laddr.ip
+        for running in in_world.processes.known().values()
+        for one in tree.members(running.pid)
+        for found in one.net_connections("tcp")
+        if found.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
 
 
 def test_a_second_demo_changes_nothing(
@@ -267,7 +280,10 @@ def test_status_logs_and_lineage_tell_of_it(
     assert f"{NAME}\t3 windows, up to 2013-01-22\tversion 1 since" in said
     assert said.count("\trunning\t") == 6
     assert main(["logs", "mlflow", "-n", "3"]) == 0
-    assert main(["logs", f"{NAME}__training", "", "train"]) == 0
+    assert main(["logs", f"{NAME}__training", "train"]) == 0
+    assert main(["logs", f"{NAME}__training", "train", "--run", "nosuch"]) == 78
+    made = Control(in_world.given.control).windows(NAME)[0].run
+    assert main(["logs", f"{NAME}__ingestion", "ingest", "--run", made]) == 0
     assert main(["logs", "nosuch__training"]) == 78
     assert main(["logs", f"{NAME}__training", "nosuch"]) == 78
     assert "ml_tasks train" in capsys.readouterr().out

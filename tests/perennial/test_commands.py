@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -390,5 +391,7 @@ def test_without_a_champion_the_demo_shows_what_was_judged_and_where_to_go_on(
     told = out.partition("next:\n")[2].splitlines()
     assert f"  {services.airflow_url}/plugin/pipelines " in told[0]
     for command in ("ledger", "triggers"):
-        assert any(f"  perennial {command} -p flight_delays " in line for line in told)
+        assert any(f"perennial {command} -p flight_delays " in line for line in told)
+    # What stands there can be typed as it is, also where .venv/bin is not on the path.
+    assert all(shutil.which(line.split()[0]) for line in told if " -p flight_delays " in line)
     assert (len(told), len({line.rindex("  ") for line in told})) == (6, 1)
