@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING
 import psutil
 from ml_launch import tree
 
+from ml_tasks.config import ROOT
+from ml_tasks.io.content import bytes_hash
+from ml_tasks.io.source import lock
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
@@ -37,6 +41,8 @@ class Running:
     port: int | None
     stopped: bool = False
     """Whether it was ended because somebody wanted it so."""
+    stands_on: str = ""
+    """What it was started with, as `installed` gives it."""
 
     @property
     def alive(self) -> bool:
@@ -91,9 +97,19 @@ class Processes:
                 extra_groups=user and [],
             )
         created = psutil.Process(process.pid).create_time()
-        running = Running(process.pid, created, str(log), port)
+        running = Running(process.pid, created, str(log), port, stands_on=installed())
         self._record({**self.known(), name: running})
         return running
+
+    def outdated(self, ports: Mapping[str, int]) -> bool:
+        """Tell whether what runs was told other ports, or was started with what is there no more.
+
+        Args:
+            ports: Where services are to listen, by name.
+        """
+        known, now = self.known(), installed()
+        moved = any(name in known and known[name].port != port for name, port in ports.items())
+        return moved or any(one.alive and one.stands_on != now for one in known.values())
 
     def end(self, name: str) -> None:
         """End a recorded process, with all that it started."""
@@ -126,6 +142,17 @@ class Processes:
         draft = self._file.with_suffix(".draft")
         draft.write_text(json.dumps({n: asdict(r) for n, r in known.items()}, indent=2))
         draft.replace(self._file)
+
+
+def installed() -> str:
+    """Give a hash of what services hold in memory: the locked packages and our plugins.
+
+    A task imports its own code anew where that has changed.
+    """
+    plugins = ROOT / "plugins"
+    names = {str(file.relative_to(plugins)): file for file in plugins.rglob("*.py")}
+    parts = [lock(), *(f"{name} {bytes_hash(names[name].read_bytes())}" for name in sorted(names))]
+    return bytes_hash("\n".join(parts).encode())
 
 
 def tail(running: Running) -> str:

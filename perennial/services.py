@@ -146,10 +146,11 @@ class Services:
         servers.require([name for name in missing if name in servers.SERVERS])
         if missing:
             self.processes.end_strays()  # they may sit on the ports
-        if addresses.remember(self.given) or (missing and self._moved()):
-            # What runs has been told other addresses.
-            self.down()
-            missing = list(self.names)
+        if addresses.remember(self.given) or self.processes.outdated(self.ports):
+            ended = self.down()
+            if not self.with_airflow and set(AIRFLOW) & set(ended):
+                Services(self.given)._up(on_ready)  # others work with it
+            missing = self.dead()
         if missing:
             self._bring_up(missing, on_ready)
         self.environment.enter()
@@ -213,10 +214,6 @@ class Services:
         self.processes.note_stopped(running)
         self.processes.end_strays()
         return list(running)
-
-    def _moved(self) -> bool:
-        known = self.processes.known()
-        return any(name in known and known[name].port != p for name, p in self.ports.items())
 
     def _start(self, name: str) -> Running:
         if name in servers.SERVERS:
