@@ -98,7 +98,7 @@ def mailbox() -> Iterator[Mailbox]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world(
     tmp_path_factory: pytest.TempPathFactory, told: Receiver, mailbox: Mailbox
 ) -> Iterator[dict[str, str]]:
