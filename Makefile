@@ -60,6 +60,7 @@ down: setup  ## end the services; state is kept
 	@$(BIN)/perennial down
 
 test: setup  ## run all tests with branch coverage
+	rm -f .coverage.json
 	$(BIN)/python -m slipcover --json --out .coverage.json \
 	  -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m slipcover --merge .coverage.json --out .coverage.json --fail-under 90

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from ml_launch.command import slug
 
 from ml_tasks.errors import BackendError
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 TIMEOUT = 30
 TRIES = 30
 SHOWN = 300
+NO_LOG_SERVER = "Could not read served logs"
+"""So Airflow begins a line in the log of a task that runs: it asks a server that is not there."""
 WHY = ("reason", "error")
 """Fields of a log line beside its event that tell why: a skipped task's line has nothing else."""
 
@@ -48,14 +51,20 @@ class Airflow:
         return [str(task["task_id"]) for task in found]
 
     def runs(self, dag: str, run: str = "", *, key: str = "") -> list[dict[str, Any]]:
-        """Give a DAG's newest 100 runs, newest first; only one of them, or those with a key."""
+        """Give a DAG's newest 100 runs, newest first; those of a name, or of a key.
+
+        Args:
+            dag: The DAG.
+            run: A run's id in Airflow, or its name in paths.
+            key: A partition's key.
+        """
         wanted: dict[str, Any] = {"limit": 100, "order_by": "-id"}
-        wanted |= {"run_id_pattern": run} if run else {}
+        # In a pattern "_" stands for any character, as "-" does in a path.
+        wanted |= {"run_id_pattern": run.replace("-", "_")} if run else {}
         wanted |= {"partition_key_pattern": key} if key else {}
         found = self._ask("GET", f"/api/v2/dags/{dag}/dagRuns", params=wanted)["dag_runs"]
-        return [
-            r for r in found if run in ("", r["dag_run_id"]) and key in ("", r["partition_key"])
-        ]
+        found = [r for r in found if run in ("", r["dag_run_id"], slug(r["dag_run_id"]))]
+        return [r for r in found if key in ("", r["partition_key"])]
 
     def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
         """Give the task instances of a run."""
@@ -123,7 +132,8 @@ class Airflow:
         """Give the lines of a task's log."""
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/logs/{attempt}"
         content = self._ask("GET", path)["content"]
-        return [said for line in content for said in as_text(line)]
+        told = [line for line in content if not str(line["event"]).startswith(NO_LOG_SERVER)]
+        return [said for line in told for said in as_text(line)]
 
     def _ask(self, method: str, path: str, **rest: Any) -> dict[str, Any]:
         found: dict[str, Any] = _checked(self._answer(method, path, **rest)).json()

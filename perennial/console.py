@@ -78,6 +78,11 @@ def as_json(value: object) -> None:
     plain(json.dumps(finite(value), indent=2, allow_nan=False))
 
 
+def note(text: str) -> None:
+    """Say what is going on, beside what a program reads."""
+    ERR.print(text, markup=False)
+
+
 def fail(text: str) -> None:
     """Show what went wrong."""
     ERR.print(text, style="red", markup=False)

@@ -7,8 +7,6 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_launch.command import slug
-
 from ml_tasks import config
 from ml_tasks.errors import ConfigError, ExitCode
 from perennial import console
@@ -73,15 +71,15 @@ def _dags(services: Services) -> list[str]:
 
 def _run(airflow: Airflow, dag: str, wanted: str) -> str:
     """Give a run's id in Airflow: by that or by its name in paths; of the newest for none."""
-    known = [str(one["dag_run_id"]) for one in airflow.runs(dag)]
-    if not known:
+    found = [str(one["dag_run_id"]) for one in airflow.runs(dag, wanted)]
+    if wanted in found:
+        return wanted
+    if found:
+        return found[0]
+    newest = [str(one["dag_run_id"]) for one in airflow.runs(dag)[:SHOWN]]
+    if not newest:
         raise ConfigError(f"DAG {dag!r}: it has no run yet")
-    if not wanted:
-        return known[0]
-    found = next((one for one in known if wanted in (one, slug(one))), None)
-    if found is None and not airflow.runs(dag, wanted):
-        raise ConfigError(f"{dag}: came run {wanted!r}, wanted one such as {known[:SHOWN]}")
-    return found or wanted
+    raise ConfigError(f"{dag}: came run {wanted!r}, wanted one such as {newest}")
 
 
 def _chosen(tasks: list[dict[str, Any]], name: str) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ import pwd
 import signal
 import subprocess
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import psutil
@@ -27,6 +27,8 @@ STOP_SECONDS = 8
 FLUSH_SECONDS = 30
 """How long Postgres may write down what it holds, before it is ended without."""
 TAIL_LINES = 15
+HELD = ("ml_tasks", "plugins")
+"""Folders whose code runs in services, too; a task reads its own anew."""
 MARK = "PERENNIAL_SERVICES_OF"
 """Stands in the environment of all that the services of a home start, with the home's path."""
 
@@ -70,7 +72,12 @@ class Processes:
         if not self._file.is_file():
             return {}
         found = json.loads(self._file.read_text())
-        return {name: Running(**fields) for name, fields in found.items()}
+        known = {field.name for field in fields(Running)}
+        return {
+            # A later version may have written more.
+            name: Running(**{field: value for field, value in told.items() if field in known})
+            for name, told in found.items()
+        }
 
     def start(
         self,
@@ -83,6 +90,7 @@ class Processes:
         """Start a process in a session of its own and record it; as `user` where one is named."""
         log = self.home / "logs" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
+        stands_on = installed()
         with log.open("ab") as stream:
             process = subprocess.Popen(
                 argv,
@@ -97,12 +105,12 @@ class Processes:
                 extra_groups=user and [],
             )
         created = psutil.Process(process.pid).create_time()
-        running = Running(process.pid, created, str(log), port, stands_on=installed())
+        running = Running(process.pid, created, str(log), port, stands_on=stands_on)
         self._record({**self.known(), name: running})
         return running
 
     def outdated(self, ports: Mapping[str, int]) -> bool:
-        """Tell whether what runs was told other ports, or was started with what is there no more.
+        """Tell whether what runs was told other ports, or was started with code that has changed.
 
         Args:
             ports: Where services are to listen, by name.
@@ -145,14 +153,10 @@ class Processes:
 
 
 def installed() -> str:
-    """Give a hash of what services hold in memory: the locked packages and our plugins.
-
-    A task imports its own code anew where that has changed.
-    """
-    plugins = ROOT / "plugins"
-    names = {str(file.relative_to(plugins)): file for file in plugins.rglob("*.py")}
-    parts = [lock(), *(f"{name} {bytes_hash(names[name].read_bytes())}" for name in sorted(names))]
-    return bytes_hash("\n".join(parts).encode())
+    """Give a hash of what services hold in memory: the locked packages, and our code in them."""
+    files = sorted(file for held in HELD for file in (ROOT / held).rglob("*.py") if file.is_file())
+    parts = [f"{file.relative_to(ROOT)} {bytes_hash(file.read_bytes())}" for file in files]
+    return bytes_hash("\n".join([lock(), *parts]).encode())
 
 
 def tail(running: Running) -> str:

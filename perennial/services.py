@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io.control import Control
-from perennial import addresses, health, layout, servers, settings, state
+from perennial import addresses, console, health, layout, servers, settings, state
 from perennial.addresses import PREFERRED
 from perennial.ports import chosen_alone, free_port, socket_path
 from perennial.processes import Processes, call, tail
@@ -134,27 +134,36 @@ class Services:
             BackendError: A service ended or does not answer; with the end of its log.
         """
         with chosen_alone():
-            # They were chosen when nobody watched over that.
-            self.__dict__.pop("ports", None)
-            self.__dict__.pop("environment", None)
+            self._forget_addresses()  # they were chosen when nobody watched over that
             return self._up(on_ready)
 
     def _up(self, on_ready: Callable[[str, float], None]) -> list[str]:
         state.require_whole(self.home)
-        missing = self.dead()
+        missing, outdated = self.dead(), self.processes.outdated(self.ports)
         addresses.require_reachable(self.environment)
-        servers.require([name for name in missing if name in servers.SERVERS])
+        wanted = self.names if outdated else missing
+        servers.require([name for name in wanted if name in servers.SERVERS])
         if missing:
             self.processes.end_strays()  # they may sit on the ports
-        if addresses.remember(self.given) or self.processes.outdated(self.ports):
-            ended = self.down()
-            if not self.with_airflow and set(AIRFLOW) & set(ended):
-                Services(self.given)._up(on_ready)  # others work with it
-            missing = self.dead()
+        if addresses.remember(self.given) or outdated:
+            missing = self._ended(on_ready)
         if missing:
             self._bring_up(missing, on_ready)
         self.environment.enter()
         return missing
+
+    def _ended(self, on_ready: Callable[[str, float], None]) -> list[str]:
+        """End what runs with other addresses or other code; give what is to be started."""
+        if ended := self.down():
+            console.note(f"ended, to start anew with what is there now: {', '.join(ended)}")
+        if not self.with_airflow and set(AIRFLOW) & set(ended):
+            Services(self.given)._up(on_ready)  # others work with it
+            self._forget_addresses()
+        return self.dead()
+
+    def _forget_addresses(self) -> None:
+        self.__dict__.pop("ports", None)
+        self.__dict__.pop("environment", None)
 
     def stores_up(self, on_ready: Callable[[str, float], None]) -> list[str]:
         """Start what holds state alone, with its databases and buckets; give the names."""
@@ -224,19 +233,9 @@ class Services:
             )
         if name == "warm":
             self.socket.unlink(missing_ok=True)
-        return self.processes.start(
-            name, self._argv(name), self.environ(), port=self.ports.get(name)
-        )
-
-    def _argv(self, name: str) -> list[str]:
-        if name == "warm":
-            return [sys.executable, "-m", "ml_launch.warm", str(self.socket)]
-        if name == "mlflow":
-            return [
-                *(sys.executable, "-m", "mlflow", "server", "--host", self.given.host),
-                *("--port", str(self.ports["mlflow"]), "--workers", "1"),
-            ]
-        return [sys.executable, "-m", "airflow", *settings.part(name)]
+        port = self.ports.get(name)
+        argv = settings.argv(name, self.given.host, port, self.socket)
+        return self.processes.start(name, argv, self.environ(), port=port)
 
     def environ(self) -> dict[str, str]:
         """Give what MLflow, the warm launcher and Airflow are told."""

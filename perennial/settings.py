@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 PASSWORDS = "passwords.json"
 PSYCOPG = "postgresql+psycopg"
+NOBODY = "9"
+"""A port that is everybody's to discard at (RFC 863), and on which nothing listens today."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,10 @@ ALWAYS = {
     "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
     "USAGE_DATA_COLLECTION__ENABLED": "False",
+    # `argv` starts no log servers; whoever asks for one must not find another Airflow's.
+    "LOGGING__LOGGING_CONFIG_CLASS": "ml_launch.log_folder.LOGGING_CONFIG",
+    "LOGGING__WORKER_LOG_SERVER_PORT": NOBODY,
+    "LOGGING__TRIGGER_LOG_SERVER_PORT": NOBODY,
 }
 """Airflow's settings that are the same wherever it listens."""
 
@@ -103,13 +110,25 @@ def variables(home: Path, host: str, port: int, database: str) -> dict[str, str]
     }
 
 
-def part(name: str) -> list[str]:
-    """Give the command of one of Airflow's parts.
+def argv(name: str, host: str, port: int | None, socket: Path) -> list[str]:
+    """Give the command line of MLflow, the warm launcher or one of Airflow's parts.
 
-    Its log servers are left out: they listen on all addresses of the machine, and the API server
-    finds the logs in its own folder.
+    Airflow's log servers are left out: they listen on all addresses of the machine, and the API
+    server finds the logs in its own folder.
+
+    Args:
+        name: Which service.
+        host: Where MLflow listens.
+        port: The port of that.
+        socket: Where the warm launcher does.
     """
-    return [name, *(["--skip-serve-logs"] if name in {"scheduler", "triggerer"} else [])]
+    if name == "warm":
+        return [sys.executable, "-m", "ml_launch.warm", str(socket)]
+    if name == "mlflow":
+        told = ("--host", host, "--port", str(port), "--workers", "1")
+        return [sys.executable, "-m", "mlflow", "server", *told]
+    alone = ["--skip-serve-logs"] if name in {"scheduler", "triggerer"} else []
+    return [sys.executable, "-m", "airflow", name, *alone]
 
 
 def secret(file: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import shutil
 import sys
 from dataclasses import dataclass
@@ -147,10 +148,11 @@ def _next(services: Services, name: str) -> None:
 
 def _command() -> str:
     """Give what one types for our command here: `make` needs no `.venv/bin` on the path."""
-    if shutil.which("perennial"):
+    own, found = Path(sys.prefix) / "bin" / "perennial", shutil.which("perennial")
+    if found and (not own.exists() or own.samefile(found)):
         return "perennial"
-    own = Path(sys.prefix) / "bin" / "perennial"
-    return str(own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own)
+    here = Path.cwd()
+    return shlex.quote(str(own.relative_to(here) if own.is_relative_to(here) else own))
 
 
 def number(value: object) -> str:

@@ -12,7 +12,7 @@ from ml_tasks.io.control import Control
 from perennial import console, servers
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Sequence
 
     from ml_tasks.config import Pipeline
     from perennial.processes import Running
@@ -50,14 +50,13 @@ def status(services: Services) -> int:
     control = Control(services.environment.control)
     control.migrate()
     pipelines, faults = config.load_good(services.given.pipelines)
-    taken = {window.run for one in pipelines for window in control.windows(one.name)}
     standing = []
     for pipeline in pipelines:
         head = control.champion(pipeline.name)
         standing.append(
             (
                 pipeline.name,
-                _data(control, pipeline, taken),
+                _data(control, pipeline, pipelines),
                 f"version {head.version} since {head.since[:19]}" if head else "no champion",
             )
         )
@@ -85,15 +84,15 @@ def _away(was: Running | None) -> str:
     return "stopped; perennial up starts it" if was.stopped else f"ended; see {was.log}"
 
 
-def _data(control: Control, pipeline: Pipeline, taken: Collection[str]) -> str:
-    """Say which windows are in, and what was published beside them by tasks that ran alone.
-
-    Products may share a raw table: what runs that went on, `taken`, published is told with theirs.
-    """
+def _data(control: Control, pipeline: Pipeline, pipelines: Sequence[Pipeline]) -> str:
+    """Say which windows are in, and what was published beside them by tasks that ran alone."""
     if windows := control.windows(pipeline.name):
         return f"{len(windows)} windows, up to {windows[-1].end[:10]}"
-    published = control.publications(f"raw.{pipeline.label.source}")
-    if published := [window for window in published if window.run not in taken]:
+    source = pipeline.label.source
+    sharing = [one.name for one in pipelines if one.label.source == source]
+    taken = {window.start for name in sharing for window in control.windows(name)}
+    published = [w for w in control.publications(f"raw.{source}") if w.start not in taken]
+    if published:
         return (
             f"{len(published)} windows published, up to {published[-1].end[:10]}; none went on to "
             "materialise"

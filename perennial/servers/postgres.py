@@ -165,21 +165,30 @@ def _end_killed(data: Path) -> None:
     Postgres does not start beside a child that still holds the shared memory. Children write over
     their environment, hence they are known by their folder, which is the cluster's.
     """
-    left = {p.pid: p for p in psutil.process_iter() if _serves(p, data)}
+    left = [process for process in psutil.process_iter() if _serves(process.pid, data)]
     mark = data / "postmaster.pid"
     if mark.is_file():
-        first = mark.read_text().partition("\n")[0]
-        if first.isdigit() and int(first) in left:
+        # That of a single user has a minus before it; of one that has just begun there is none.
+        first = mark.read_text().partition("\n")[0].strip().lstrip("-")
+        if _serves(int(first), data) is not False if first.isdigit() else left:
             return
         mark.unlink()
-    for process in left.values():
+    for process in left:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(list(left.values()), ENDED_SECONDS)
+    psutil.wait_procs(left, ENDED_SECONDS)
 
 
-def _serves(process: psutil.Process, data: Path) -> bool:
+def _serves(pid: int, data: Path) -> bool | None:
+    """Tell whether a process is a cluster's; `None` where it hides its folder from this user."""
     try:
-        return process.name() == "postgres" and Path(process.cwd()) == data.resolve()
-    except psutil.Error:
+        process = psutil.Process(pid)
+        if process.name() != "postgres":
+            return False
+        # Linux has the folder itself: the path may mean another one in a container.
+        folder = Path(f"/proc/{pid}/cwd")
+        return (folder if folder.exists() else Path(process.cwd())).samefile(data)
+    except (psutil.NoSuchProcess, FileNotFoundError):
         return False
+    except (psutil.AccessDenied, PermissionError):
+        return None

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import stat
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -263,6 +264,39 @@ def test_a_server_that_was_killed_starts_again_with_its_state(
     while not one.ready(place):
         assert again.alive, Path(again.log).read_text()
     assert _read(name, place) == "here"
+
+
+@pytest.mark.parametrize(
+    ("mark", "ended"),
+    [("{dead}", True), (None, True), ("", False), ("{one}", False), ("-{one}", False)],
+    ids=["of the dead", "none", "of one that begins", "of one that lives", "of a single user"],
+)
+def test_of_processes_in_its_folder_those_are_ended_that_no_living_server_started(
+    tmp_path: Path, mark: str | None, ended: bool
+) -> None:
+    place = servers.Place(tmp_path, "127.0.0.1", 1)
+    data, other = tmp_path / "postgres" / "data", tmp_path / "other"
+    for folder in (data, other):
+        folder.mkdir(parents=True)
+    program = tmp_path / "bin" / "postgres"  # what tells it apart is its name
+    program.parent.mkdir()
+    program.write_bytes(Path("/bin/sleep").read_bytes())
+    program.chmod(0o755)
+    dead = subprocess.Popen(["/bin/true"])
+    dead.wait()
+    one, stranger = (subprocess.Popen([program, "60"], cwd=folder) for folder in (data, other))
+    file = data / "postmaster.pid"
+    if mark is not None:
+        file.write_text(mark.format(dead=dead.pid, one=one.pid) + "\nmore\n")
+    try:
+        servers.SERVERS["postgres"].prepare(place)
+        assert (one.poll() is not None) is ended
+        assert file.exists() is not ended
+        assert stranger.poll() is None
+    finally:
+        for process in (one, stranger):
+            process.kill()
+            process.wait()
 
 
 def _write(name: str, place: servers.Place) -> None:
