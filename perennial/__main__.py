@@ -214,7 +214,7 @@ def run(
 @app.command()
 def logs(
     name: Annotated[str, typer.Argument(help="A service, or a DAG.")] = "scheduler",
-    task: Annotated[str, typer.Argument(help="Its task; the one that failed when empty.")] = "",
+    task: Annotated[str, typer.Argument(help="Its task; else what failed or began last.")] = "",
     dag_run: Annotated[
         str, typer.Option("--run", help="Its run, as Airflow or lineage names it; else the newest.")
     ] = "",

@@ -41,7 +41,9 @@ def service(services: Services, name: str, lines: int, *, follow: bool) -> int:
 
 
 def task(services: Services, dag: str, name: str, run: str, lines: int) -> int:
-    """Show the log of a task's latest try: the one that failed, where none is named.
+    """Show the log of a task's latest try.
+
+    Where no task is named it is the first that failed, else the last that began.
 
     Raises:
         ConfigError: There is no such DAG, run or task.
@@ -54,6 +56,8 @@ def task(services: Services, dag: str, name: str, run: str, lines: int) -> int:
     chosen = _run(airflow, dag, run)
     tasks = airflow.tasks(dag, chosen)
     found = _chosen(tasks, name)
+    if found is None and not name:
+        raise ConfigError(f"{dag}, run {chosen}: no task of it has begun yet")
     if found is None:
         names = [t["task_id"] for t in tasks]
         raise ConfigError(f"{dag}, run {chosen}: came task {name!r}, wanted one of {names}")
@@ -71,14 +75,16 @@ def _dags(services: Services) -> list[str]:
 
 def _run(airflow: Airflow, dag: str, wanted: str) -> str:
     """Give a run's id in Airflow: by that or by its name in paths; of the newest for none."""
-    found = [str(one["dag_run_id"]) for one in airflow.runs(dag, wanted)]
+    runs = airflow.runs(dag, wanted)
+    # A backfill's runs are all there before the first of them begins.
+    found = [str(one["dag_run_id"]) for one in runs if wanted or one["start_date"]]
     if wanted in found:
         return wanted
     if found:
         return found[0]
+    if not wanted:
+        raise ConfigError(f"DAG {dag!r}: no run of it has begun yet")
     newest = [str(one["dag_run_id"]) for one in airflow.runs(dag)[:SHOWN]]
-    if not newest:
-        raise ConfigError(f"DAG {dag!r}: it has no run yet")
     raise ConfigError(f"{dag}: came run {wanted!r}, wanted one such as {newest}")
 
 
@@ -86,5 +92,6 @@ def _chosen(tasks: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
     if name:
         return next((t for t in tasks if t["task_id"] == name), None)
     began = [t for t in tasks if t["start_date"]]
+    began.sort(key=lambda t: str(t["start_date"]))
     failed = [t for t in began if t["state"] == "failed"]
-    return min(failed or began, key=lambda t: t["start_date"], default=None)
+    return next(iter(failed or began[-1:]), None)
