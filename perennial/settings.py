@@ -1,4 +1,4 @@
-"""How Airflow and MLflow are set up: as environment variables; and what is kept secret."""
+"""How services are started: command lines, environment variables, and what is kept secret."""
 
 from __future__ import annotations
 
