@@ -155,7 +155,9 @@ class Services:
     def _ended(self, on_ready: Callable[[str, float], None]) -> list[str]:
         """End what runs with other addresses or other code; give what is to be started."""
         if ended := self.down():
-            console.note(f"ended, to start anew with what is there now: {', '.join(ended)}")
+            console.note(
+                f"started with older code or other addresses, so started anew: {', '.join(ended)}"
+            )
         if not self.with_airflow and set(AIRFLOW) & set(ended):
             Services(self.given)._up(on_ready)  # others work with it
             self._forget_addresses()

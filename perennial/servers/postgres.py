@@ -170,7 +170,8 @@ def _end_killed(data: Path) -> None:
     if mark.is_file():
         # That of a single user has a minus before it; of one that has just begun there is none.
         first = mark.read_text().partition("\n")[0].strip().lstrip("-")
-        if _serves(int(first), data) is not False if first.isdigit() else left:
+        lives = _serves(int(first), data) is not False if first.isdigit() else bool(left)
+        if lives:
             return
         mark.unlink()
     for process in left:
