@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from pydantic import ValidationError
 
 from ml_tasks.config import Gate
 from ml_tasks.errors import ConfigError
 from ml_tasks.gates import judge
+from ml_tasks.gates.bounds import Bounds
 from ml_tasks.gates.holm import adjusted
 from ml_tasks.gates.verdict import Interval, Judgement, Leak, Leaks, Measured, Segment
 
@@ -72,6 +76,34 @@ def test_the_words_of_one_bound() -> None:
     of = measured(metrics={"m": around(0, 0)})
     assert judged("floor", of, metric="m", minimum=0).threshold == ">= 0.0"
     assert judged("floor", of, metric="m", maximum=0).threshold == "<= 0.0"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"metric": "roc_auc", "minimum": 1},
+        {"metric": "roc_auc", "maximum": 0},
+        {"metric": "rmse", "maximum": 0},
+        {"metric": "r2", "maximum": -1},
+        {"metric": "m", "minimum": 0.2, "maximum": 0.2},
+    ],
+)
+def test_a_bound_that_one_value_keeps_to_is_a_bound(given: dict[str, Any]) -> None:
+    assert Bounds(**given).threshold
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"metric": "roc_auc", "minimum": 1 + JUST},
+        {"metric": "roc_auc", "maximum": -JUST},
+        {"metric": "rmse", "maximum": -JUST},
+        {"metric": "m", "minimum": 0.2 + JUST, "maximum": 0.2},
+    ],
+)
+def test_a_bound_that_no_value_keeps_to_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="no value of it passes"):
+        Bounds(**given)
 
 
 def test_what_was_not_measured_fails_without_a_number() -> None:
