@@ -80,10 +80,13 @@ def _bring_online(
 ) -> dict[str, tuple[int, pa.Table]]:
     """Give by view the snapshot that was read, and each key's row that is now online.
 
-    No lease is asked for within Feast's writing: who lost it meanwhile has written nothing,
-    because the store never goes back in time.
+    All is read of one snapshot: another product may derive the same view meanwhile. No lease is
+    asked for within Feast's writing: who lost it meanwhile has written nothing, because the store
+    never goes back in time.
     """
-    opened, lake = features.store(context.environment), Lake(context.environment)
+    lake = Lake(context.environment)
+    read = {f"features.{name}": lake.snapshot(f"features.{name}") for name in names}
+    opened = features.store(context.environment, read)
     online: dict[str, tuple[int, pa.Table]] = {}
     features.apply(opened)
     reach = _reach(lake, names, window)
@@ -93,7 +96,7 @@ def _bring_online(
     for name in names:
         newest = features.newest(opened, name, reach)
         read_back(opened, name, newest, window.end)
-        online[name] = (lake.snapshot(f"features.{name}"), newest)
+        online[name] = (read[f"features.{name}"], newest)
     return online
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_tasks import models
 from ml_tasks.errors import ConfigError, PerennialError, StuckError
-from ml_tasks.io import objects, word
+from ml_tasks.io import objects, runs, word
 from ml_tasks.io.content import bytes_hash
 from ml_tasks.io.control import Control
 from ml_tasks.models import spec as specs
@@ -116,11 +116,8 @@ def _trainer(
     params = models.params_of(settings)
     model = models.module(settings.model).build(params, spec).to(device)
     fixed = [settings.model_dump_json(exclude={"watchdog_seconds"}), digest, str(place.world_size)]
-    folder = (
-        f"{context.environment.objects_root}/runs/{context.pipeline}/{context.run}"
-        "/train/checkpoints"
-    )
-    checkpoints = Checkpoints(folder, bytes_hash("\n".join(fixed).encode()))
+    root = f"{runs.root(context.environment, context.pipeline, context.run)}/train/checkpoints"
+    checkpoints = Checkpoints(root, bytes_hash("\n".join(fixed).encode()))
     return Trainer(model, spec, settings, place, checkpoints, average=params.average)
 
 

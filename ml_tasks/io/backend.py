@@ -44,3 +44,23 @@ def answering(what: str) -> Iterator[None]:
         raise BackendError(f"{what}'s catalog: {said(fault.orig)}") from fault
     except OSError as fault:
         raise BackendError(f"{what}'s files: {said(fault)}") from fault
+
+
+@contextmanager
+def reached(uri: str, done: str) -> Iterator[None]:
+    """Turn what a store of objects says into an error after which a later try may succeed.
+
+    Args:
+        uri: The object, for the message.
+        done: What is done with it: `read`, `written`, `listed`. That there is none to be read is no
+            fault of the store's, and is told as it is.
+
+    Raises:
+        BackendError: The store refused, or did not answer.
+    """
+    try:
+        yield
+    except OSError as fault:
+        if done == "read" and isinstance(fault, FileNotFoundError):
+            raise
+        raise BackendError(f"{uri}: cannot be {done}: {said(fault)}") from fault

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from ml_tasks.errors import BackendError, ConfigError, RejectedError
-from ml_tasks.io.backend import said
+from ml_tasks.io.backend import reached, said
 from ml_tasks.io.content import bytes_hash
 from ml_tasks.result import Result
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow import fs
     from typing_extensions import Buffer
-
 
 BATCH = 2**16
 """Values that a column is written by."""
@@ -82,17 +81,13 @@ def read_bytes(uri: str, digest: str | None = None) -> bytes:
 
 
 def _read(uri: str) -> bytes:
-    try:
+    with reached(uri, "read"):
         if uri.startswith("file:"):
             # Without Arrow: who launches a task reads its result, and nothing else.
             return Path(unquote(urlsplit(uri).path)).read_bytes()
         store, path = filesystem(uri)
         with store.open_input_stream(path) as stream:
             return bytes(stream.read())
-    except FileNotFoundError:
-        raise
-    except OSError as fault:
-        raise BackendError(f"{uri}: cannot be read: {said(fault)}") from fault
 
 
 def opened(uri: str) -> pa.NativeFile:
@@ -103,12 +98,8 @@ def opened(uri: str) -> pa.NativeFile:
         BackendError: The store did not answer.
     """
     store, path = filesystem(uri)
-    try:
+    with reached(uri, "read"):
         return store.open_input_file(path)
-    except FileNotFoundError:
-        raise
-    except OSError as fault:
-        raise BackendError(f"{uri}: cannot be read: {said(fault)}") from fault
 
 
 def write_bytes(uri: str, data: Buffer) -> None:
@@ -118,15 +109,13 @@ def write_bytes(uri: str, data: Buffer) -> None:
         BackendError: The store refused: no room, no permission, no answer.
     """
     store, path = filesystem(uri)
-    try:
-        if not uri.startswith("file:"):
+    with reached(uri, "written"):
+        if uri.startswith("file:"):
+            with _drafted(Path(path), data) as draft:
+                draft.replace(path)
+        else:
             with store.open_output_stream(path) as stream:
                 stream.write(data)
-            return
-        with _drafted(Path(path), data) as draft:
-            draft.replace(path)
-    except OSError as fault:
-        raise BackendError(f"{uri}: cannot be written: {said(fault)}") from fault
 
 
 @contextlib.contextmanager
@@ -159,16 +148,17 @@ def create_bytes(uri: str, data: Buffer) -> bool:
 
 def _linked(uri: str, data: Buffer) -> bool | None:
     _store, path = filesystem(uri)
-    try:
-        with _drafted(Path(path), data) as draft:
-            os.link(draft, path)
-    except FileExistsError:
-        return False
-    except OSError as fault:
-        if fault.errno in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+    with reached(uri, "written"):
+        try:
+            with _drafted(Path(path), data) as draft:
+                os.link(draft, path)
+        except FileExistsError:
+            return False
+        except OSError as fault:
+            if fault.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+                raise
             return None
-        raise BackendError(f"{uri}: cannot be written: {said(fault)}") from fault
-    return True
+        return True
 
 
 def _created_on_s3(uri: str, data: Buffer) -> bool | None:
@@ -180,13 +170,12 @@ def _created_on_s3(uri: str, data: Buffer) -> bool | None:
     try:
         client = boto3.Session().client("s3")
         client.put_object(Bucket=bucket, Key=name, Body=bytes(data), IfNoneMatch="*")
-    except ClientError as fault:
-        status = fault.response["ResponseMetadata"]["HTTPStatusCode"]
-        # 412: there is one; 409: one is just being written; 501: the server takes no condition.
-        if status in (409, 412, 501):
-            return None if status == 501 else False
-        raise BackendError(f"{uri}: cannot be written: {said(fault)}") from fault
-    except BotoCoreError as fault:
+    except (ClientError, BotoCoreError) as fault:
+        match getattr(fault, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode"):
+            case 409 | 412:  # one is just being written; there is one
+                return False
+            case 501:  # the server takes no condition
+                return None
         raise BackendError(f"{uri}: cannot be written: {said(fault)}") from fault
     return True
 
@@ -202,26 +191,40 @@ def write_text(uri: str, text: str) -> None:
 
 
 def exists(uri: str) -> bool:
-    """Tell whether there is an object at the address."""
+    """Tell whether there is an object at the address.
+
+    Raises:
+        BackendError: The store did not answer.
+    """
     from pyarrow import fs
 
     store, path = filesystem(uri)
-    return bool(store.get_file_info(path).type == fs.FileType.File)
+    with reached(uri, "looked at"):
+        return bool(store.get_file_info(path).type == fs.FileType.File)
 
 
 def delete(uri: str) -> None:
-    """Remove an object; one that is gone already is no fault."""
+    """Remove an object; one that is gone already is no fault.
+
+    Raises:
+        BackendError: The store refused, or did not answer.
+    """
     store, path = filesystem(uri)
-    with contextlib.suppress(FileNotFoundError):
+    with reached(uri, "removed"), contextlib.suppress(FileNotFoundError):
         store.delete_file(path)
 
 
 def find(prefix: str) -> list[Object]:
-    """List the objects below a folder address, by address; drafts are left out."""
+    """List the objects below a folder address, by address; drafts are left out.
+
+    Raises:
+        BackendError: The store did not answer.
+    """
     from pyarrow import fs
 
     store, path = filesystem(prefix)
-    infos = store.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+    with reached(prefix, "listed"):
+        infos = store.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
     local = prefix.startswith("file:")
     return sorted(
         (
@@ -288,13 +291,9 @@ def read_result(uri: str) -> Result:
 
 def write_result(uri: str, result: Result) -> None:
     """Write a task's result."""
-    write_bytes(uri, _told(result))
+    write_text(uri, result.model_dump_json(indent=2))
 
 
 def create_result(uri: str, result: Result) -> bool:
     """Write a task's result where there is none, and tell whether that was so."""
-    return create_bytes(uri, _told(result))
-
-
-def _told(result: Result) -> bytes:
-    return result.model_dump_json(indent=2).encode()
+    return create_bytes(uri, result.model_dump_json(indent=2).encode())

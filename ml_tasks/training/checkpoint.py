@@ -20,9 +20,15 @@ DIGEST = 64
 class Checkpoints:
     """A folder of checkpoints that belong to one training."""
 
-    folder: str
+    root: str
+    """Where a run's lie: with other settings it is another training, with a folder of its own."""
     identity: str
     """Hash of everything that was fixed before: another training's checkpoints do not count."""
+
+    @property
+    def folder(self) -> str:
+        """Where this training's lie; those of others are neither counted nor dropped."""
+        return f"{self.root}/{self.identity[:12]}"
 
     def save(self, state: dict[str, Any]) -> None:
         """Write the state at its `epoch` and `step`, and drop all but the newest two."""

@@ -63,7 +63,7 @@ class LogStore:
         try:
             uris = [found.uri for found in objects.find(folder)]
             return uris, [objects.read_text(uri) for uri in uris]
-        except (OSError, BackendError) as fault:
+        except (FileNotFoundError, BackendError) as fault:
             return [f"{folder} cannot be read: {fault}"], []
 
 

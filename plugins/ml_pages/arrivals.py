@@ -61,7 +61,7 @@ def _counts(environment: Environment, pipeline: str, run: str) -> Counts:
         attempt = runs.attempts(environment, pipeline, run, "validate")
         root = runs.root(environment, pipeline, run)
         told = _read(f"{root}/validate/{attempt}/data_docs.json")
-    except (PerennialError, OSError):
+    except (PerennialError, FileNotFoundError):
         return Counts()
     counted: dict[str, Any] = told
     return Counts(counted["staged"], counted["published"], counted["quarantined"])

@@ -99,7 +99,7 @@ def of(environment: Environment, pipeline: str, run: str, outcome: str | None) -
         if outcome is None:
             return _read(environment, pipeline, run)
         return _ended(environment, pipeline, run, outcome)
-    except (PerennialError, OSError) as fault:
+    except (PerennialError, FileNotFoundError) as fault:
         return Judged(run=run, missing=str(fault))
 
 

@@ -96,7 +96,7 @@ def data_docs(user: GetUserDep, pipeline: str = "", run: str = "") -> Response:
             seen = access.readable({page.pipeline for page in pages}, user)
             pages = [page for page in pages if page.pipeline in seen]
         shown = objects.read_text(pages[0].uri) if run else _listed(pages, pipeline)
-    except (PerennialError, OSError) as fault:
+    except (PerennialError, FileNotFoundError) as fault:
         return _say(502, f"Data Docs cannot be read: {fault}. Is the object store up?")
     return HTMLResponse(shown, headers=SHUT)
 

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
 import math
+import shutil
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pyarrow.compute as pc
 import pytest
 
 from ml_tasks import materialise
 from ml_tasks.context import Context
 from ml_tasks.errors import ConfigError, RejectedError
 from ml_tasks.io import features
+from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.result import Window
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ml_tasks.config import Environment, Pipeline
 
 FIRST = Window.parse("2013-01-01/2013-01-08")
@@ -92,6 +97,27 @@ def test_a_store_that_does_not_keep_what_was_written_is_refused(
     other = newest.set_column(temp, "weather_temp", [[500.0] * newest.num_rows])
     with pytest.raises(RejectedError, match="view weather: online is not offline in 3 values"):
         materialise.read_back(opened, "weather", other, LAST.end)
+
+
+def test_what_another_product_derives_meanwhile_is_left_to_its_own_window(
+    lake_of_weeks: Environment, flights: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(lake_of_weeks.home, tmp_path / "home")
+    environment = lake_of_weeks.model_copy(update={"home": tmp_path / "home"})
+    lake, table = Lake(environment), "features.weather"
+    before, bring = lake.snapshot(table), features.bring_online
+
+    def bring_and_derive(*told: Any) -> None:
+        bring(*told)
+        rows = lake.read(table, window=LAST)
+        place = rows.column_names.index("weather_temp")
+        hotter = rows.set_column(place, "weather_temp", pc.add(rows["weather_temp"], 1))
+        with Control(environment.control).lease(table, holder="other", attempt=1) as lease:
+            lake.publish(table, hotter, LAST, lease)
+
+    monkeypatch.setattr(features, "bring_online", bring_and_derive)
+    told = materialise.run(flights, context(environment))
+    assert told.outputs["weather"].snapshot == before != lake.snapshot(table)
 
 
 def test_an_unknown_service() -> None:

@@ -13,7 +13,7 @@ from ml_tasks.io import objects
 from ml_tasks.result import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -71,6 +71,25 @@ def test_an_object_is_created_once_on_s3(s3: str) -> None:
     assert objects.read_text(uri) == "one"
     with pytest.raises(BackendError, match=r"s3://nowhere/x: cannot be written: .*NoSuchBucket"):
         objects.create_bytes("s3://nowhere/x", b"")
+
+
+@pytest.mark.parametrize(
+    ("ask", "done"),
+    [
+        (objects.read_bytes, "read"),
+        (objects.opened, "read"),
+        (objects.exists, "looked at"),
+        (objects.find, "listed"),
+        (objects.delete, "removed"),
+        (lambda uri: objects.write_bytes(uri, b""), "written"),
+        (lambda uri: objects.create_bytes(uri, b""), "written"),
+    ],
+)
+def test_a_store_that_refuses_is_said_so(
+    ask: Callable[[str], object], done: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BackendError, match=rf"cannot be {done}: .*File name too long"):
+        ask((tmp_path / ("x" * 300)).as_uri())
 
 
 def test_a_missing_object(tmp_path: Path) -> None:
