@@ -17,7 +17,6 @@ from ml_tasks.io.data_docs import DataDocs, Section
 from ml_tasks.io.evolution import conform, read_as
 from ml_tasks.io.expectations import Checked, Fault, check, parted
 from ml_tasks.io.lake import Lake
-from ml_tasks.io.scan import scanned
 from ml_tasks.io.versions import newest_versions, united
 from ml_tasks.sources.schema import raw_schema
 
@@ -278,11 +277,10 @@ def _publish(
             done = lake.add(table, staged, window, lease, schema=added.schema, properties=told)
             if done:
                 return done
-        new = read() if read else added
-        found = lake.evolve(table, new.schema)
-        if found is not None:
-            new = united(scanned(found, window), new, without)
-        return lake.publish(table, new, window, lease, properties=told)
+        return lake.publish(
+            table, read() if read else added, window, lease,
+            beside=partial(united, without=without), properties=told,
+        )  # fmt: skip
 
 
 def _quarantine(

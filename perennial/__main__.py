@@ -238,7 +238,7 @@ def repro(
     capsule: Annotated[str, typer.Argument(help="Address of the capsule that a failure left.")],
     show: Annotated[bool, typer.Option("--show", help="Only show it.")] = False,
 ) -> int:
-    """Enter a failed step again, here, as a further attempt of it."""
+    """Enter a failed step again, here: the same attempt, whose result counts for nobody."""
     from perennial import repro as again
     from perennial.services import Services
 

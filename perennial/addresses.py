@@ -73,10 +73,20 @@ def remember(environment: Environment) -> bool:
 
 
 def remembered(home: Path) -> dict[str, Any]:
-    """Give what the home remembers: its profile, and for `servers` what a person said."""
+    """Give what the home remembers: its profile, and for `servers` what a person said.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
     file = home / FILE
     if file.is_file():
-        kept: dict[str, Any] = json.loads(file.read_text())
+        try:
+            kept: dict[str, Any] = json.loads(file.read_text())
+        except ValueError as fault:
+            raise ConfigError(
+                f"{file}: {fault}; remove it, and give PERENNIAL_PROFILE and the addresses once "
+                "more to `perennial up`"
+            ) from fault
         return kept
     return {"profile": "embedded"} if (home / "control.db").is_file() else {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -11,9 +12,13 @@ from ml_launch.command import slug
 from ml_tasks.errors import BackendError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from perennial.services import Services
 
 TIMEOUT = 30
+PAGE = 100
+"""Airflow gives no more at once."""
 TRIES = 30
 SHOWN = 300
 NO_LOG_SERVER = "Could not read served logs"
@@ -58,7 +63,7 @@ class Airflow:
             run: A run's id in Airflow, or its name in paths.
             key: A partition's key.
         """
-        wanted: dict[str, Any] = {"limit": 100, "order_by": "-id"}
+        wanted: dict[str, Any] = {"limit": PAGE, "order_by": "-id"}
         # In a pattern "_" stands for any character, as "-" does in a path.
         wanted |= {"run_id_pattern": run.replace("-", "_")} if run else {}
         wanted |= {"partition_key_pattern": key} if key else {}
@@ -66,10 +71,19 @@ class Airflow:
         found = [r for r in found if run in ("", r["dag_run_id"], slug(r["dag_run_id"]))]
         return [r for r in found if key in ("", r["partition_key"])]
 
+    def all_runs(self, dag: str) -> Iterator[dict[str, Any]]:
+        """Give all of a DAG's runs, newest first, asking for as many as are taken."""
+        for offset in count(step=PAGE):
+            told = {"limit": PAGE, "offset": offset, "order_by": "-id"}
+            found = self._ask("GET", f"/api/v2/dags/{dag}/dagRuns", params=told)["dag_runs"]
+            yield from found
+            if len(found) < PAGE:
+                return
+
     def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
         """Give the task instances of a run."""
         found: list[dict[str, Any]] = self._ask(
-            "GET", f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances", params={"limit": 100}
+            "GET", f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances", params={"limit": PAGE}
         )["task_instances"]
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import tempfile
 from contextlib import ExitStack, closing
@@ -123,10 +124,11 @@ def _hold(given: Environment, target: str) -> None:
         raise ConfigError(f"{target}: it is not empty; name a new folder for each backup")
     if not target.startswith("file:"):
         return
-    place = state.path_of(target)
+    place = Path(os.path.abspath(state.path_of(target)))  # noqa: PTH100 - links are another matter
     roots = (given.home, *(state.path_of(r) for r in _roots(given) if r.startswith("file:")))
     for root in roots:
-        if place.is_relative_to(root):
+        # What a link leads to is copied, too.
+        if place.is_relative_to(root) or place.resolve().is_relative_to(root.resolve()):
             raise ConfigError(f"{target}: it lies within {root}, which is copied; name another one")
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)

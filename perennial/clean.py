@@ -78,15 +78,18 @@ def run(
 
     Raises:
         LeaseHeldError: A backup is taken just now.
+        LeaseLostError: It took so long that one was begun.
     """
     control, now = Control(given.control), datetime.now(UTC)
     control.migrate()
     with control.lease(
         housekeeping.LEASE, holder=f"clean {now.isoformat()}", attempt=1, seconds=LEASE_SECONDS
-    ):
+    ) as lease:
         made = retention.plan(given, now - timedelta(days=given.keep_days), mlflow=mlflow)
+        lease.check()
         if not dry:
             retention.carry_out(given, made)
         freed = retention.free(given, made, dry=dry) if mlflow else []
+        lease.check()
         cleaned = housekeeping.clean(given, now - timedelta(days=days), freed=freed, dry=dry)
     return made, freed, cleaned

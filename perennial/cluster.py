@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
+from ml_launch.cluster import refusal
 from ml_launch.cluster.job import OWN, PORT, SUBDOMAIN
 from urllib3.exceptions import HTTPError
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from ml_tasks.config import Environment
 
-NOT_FOUND = 404
 SERVER_FAULT = 500
 TIMEOUT = 10
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -84,7 +83,7 @@ class Namespace:
         try:
             self._ask(read, *which)
         except _RefusedError as fault:
-            if fault.status == NOT_FOUND:
+            if fault.status == refusal.NOT_FOUND:
                 return False
             raise
         return True
@@ -94,17 +93,10 @@ class Namespace:
             call(*told, _request_timeout=TIMEOUT)
         except ApiException as fault:
             if fault.status and fault.status < SERVER_FAULT:
-                raise _RefusedError(fault.status, _said(fault)) from fault
+                raise _RefusedError(fault.status, refusal.said(fault.body, fault.reason)) from fault
             raise BackendError(f"the Kubernetes API does not answer: {fault.reason}") from fault
         except HTTPError as fault:
             raise BackendError(f"the Kubernetes API does not answer: {fault}") from fault
-
-
-def _said(fault: ApiException) -> str:
-    try:
-        return str(json.loads(fault.body)["message"])
-    except (ValueError, KeyError, TypeError):
-        return str(fault.reason)
 
 
 class _RefusedError(ConfigError):

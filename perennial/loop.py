@@ -169,9 +169,11 @@ class Loop:
     def _runs(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Give the newest ingestion of each of these windows, if it has one."""
         found: dict[str, dict[str, Any]] = {}
-        for run in self._airflow.runs(self._ingestion):
+        for run in self._airflow.all_runs(self._ingestion):
             if run["partition_key"] in keys:
                 found.setdefault(run["partition_key"], run)
+            if len(found) == len(keys):
+                break
         return found
 
     def _trained(self, trigger: Trigger | None) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ import psutil
 from ml_launch import tree
 
 from ml_tasks.config import ROOT
+from ml_tasks.errors import ConfigError
 from ml_tasks.io.content import bytes_hash
 from ml_tasks.io.source import lock
 
@@ -68,10 +69,20 @@ class Processes:
         self._file = home / "services.json"
 
     def known(self) -> dict[str, Running]:
-        """Give the recorded processes by name, whether or not they still run."""
+        """Give the recorded processes by name, whether or not they still run.
+
+        Raises:
+            ConfigError: The record cannot be read.
+        """
         if not self._file.is_file():
             return {}
-        found = json.loads(self._file.read_text())
+        try:
+            found = json.loads(self._file.read_text())
+        except ValueError as fault:
+            raise ConfigError(
+                f"{self._file}: {fault}; remove it: `perennial up` then ends what still runs here, "
+                "and starts it anew"
+            ) from fault
         known = {field.name for field in fields(Running)}
         return {
             # A later version may have written more.

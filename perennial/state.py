@@ -94,12 +94,19 @@ def path_of(address: str) -> Path:
 
 
 def walk(root: Path) -> Iterator[Path]:
-    """Give the regular files below a folder that are kept, in order."""
-    for folder, folders, names in os.walk(root):
+    """Give the regular files below a folder that are kept, in order; links are followed.
+
+    Raises:
+        ConfigError: A name is no text.
+    """
+    for folder, folders, names in os.walk(root, followlinks=True):
         here = Path(folder)
         top = here == root
-        folders[:] = sorted(f for f in folders if not top or moves(f))
+        kept = (f for f in folders if (not top or moves(f)) and not _leads_back(here / f))
+        folders[:] = sorted(kept)
         for name in sorted(names):
+            if any("\udc80" <= letter <= "\udcff" for letter in name):
+                raise ConfigError(f"{here}: {os.fsencode(name)!r} is no UTF-8; rename the file")
             file = here / name
             if (top and not moves(name)) or _DRAFT.fullmatch(name):
                 continue
@@ -107,6 +114,11 @@ def walk(root: Path) -> Iterator[Path]:
                 continue
             if file.is_file() and stat.S_ISREG(file.stat().st_mode):
                 yield file
+
+
+def _leads_back(folder: Path) -> bool:
+    """Tell whether a folder is a link to one that it lies in itself."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def moves(name: str) -> bool:

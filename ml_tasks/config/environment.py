@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -107,6 +109,24 @@ class Environment(BaseSettings):
         """Processes with other working directories are told the same place."""
         return path and path.expanduser().absolute()
 
+    @field_validator("home")
+    @classmethod
+    def _named_plainly(cls, home: Path) -> Path:
+        return Path(_plain(str(home)))
+
+    @field_validator("objects", "landing")
+    @classmethod
+    def _in_one_form(cls, address: str) -> str:
+        """What is listed below a root is told from others by its first characters."""
+        path = _path(address)
+        return _tidy(address) if path is None else path.as_uri()
+
+    @field_validator("warehouse")
+    @classmethod
+    def _as_iceberg_reads_it(cls, address: str) -> str:
+        path = _path(address)
+        return _tidy(address) if path is None else _unquoted(path)
+
     @field_validator("host")
     @classmethod
     def _one_address(cls, host: str) -> str:
@@ -165,7 +185,7 @@ class Environment(BaseSettings):
 
     @property
     def objects_root(self) -> str:
-        """Root of results, sets, models and capsules, without a slash at the end."""
+        """Root of results, sets, models and capsules, as `objects.find` spells what lies below."""
         return self._of_profile(self.objects, (self.home / "objects").as_uri())
 
     @property
@@ -197,12 +217,44 @@ class Environment(BaseSettings):
     @property
     def warehouse_root(self) -> str:
         """Root of the lake's tables."""
-        return self._of_profile(self.warehouse, (self.home / "warehouse").as_uri())
+        return self._of_profile(self.warehouse, _unquoted(self.home / "warehouse"))
 
     @property
     def landing_root(self) -> str:
         """Root of the landing zone."""
-        return (self.landing or (self.home / "landing").as_uri()).rstrip("/")
+        return self.landing or (self.home / "landing").as_uri()
+
+
+def _path(address: str) -> Path | None:
+    """Give the path of a `file:` address in its one form; `None` for another, or none at all."""
+    parts = urlsplit(address)
+    if parts.scheme != "file":
+        if address and not (parts.scheme == "s3" and parts.netloc):
+            raise ValueError("file:///… or s3://bucket/…")
+        return None
+    if parts.netloc or parts.query or parts.fragment or not parts.path.startswith("/"):
+        raise ValueError("file:/// and a path from the root, with ? and # as %3F and %23")
+    return Path(os.path.normpath(unquote(parts.path)))
+
+
+def _tidy(address: str) -> str:
+    """Give an address of S3 as Arrow lists it."""
+    scheme, mark, rest = address.partition("://")
+    return f"{scheme}{mark}{re.sub('/+', '/', rest).rstrip('/')}"
+
+
+def _unquoted(path: Path) -> str:
+    """Give a folder's address as PyIceberg reads it: what is quoted stays so, and is a name."""
+    return f"file://{_plain(str(path))}"
+
+
+def _plain(path: str) -> str:
+    if found := {"?", "#", "%"} & set(path):
+        raise ValueError(
+            f"a path without {' '.join(sorted(found))}, which would end or change "
+            "the addresses of tables and databases in it"
+        )
+    return path
 
 
 def named(variable: str) -> str:

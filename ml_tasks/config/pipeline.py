@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -27,6 +28,8 @@ OWN_COLUMNS = (
     "version", "prediction", "outlier",
 )  # fmt: skip
 """Columns that every training set, or table of predictions, has beside its features."""
+NO_NAME = re.compile(r"\*|\^.*\$|.*[\x00-\x1f\x7f-\x9f].*", re.DOTALL)
+"""What no column may be called: polars reads `*` and `^…$` as patterns, and ends on a NUL."""
 
 
 class Source(Section):
@@ -50,6 +53,16 @@ class Source(Section):
     may_be_empty: bool = False
     """A window for which nothing at all was delivered is published without rows; without this it
     is refused, since it may have been looked for in the wrong place or too soon."""
+
+    @field_validator("columns")
+    @classmethod
+    def _names_are_plain(cls, value: dict[str, ColumnType]) -> dict[str, ColumnType]:
+        if odd := [name for name in value if NO_NAME.fullmatch(name)]:
+            raise ValueError(
+                f"came {odd}, wanted names without control characters that are no patterns, as * "
+                "and ^…$ are; rename the columns in the data"
+            )
+        return value
 
     @model_validator(mode="after")
     def _names_exist(self) -> Source:
@@ -98,6 +111,9 @@ class Features(Section):
     """Name of the Feast feature service; without one the model is given `columns` alone."""
     columns: tuple[str, ...] = ()
     """Columns of the label's source that are known when the question is asked."""
+    known: tuple[str, ...] = ()
+    """Columns of it that are known then, too, and are no features: a feature may say what they
+    say, as degrees of one scale do of another. All others count as what became known later."""
     keys: dict[str, str] = {}
     """Entity keys that are no columns of the label's source: name and SQL expression over them."""
 
@@ -236,11 +252,23 @@ class Pipeline(Section):
         if self.label.source not in self.sources:
             raise ValueError(f"label.source is {self.label.source!r}, wanted {list(self.sources)}")
         columns = self.sources[self.label.source].columns
-        if unknown := sorted(set(self.features.columns) - set(columns)):
-            raise ValueError(f"features.columns name {unknown}, wanted some of {sorted(columns)}")
+        for field in ("columns", "known"):
+            if unknown := sorted(set(getattr(self.features, field)) - set(columns)):
+                raise ValueError(
+                    f"features.{field} name {unknown}, wanted some of {sorted(columns)}"
+                )
+        later = {self.label.known_at, *self.sources[self.label.source].known_at}
+        later -= {self.sources[self.label.source].event_time}
+        if late := sorted(later & set(self.features.known)):
+            raise ValueError(f"features.known name {late}, from which on it is known what became")
         used = {*self.features.columns, *self.sources[self.label.source].key} - {"event_time"}
         if taken := sorted(used & set(OWN_COLUMNS)):
             raise ValueError(f"features.columns or key name {taken}, which the set has of its own")
+        if taken := sorted(used & {f"segment_{name}" for name in self.evaluation.segments}):
+            raise ValueError(
+                f"features.columns or key name {taken}, wanted other names than the set gives to "
+                "evaluation.segments: call these segments otherwise"
+            )
         if times := [c for c in self.features.columns if "timestamp" in columns[c]]:
             raise ValueError(f"features.columns name {times}, wanted numbers, texts or bools")
         if columns.get(self.label.known_at, "").removesuffix("?") != "timestamp":

@@ -32,7 +32,7 @@ What each module offers, and what holds for all of them:
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, get_args
+from typing import TYPE_CHECKING, Any, Protocol, cast, get_args
 
 import numpy as np
 
@@ -59,8 +59,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ml_tasks.drift_tests.kept import Kept
-
-Sees = Literal["numbers", "texts", "table", "stream"]
 
 
 class _TestModule(Protocol):

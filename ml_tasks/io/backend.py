@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from ml_tasks.errors import BackendError
+from ml_tasks.errors import BackendError, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+DAMAGED = "it is damaged, or no database: restore a backup"
 MENDS = {
+    "not a database": DAMAGED,
+    "malformed": DAMAGED,
     "locked": "another process writes to it: wait for it, or end it",
     "full": "make room on its disk",
     "No space left": "make room on its disk",
@@ -28,6 +31,11 @@ def said(fault: object) -> str:
     return "; ".join([text, *(mend for word, mend in MENDS.items() if word in text)][:2])
 
 
+def damaged(fault: sa.exc.DatabaseError) -> bool:
+    """Tell whether a file is no database, or no whole one: no later try will read it."""
+    return type(fault) is sa.exc.DatabaseError  # what is more special is no fault of the file's
+
+
 @contextmanager
 def answering(what: str) -> Iterator[None]:
     """Turn what a store of tables says into an error after which a later try may succeed.
@@ -37,11 +45,16 @@ def answering(what: str) -> Iterator[None]:
 
     Raises:
         BackendError: Its catalog or its files did not do what they were asked for.
+        ConfigError: Its catalog is damaged.
     """
     try:
         yield
     except sa.exc.OperationalError as fault:
         raise BackendError(f"{what}'s catalog: {said(fault.orig)}") from fault
+    except sa.exc.DatabaseError as fault:
+        if not damaged(fault):
+            raise
+        raise ConfigError(f"{what}'s catalog: {said(fault.orig)}") from fault
     except OSError as fault:
         raise BackendError(f"{what}'s files: {said(fault)}") from fault
 
@@ -57,9 +70,12 @@ def reached(uri: str, done: str) -> Iterator[None]:
 
     Raises:
         BackendError: The store refused, or did not answer.
+        ConfigError: A name that was met is no text.
     """
     try:
         yield
+    except UnicodeDecodeError as fault:
+        raise ConfigError(f"{uri}: {fault.object!r} is no UTF-8; rename the file") from fault
     except OSError as fault:
         if done == "read" and isinstance(fault, FileNotFoundError):
             raise

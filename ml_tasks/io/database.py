@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from ml_tasks.errors import BackendError
-from ml_tasks.io.backend import said
+from ml_tasks.errors import BackendError, ConfigError
+from ml_tasks.io.backend import damaged, said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,12 +58,17 @@ class Database:
 
         Raises:
             BackendError: The database did not answer or stayed locked.
+            ConfigError: It is damaged, or none.
         """
         try:
             with self.engine.begin() as connection:
                 yield connection
         except (sa.exc.OperationalError, sa.exc.InternalError) as fault:
             raise BackendError(f"{self._what} {self._shown}: {said(fault.orig)}") from fault
+        except sa.exc.DatabaseError as fault:
+            if not damaged(fault):
+                raise
+            raise ConfigError(f"{self._what} {self._shown}: {said(fault.orig)}") from fault
 
     @contextmanager
     def alone(self, what: str) -> Iterator[sa.Connection]:
@@ -82,10 +87,21 @@ class Database:
         return sa.make_url(self.url).render_as_string(hide_password=True)
 
     def migrate(self) -> None:
-        """Bring the schema to the newest version; many may call it at once."""
+        """Bring the schema to the newest version; many may call it at once.
+
+        Raises:
+            ConfigError: It is newer.
+        """
         with self.alone("migrations") as connection:
-            if _version(connection) == _newest():
+            found, newest = _version(connection), _newest()
+            if found == newest:
                 return  # as nearly always: Alembic takes longer to import than this to say
+            if found is not None and found > newest:
+                raise ConfigError(
+                    f"{self._what} {self._shown}: came with the schema {found}, wanted {newest} or "
+                    "an older one: a newer version of the platform has made it; use that version, "
+                    "or restore a backup from before"
+                )
             from alembic import command
             from alembic.config import Config
 

@@ -6,7 +6,7 @@ import logging
 from contextlib import nullcontext, suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
 
@@ -14,11 +14,10 @@ from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io import evolution
 from ml_tasks.io.backend import answering
 from ml_tasks.io.commits import TRIES, committed
-from ml_tasks.io.content import content_hash, plain
+from ml_tasks.io.content import plain
 from ml_tasks.io.database import Database
 from ml_tasks.io.scan import newest, scanned
 from ml_tasks.io.window_commit import New, added, brought
-from ml_tasks.result import Output, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +30,9 @@ if TYPE_CHECKING:
 
     from ml_tasks.config import Environment
     from ml_tasks.io.control import Lease
+    from ml_tasks.result import Output, Window
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 PROPERTIES = {
     # The library's own retries would rebase a commit without asking for the lease.
@@ -165,6 +166,7 @@ class Lake:
         window: Window,
         lease: Lease,
         *,
+        beside: Callable[[pa.Table, pa.Table], pa.Table] | None = None,
         properties: dict[str, str] | None = None,
     ) -> Output:
         """Replace one window of a table, whole or not at all; no commit where nothing changes.
@@ -179,6 +181,8 @@ class Lake:
             rows: All rows of the window, with `event_time`; timestamps in us, UTC.
             window: The half-open range of `event_time` that is replaced.
             lease: The caller's right to publish it.
+            beside: Gives what the window is to hold from the rows that it has and these. It is
+                asked again with each try: a window that overlaps may be published meanwhile.
             properties: Written to the snapshot's summary (run, task).
 
         Raises:
@@ -186,11 +190,9 @@ class Lake:
             ConfigError: The rows have columns that the table cannot take on.
             BackendError: Every commit was refused because others published meanwhile.
         """
-        rows = plain(rows)  # as they will be read: else equal rows differ by type
-        new = New(rows, content_hash(rows), window, properties or {})
-        made = Output(table=table, content_hash=new.digest, rows=rows.num_rows, window=window)
-        snapshot = self._commit(self._fitted(table, rows.schema), partial(brought, new=new), lease)
-        return made.model_copy(update={"snapshot": snapshot})
+        rows = plain(rows)
+        new = New(window, lambda had: beside(had, rows) if beside else rows, properties or {})
+        return self._commit(self._fitted(table, rows.schema), partial(brought, new=new), lease)
 
     @answering("lake")
     def add(
@@ -213,16 +215,10 @@ class Lake:
             RejectedError: The object's bytes are not those that were written.
         """
         bring = partial(added, staged=staged, window=window, properties=properties or {})
-        snapshot = self._commit(self._fitted(table, schema), bring, lease)
-        made = Output(
-            table=table, content_hash=staged.content_hash, rows=staged.rows, window=window
-        )
-        return None if snapshot is None else made.model_copy(update={"snapshot": snapshot})
+        return self._commit(self._fitted(table, schema), bring, lease)
 
-    def _commit(
-        self, loaded: Table, bring: Callable[[Table], int | None], lease: Lease
-    ) -> int | None:
-        """Commit under the lease, again wherever that is refused; give the snapshot."""
+    def _commit(self, loaded: Table, bring: Callable[[Table], T], lease: Lease) -> T:
+        """Commit under the lease, again wherever that is refused; give what came of it."""
         from pyiceberg.exceptions import CommitFailedException, ValidationException
 
         moved, table = not lease.took_over, ".".join(loaded.name())

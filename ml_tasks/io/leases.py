@@ -122,6 +122,14 @@ class Leases(Database):
             if settled or not lease.took_over:
                 self._give_back(lease)
 
+    def holders(self) -> list[str]:
+        """Give who holds a lease now: pipeline, run and task of each."""
+        with self.transaction() as tx:
+            held = sa.select(leases.c.holder).where(
+                ~leases.c.released, leases.c.expires > clock(tx)
+            )
+            return [row.holder for row in tx.execute(held)]
+
     def _give_back(self, lease: Lease) -> None:
         with self.transaction() as tx:
             tx.execute(

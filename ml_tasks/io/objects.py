@@ -219,15 +219,15 @@ def find(prefix: str) -> list[Object]:
 
     Raises:
         BackendError: The store did not answer.
+        ConfigError: A file's name is no UTF-8.
     """
     from pyarrow import fs
 
     store, path = filesystem(prefix)
+    local = prefix.startswith("file:")
     with reached(prefix, "listed"):
         infos = store.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
-    local = prefix.startswith("file:")
-    return sorted(
-        (
+        found = [
             Object(
                 Path(i.path).as_uri() if local else f"s3://{i.path}",
                 i.size,
@@ -235,9 +235,8 @@ def find(prefix: str) -> list[Object]:
             )
             for i in infos
             if i.type == fs.FileType.File and not i.base_name.startswith(".")
-        ),
-        key=lambda found: found.uri,
-    )
+        ]
+    return sorted(found, key=lambda one: one.uri)
 
 
 def read_parquet(

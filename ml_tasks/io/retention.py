@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-
-from ml_tasks.errors import BackendError
+from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io import objects
 from ml_tasks.io.commits import committed
 from ml_tasks.io.content import bytes_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.registry import RUN, Registry
-from ml_tasks.io.schema import leases
 from ml_tasks.io.triggers import ASKED, CLAIMED
 
 if TYPE_CHECKING:
@@ -29,6 +25,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
     from ml_tasks.config import Environment
+    from ml_tasks.io.control import Lease
     from ml_tasks.io.objects import Object
 
 log = logging.getLogger(__name__)
@@ -88,7 +85,7 @@ def plan(environment: Environment, until: datetime, *, mlflow: bool) -> Plan:
     control = Control(environment.control)
     control.migrate()
     made, found = Plan(until), _runs(environment)
-    busy = _busy(control)
+    busy = {holder.split("/")[-2] for holder in control.holders() if "/" in holder}
     for pipeline in sorted({pipeline for pipeline, _ in found}):
         registry = Registry(environment, pipeline)
         needed = busy | _needed(control, pipeline)
@@ -135,10 +132,13 @@ def free(environment: Environment, made: Plan, *, dry: bool) -> list[tuple[str, 
 
     Returns:
         Table and tag of each.
+
+    Raises:
+        LeaseLostError: It took so long that another tags snapshots by now.
     """
     lake, control = Lake(environment), Control(environment.control)
     holder = f"clean {datetime.now(UTC).isoformat()}"
-    with control.lease(TAGS, holder=holder, attempt=1, wait=120):
+    with control.lease(TAGS, holder=holder, attempt=1, wait=120) as lease:
         kept = set(_versions_tags(environment))
         for key, held in _runs(environment).items():
             if key not in made.gone:
@@ -150,30 +150,31 @@ def free(environment: Environment, made: Plan, *, dry: bool) -> list[tuple[str, 
             if name.startswith(TAG) and name not in kept
         ]
         for table, name in () if dry else unneeded:
-            _untag(lake, table, name)
+            _untag(lake, table, name, lease)
     return unneeded
 
 
 def _runs(environment: Environment) -> dict[tuple[str, str], list[Object]]:
-    root = f"{environment.objects_root}/runs/"
     found: dict[tuple[str, str], list[Object]] = defaultdict(list)
-    for one in objects.find(root.rstrip("/")):
-        pipeline, run, *rest = one.uri.removeprefix(root).split("/")
-        if rest:
-            found[pipeline, run].append(one)
+    for run, one in _below(environment, "runs"):
+        found[run].append(one)
     return dict(found)
+
+
+def _below(environment: Environment, folder: str) -> Iterator[tuple[tuple[str, str], Object]]:
+    """Give pipeline and run of each object of a folder; what lies there otherwise is not ours."""
+    root = f"{environment.objects_root}/{folder}/"
+    for one in objects.find(root.rstrip("/")):
+        if not one.uri.startswith(root):
+            raise ConfigError(f"{one.uri}: came where {root} was listed; nothing is taken away")
+        parts = one.uri.removeprefix(root).split("/")
+        if len(parts) > 2:
+            yield (parts[0], parts[1]), one
 
 
 def _item(kind: str, name: str, held: Iterable[Object]) -> Item:
     held = list(held)
     return Item(kind, name, tuple(o.uri for o in held), sum(o.size for o in held))
-
-
-def _busy(control: Control) -> set[str]:
-    """Give the runs that hold a lease now."""
-    wanted = sa.select(leases.c.holder).where(~leases.c.released, leases.c.expires > time.time())
-    with control.transaction() as tx:
-        return {row.holder.split("/")[-2] for row in tx.execute(wanted) if "/" in row.holder}
 
 
 def _needed(control: Control, pipeline: str) -> set[str]:
@@ -194,15 +195,13 @@ def _capsules(
     made: Plan,
     found: dict[tuple[str, str], list[Object]],
 ) -> Iterator[Item]:
-    root = f"{environment.objects_root}/capsules/"
     by_run: dict[tuple[str, str], list[Object]] = defaultdict(list)
-    for one in objects.find(root.rstrip("/")):
-        pipeline, run, *_ = one.uri.removeprefix(root).split("/")
+    for run, one in _below(environment, "capsules"):
         if one.modified < until:
-            by_run[pipeline, run].append(one)
-    for (pipeline, run), held in sorted(by_run.items()):
-        if (pipeline, run) in made.gone or (pipeline, run) not in found:
-            yield _item("capsules", f"{pipeline}/{run}", held)
+            by_run[run].append(one)
+    for key, held in sorted(by_run.items()):
+        if key in made.gone or key not in found:
+            yield _item("capsules", "/".join(key), held)
 
 
 def _logs(home: Path, until: datetime) -> Iterator[Item]:
@@ -270,8 +269,9 @@ def _tags_of(held: Iterable[Object]) -> Iterator[str]:
             yield str(objects.read_result(one.uri).values.get("tag", ""))
 
 
-def _untag(lake: Lake, table: str, name: str) -> None:
+def _untag(lake: Lake, table: str, name: str, lease: Lease) -> None:
     def change(loaded: Table) -> None:
+        lease.check()
         if name in loaded.refs():
             loaded.manage_snapshots().remove_tag(name).commit()
 

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from ml_tasks.errors import ConfigError
 from ml_tasks.io import evolution, objects
-from ml_tasks.io.content import EVENT_TIME, content_hash
+from ml_tasks.io.content import EVENT_TIME, content_hash, plain
 from ml_tasks.io.scan import scanned, within
+from ml_tasks.result import Output
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
     from pyiceberg.table import Table
 
-    from ml_tasks.result import Output, Window
+    from ml_tasks.result import Window
 
 NUMBER = b"PARQUET:field_id"
 """What Arrow calls a column's number in a Parquet file."""
@@ -25,9 +28,9 @@ NUMBER = b"PARQUET:field_id"
 class New:
     """What a window is to hold."""
 
-    rows: pa.Table
-    digest: str
     window: Window
+    rows: Callable[[pa.Table], pa.Table]
+    """Gives all its rows from those that it has, as the table is when it is committed on."""
     properties: dict[str, str]
 
 
@@ -47,21 +50,24 @@ def numbered(table: Table | None, schema: pa.Schema) -> pa.Schema:
     return schema
 
 
-def brought(table: Table, new: New) -> int | None:
-    """Let the loaded table have the window, and give the snapshot that has it."""
+def brought(table: Table, new: New) -> Output:
+    """Let the loaded table have the window, and give it with the snapshot that has it."""
     before = scanned(table, new.window)
+    rows = plain(new.rows(before))  # as they will be read: else equal rows differ by type
+    digest = content_hash(rows)
     # What the rows come without stays as it is where nothing else is new.
-    same = before.num_rows == new.rows.num_rows and (
-        content_hash(before.select(new.rows.column_names)) == new.digest
+    same = before.num_rows == rows.num_rows and (
+        content_hash(before.select(rows.column_names)) == digest
     )
     if table.current_snapshot() is None or not same:
-        _replace(table, before.num_rows, new)
-    current = table.current_snapshot()
-    return current.snapshot_id if current else None
+        _replace(table, before.num_rows, rows, new)
+    return _now(table, Output(content_hash=digest, rows=rows.num_rows, window=new.window))
 
 
-def added(table: Table, staged: Output, window: Window, properties: dict[str, str]) -> int | None:
-    """Let the loaded table have an object as it is, and give the snapshot that has it.
+def added(
+    table: Table, staged: Output, window: Window, properties: dict[str, str]
+) -> Output | None:
+    """Let the loaded table have an object as it is, and give it with the snapshot that has it.
 
     `None` where the window has rows, the object's columns are not numbered as the table's, or
     nobody wrote down what its bytes were.
@@ -74,15 +80,21 @@ def added(table: Table, staged: Output, window: Window, properties: dict[str, st
     if not _fits(table, data):
         return None
     _add(table, data, properties)
+    return _now(table, Output(content_hash=staged.content_hash, rows=staged.rows, window=window))
+
+
+def _now(table: Table, made: Output) -> Output:
+    """Say in which table something was published, and in which of its snapshots."""
     current = table.current_snapshot()
-    return current.snapshot_id if current else None
+    told = {"table": ".".join(table.name()), "snapshot": current and current.snapshot_id}
+    return made.model_copy(update=told)
 
 
-def _replace(table: Table, had: int, new: New) -> None:
+def _replace(table: Table, had: int, rows: pa.Table, new: New) -> None:
     """Replace the window in one transaction on the loaded snapshot."""
     from ml_tasks.io.transaction import Transaction
 
-    fitting = evolution.conform(new.rows, table.schema().as_arrow())
+    fitting = evolution.conform(rows, table.schema().as_arrow())
     with Transaction(table) as tx:
         if had:
             tx.overwrite(fitting, within(new.window), snapshot_properties=new.properties)

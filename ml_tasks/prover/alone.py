@@ -71,8 +71,11 @@ def told(
         source = copied(column[few], some, durations, rng)
         if source:
             leaks.append(
-                _leak(name, made, f"own {source}", f"a function of the row's own {source}")
-            )
+                _leak(
+                    name, made, f"own {source}",
+                    f"a function of the row's own {source}, which features.known does not name",
+                )
+            )  # fmt: skip
     leaks += [
         _leak(name, made, "comes with the label", f"null {more:.0%} more often where no label came")
         for name, more in with_label.items()

@@ -89,13 +89,14 @@ def subject(
 def known_columns(pipeline: Pipeline, inputs: Iterable[str]) -> tuple[str, ...]:
     """Name the source's columns that may be known when the question is asked.
 
-    They are what the pipeline and its feature service ask of a row, but never a time from which
-    the source or the label says that it is known.
+    They are what the pipeline and its feature service ask of a row, and what the pipeline says is
+    known beside; but never a time from which the source or the label says that it is known.
     """
     source = pipeline.sources[pipeline.label.source]
     given = {*source.key, source.event_time}
     later = {pipeline.label.known_at, *source.known_at} - given
-    wanted = (given | {*pipeline.features.columns, *inputs}) - later
+    features = pipeline.features
+    wanted = (given | {*features.columns, *features.known, *inputs}) - later
     return tuple(name for name in source.columns if name in wanted)
 
 
@@ -133,7 +134,7 @@ def with_the_label(raw: pa.Table, pipeline: Pipeline) -> dict[str, float]:
     key = pipeline.sources[label.source].key
     return {
         name: _null_share(raw[name].filter(never)) - _null_share(raw[name].filter(pc.invert(never)))
-        for name in pipeline.features.columns
+        for name in (*pipeline.features.columns, *pipeline.features.known)
         if name not in key
     }
 

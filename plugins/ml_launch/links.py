@@ -21,7 +21,7 @@ class RecordedRun(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:  # noqa: ARG002
         """Give the address of the page that looks the run up when it is opened."""
-        pipeline, run = ti_key.dag_id.partition("__")[0], slug(ti_key.run_id)
+        pipeline, run = ti_key.dag_id.rpartition("__")[0], slug(ti_key.run_id)
         return f"/perennial/mlflow?pipeline={pipeline}&run={run}&task={ti_key.task_id}"
 
 
@@ -35,5 +35,5 @@ class DataDocs(BaseOperatorLink):
         """Give the address of the newest attempt's report; none for a task that leaves none."""
         if ti_key.task_id not in REPORTING:
             return ""
-        pipeline, run = ti_key.dag_id.partition("__")[0], slug(ti_key.run_id)
+        pipeline, run = ti_key.dag_id.rpartition("__")[0], slug(ti_key.run_id)
         return f"/perennial/data-docs?pipeline={pipeline}&run={run}"

@@ -27,7 +27,7 @@ from ml_tasks.io.lake import Lake
 from ml_tasks.io.registry import Registry
 from ml_tasks.io.schema import triggers
 from ml_tasks.io.triggers import DONE
-from perennial import runner
+from perennial import airflow_api, runner
 from perennial.__main__ import main
 from perennial.airflow_api import Airflow
 from perennial.services import Services
@@ -162,6 +162,16 @@ def started(airflow: Airflow, run: str) -> dict[str, str]:
 def posted(told: Receiver, kind: str) -> list[dict[str, Any]]:
     """Give what was posted of a kind."""
     return [body for _path, _headers, body in told.came if body["kind"] == kind]
+
+
+def test_runs_are_found_page_by_page(in_world: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert demo() == 0
+    airflow, dag = Airflow(in_world), f"{NAME}__ingestion"
+    known = [run["dag_run_id"] for run in airflow.runs(dag)]
+    assert len(known) == 3
+    for page in (1, 2, 3):
+        monkeypatch.setattr(airflow_api, "PAGE", page)
+        assert [run["dag_run_id"] for run in airflow.all_runs(dag)] == known
 
 
 def test_the_same_wish_twice_trains_once(in_world: Services) -> None:

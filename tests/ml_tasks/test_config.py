@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
@@ -178,12 +181,64 @@ def test_an_unknown_pipeline_names_those_there_are(tmp_path: Path) -> None:
         config.load("b", tmp_path)
 
 
+def test_what_is_known_is_a_column_and_no_time_from_which_more_is() -> None:
+    told = yaml.safe_load(FLIGHTS.read_text())
+    for known, said in (
+        (["nowhere"], "features.known name ['nowhere'], wanted some of"),
+        (["landed_at"], "features.known name ['landed_at'], from which on"),
+    ):
+        told["features"]["known"] = known
+        with pytest.raises(ValidationError, match=re.escape(said)):
+            config.Pipeline.model_validate(told)
+    told["features"]["known"] = ["scheduled_departure", "air_time"]
+    assert config.Pipeline.model_validate(told).features.known
+
+
 def test_embedded_addresses_lie_under_home(tmp_path: Path) -> None:
     environment = Environment(home=tmp_path)
     assert environment.control == f"sqlite:///{tmp_path}/control.db"
     assert environment.catalog == f"sqlite:///{tmp_path}/catalog.db"
     for root in (environment.objects_root, environment.warehouse_root, environment.landing_root):
         assert root.startswith(tmp_path.as_uri())
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("file:///a b/é/o", "file:///a%20b/%C3%A9/o"),
+        ("file:///a%20b/o/", "file:///a%20b/o"),
+        ("file:///a//b/./c/../o", "file:///a/b/o"),
+        ("file:/a/o", "file:///a/o"),
+        ("s3://bucket//a/o/", "s3://bucket/a/o"),
+        ("s3://bucket/", "s3://bucket"),
+    ],
+)
+def test_an_address_has_one_form(given: str, kept: str) -> None:
+    environment = Environment(objects=given, landing=given)
+    assert environment.objects_root == environment.landing_root == kept
+    if given.startswith("file:"):
+        assert Path(unquote(urlsplit(kept).path)).as_uri() == kept
+
+
+def test_the_warehouse_is_named_as_iceberg_reads_it() -> None:
+    assert Environment(warehouse="file:///a%20b//w/").warehouse_root == "file:///a b/w"
+    assert Environment(home=Path("/a b")).warehouse_root == "file:///a b/warehouse"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"objects": "/a/o"}, "file:///… or s3://bucket/…"),
+        ({"landing": "file://host/o"}, "a path from the root"),
+        ({"objects": "file:///a?b"}, "as %3F and %23"),
+        ({"objects": "s3:///o"}, "file:///… or s3://bucket/…"),
+        ({"warehouse": "file:///a%23b"}, "a path without #"),
+        ({"home": "/a%b"}, "a path without %"),
+    ],
+)
+def test_an_address_that_leads_elsewhere_is_refused(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(told)):
+        Environment(**given)
 
 
 def test_pods_want_servers() -> None:

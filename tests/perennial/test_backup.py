@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import resource
 import shutil
 import sqlite3
@@ -335,6 +336,39 @@ def test_where_a_backup_may_lie(made: Rain, taken: str) -> None:
         backup.run(services, taken, silent)
     with pytest.raises(ConfigError, match=f"it lies within {home}, which is copied"):
         backup.run(services, (home / "backups").as_uri(), silent)
+
+
+def test_folders_that_are_links_are_copied_too(tmp_path: Path) -> None:
+    disk, given = tmp_path / "disk", Environment(home=tmp_path / "home")
+    (disk / "runs").mkdir(parents=True)
+    given.home.mkdir()
+    (given.home / "objects").symlink_to(disk)
+    (disk / "runs" / "back").symlink_to(disk)
+    Control(given.control).migrate()
+    objects.write_text(f"{given.objects_root}/runs/p/r/judge/1/verdict.json", "{}")
+    target = (tmp_path / "backup").as_uri()
+    made = backup.run(Services(given), target, silent)
+    assert [one.path for one in made.entries if "verdict" in one.path] == [
+        "objects/runs/p/r/judge/1/verdict.json"
+    ]
+    with pytest.raises(ConfigError, match="which is copied"):
+        backup.run(Services(given), (disk / "backup").as_uri(), silent)
+    shutil.rmtree(disk)
+    shutil.rmtree(given.home)
+    restore.run(Services(given), target, silent, replace=False)
+    assert objects.read_text(f"{given.objects_root}/runs/p/r/judge/1/verdict.json") == "{}"
+
+
+def test_a_name_that_is_no_text_is_said(tmp_path: Path) -> None:
+    given = Environment(home=tmp_path / "home")
+    folder = given.home / "landing"
+    folder.mkdir(parents=True)
+    Path(os.fsdecode(os.fsencode(folder) + b"/gr\xf6sse.csv")).touch()
+    Control(given.control).migrate()
+    with pytest.raises(ConfigError, match=r"landing: b'gr\\xf6sse.csv' is no UTF-8; rename"):
+        backup.run(Services(given), (tmp_path / "backup").as_uri(), silent)
+    with pytest.raises(ConfigError, match="is no UTF-8; rename the file"):
+        objects.find(given.landing_root)
 
 
 def test_nothing_is_cleaned_up_meanwhile(made: Rain, tmp_path: Path) -> None:

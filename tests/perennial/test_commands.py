@@ -226,6 +226,17 @@ def test_a_process_of_somebody_else_is_not_ours(tmp_path: Path) -> None:
     assert not Processes(tmp_path).known()["mlflow"].alive
 
 
+@pytest.mark.parametrize("name", ["environment.json", "services.json"])
+def test_a_file_of_the_home_that_cannot_be_read_is_named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_text("{half")
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
+    assert main(["status"]) == ExitCode.CONFIG
+    assert f"{tmp_path / name}: " in (said := capsys.readouterr().err)
+    assert "remove it" in said
+
+
 def test_the_windows_of_the_demo_end_by_the_day_asked() -> None:
     found = windows.named(config.load("flight_delays"), "2013-06-04")
     assert len(found) == 22

@@ -20,7 +20,7 @@ from ml_launch.cluster.refusal import NOT_FOUND, RefusedError
 from ml_launch.cluster.state import CONTAINER, name
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from ml_launch.cluster.admission import Event
     from ml_launch.cluster.state import Job, Pod
@@ -66,6 +66,7 @@ class Hub:
         self.samples = 0
         self._guests = 0
         self._work: list[asyncio.Task[None]] = []
+        self._opening = asyncio.Lock()
         self._api: client.ApiClient
 
     @classmethod
@@ -84,7 +85,7 @@ class Hub:
                 cls._open.pop(key, None)
                 await hub._end()
 
-    async def changes(self, job: str, every: float) -> AsyncIterator[list[Pod]]:
+    async def changes(self, job: str, every: float) -> AsyncGenerator[list[Pod], None]:
         """Give a Job's pods, again with each change, and after a while without one.
 
         Raises:
@@ -102,7 +103,7 @@ class Hub:
                 seen.changed.clear()
         finally:
             seen.guests -= 1
-            if not seen.pods:
+            if not seen.pods and not seen.guests:
                 self._seen.pop(job, None)
 
     def mark(self) -> int:
@@ -146,9 +147,7 @@ class Hub:
     async def delete_job(self, job: str) -> None:
         """Remove a Job with its pods."""
         await self._delete(
-            client.BatchV1Api(self._api).delete_namespaced_job,
-            job,
-            propagation_policy="Background",
+            client.BatchV1Api(self._api).delete_namespaced_job, job, propagation_policy="Background"
         )
 
     async def _delete(self, call: Callable[..., Any], what: str, **how: Any) -> None:
@@ -159,19 +158,20 @@ class Hub:
                 log.warning("%s was not deleted: %s", what, fault)
 
     async def _begin(self) -> None:
-        if self._work:
-            return
-        if not hasattr(self, "_api"):
+        async with self._opening:  # a login may be asked for, and another guest come meanwhile
+            if self._work:
+                return
             await config.load_config()
             self._api = client.ApiClient()
-        work = (self._watch_pods, self._list_jobs, self._sample)
-        self._work = [asyncio.create_task(self._kept_up(one)) for one in work]
+            work = (self._watch_pods, self._list_jobs, self._sample)
+            self._work = [asyncio.create_task(self._kept_up(one)) for one in work]
 
     async def _end(self) -> None:
         for one in self._work:
             one.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
-        await self._api.close()
+        if self._work:  # else there was no login
+            await self._api.close()
 
     async def _kept_up(self, work: Callable[[], Awaitable[None]]) -> None:
         """Begin again after what nobody foresaw: all who wait here would wait for ever."""
@@ -279,10 +279,10 @@ class Hub:
             seen.changed.set()
 
     def _take_all(self, pods: list[Pod]) -> None:
+        self._seen = {job: seen for job, seen in self._seen.items() if seen.guests}
         for seen in self._seen.values():
-            if seen.pods:
-                seen.pods.clear()
-                seen.changed.set()
+            seen.pods.clear()
+            seen.changed.set()
         for pod in pods:
             self._take(pod, gone=False)
 
@@ -296,3 +296,5 @@ class Hub:
         else:
             seen.pods[pod["metadata"]["uid"]] = pod
         seen.changed.set()
+        if not seen.pods and not seen.guests:
+            del self._seen[job]

@@ -82,27 +82,35 @@ class JobTrigger(BaseTrigger):
         from ml_launch.cluster.hub import Hub  # which a worker that only makes a trigger spares
 
         async with Hub.of(self._namespace) as hub:
-            mark, shown = hub.mark(), ""
-            async for pods in hub.changes(self._job, LOOK_SECONDS):
-                self._follow(hub, pods)
-                self._look(hub, pods)
-                now = datetime.now(UTC)
-                job = hub.job(self._job, mark)
-                # Its turn in a queue is nobody's time.
-                late = now.timestamp() > self._until + (state.queued(job, now) if job else 0)
-                if late or await self._how(hub, pods, mark) is not None:
-                    break
-                said = self._waits(hub, job, pods)
-                if said and said != shown:
-                    log.info("%s", said)
-                    shown = said
-            if self._logs and not late:
-                await asyncio.wait(self._logs.values(), timeout=DRAIN_SECONDS)
-            for one in self._logs.values():
-                one.cancel()
+            try:
+                late = await self._wait(hub)
+                if self._logs and not late:
+                    await asyncio.wait(self._logs.values(), timeout=DRAIN_SECONDS)
+            finally:
+                for one in self._logs.values():
+                    one.cancel()
         await asyncio.sleep(self._settled - time.time())
         event = {"late": late, "seen": self._use.told()}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+    async def _wait(self, hub: Hub) -> bool:
+        """Wait until the Job has ended, or its time is over; tell whether that was so."""
+        mark, shown = hub.mark(), ""
+        async for pods in hub.changes(self._job, LOOK_SECONDS):
+            self._follow(hub, pods)
+            self._look(hub, pods)
+            now = datetime.now(UTC)
+            job = hub.job(self._job, mark)
+            # Its turn in a queue is nobody's time.
+            if now.timestamp() > self._until + (state.queued(job, now) if job else 0):
+                return True
+            if await self._how(hub, pods, mark) is not None:
+                return False
+            said = self._waits(hub, job, pods)
+            if said and said != shown:
+                log.info("%s", said)
+                shown = said
+        raise AssertionError("a hub tells of changes until nobody asks")
 
     async def on_kill(self) -> None:
         """End the Job: the task was cleared or marked by a person."""

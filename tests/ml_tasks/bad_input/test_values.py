@@ -153,6 +153,22 @@ def test_a_feature_that_is_an_outcome(product: Product, parcels: list[Row]) -> N
     assert product.control.champion("parcels") is None
 
 
+@pytest.mark.parametrize("known", [(), ("amount",)], ids=["nobody says so", "known"])
+def test_a_feature_that_says_what_another_column_says(
+    product: Product, parcels: list[Row], known: tuple[str, ...]
+) -> None:
+    """As degrees of one scale do of another: no leak where that is known when it is asked."""
+    product.change(features={"columns": ["items", "shop"], "known": list(known)})
+    product.bring_in([
+        [*row[:ITEMS], f"{100 * float(row[AMOUNT]):.0f}", *row[ITEMS + 1 :]] for row in parcels
+    ])  # fmt: skip
+    product.all_of(TO_VERDICT, trigger=product.ask())
+    verdict = json.loads(objects.read_text(product.output("judge", "verdict")))
+    said = {one["gate"]: one["evidence"] for one in verdict["judgements"]}["no_leak"]
+    assert ("it is a function of the row's own amount" in said) is (not known)
+    assert ("features.known" in said) is (not known)
+
+
 def test_features_without_any_value_are_no_champion(product: Product, parcels: list[Row]) -> None:
     product.change(features={"columns": ["amount"]})
     product.bring_in(changed(parcels, AMOUNT, "", everywhere))

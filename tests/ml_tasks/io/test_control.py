@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
+from ml_tasks.config import Environment
 from ml_tasks.errors import (
     BackendError,
+    ConfigError,
     LeaseHeldError,
     LeaseLostError,
     NothingToDo,
@@ -17,9 +19,11 @@ from ml_tasks.errors import (
 )
 from ml_tasks.io import schema
 from ml_tasks.io.control import Control, Lease
+from ml_tasks.io.lake import Lake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -275,6 +279,24 @@ def test_a_postgres_that_is_away_is_said_without_its_password() -> None:
     away = Control("postgresql+psycopg://me:word@127.0.0.1:9/control")
     with pytest.raises(BackendError, match=r"postgresql\+psycopg://me:\*\*\*@127.0.0.1:9/control"):
         away.champion("p")
+
+
+def test_a_schema_of_a_newer_version_is_left_alone(control: Control) -> None:
+    with control.transaction() as tx:
+        tx.execute(sa.text("UPDATE control_version SET version_num = '9999'"))
+    with pytest.raises(ConfigError, match=r"came with the schema 9999, wanted \d{4} or an older"):
+        control.migrate()
+
+
+@pytest.mark.parametrize("first", [b"", b"SQLite format 3\x00"], ids=["no database", "damaged"])
+def test_a_database_that_is_damaged_is_said_so(tmp_path: Path, first: bytes) -> None:
+    for name in ("control", "catalog"):
+        (tmp_path / f"{name}.db").write_bytes(first + bytes(range(256)) * 40)
+    environment = Environment(home=tmp_path)
+    with pytest.raises(ConfigError, match=r"control\.db: .*it is damaged, or no database: restore"):
+        Control(environment.control).migrate()
+    with pytest.raises(ConfigError, match=r"lake's catalog: .*it is damaged, or no database"):
+        Lake(environment).tables()
 
 
 def test_a_database_that_is_away() -> None:

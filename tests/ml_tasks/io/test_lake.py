@@ -15,6 +15,7 @@ from ml_tasks.io import objects
 from ml_tasks.io.content import content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
+from ml_tasks.io.versions import united
 from ml_tasks.io.window_commit import numbered
 from ml_tasks.result import Output, Window
 
@@ -114,6 +115,34 @@ def test_what_was_staged_is_what_is_published(lake: Lake, control: Control, tmp_
         add(fitting, third, bytes_hash="0" * 64)
     assert lake.snapshot("raw.t") == before
     assert values(lake) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before it is read", "once it is read"])
+def test_a_window_that_overlaps_loses_nothing(lake: Lake, control: Control, late: bool) -> None:
+    """A week is published while the month that it lies in is put together."""
+    publish(lake, control, rows(1), FIRST)
+    month, asked = Window.parse("2013-01-01/2013-02-01"), []
+
+    def meanwhile() -> None:
+        if len(asked) == 1:
+            with control.lease("week", holder="other/t", attempt=1) as lease:
+                Lake(lake._environment).publish("raw.t", rows(2, day=9), SECOND, lease)
+
+    def beside(had: pa.Table, new: pa.Table) -> pa.Table:
+        asked.append(sorted(had["value"].to_pylist()))
+        if late:
+            meanwhile()
+        return united(had, new)
+
+    with control.lease("month", holder="r/t", attempt=1) as lease:
+        if not late:
+            asked.append([])
+            meanwhile()
+        done = lake.publish("raw.t", rows(3, day=20), month, lease, beside=beside)
+    assert values(lake) == [1, 2, 3]
+    assert asked == ([[1], [1, 2]] if late else [[], [1, 2]])
+    assert (done.rows, done.content_hash) == (3, content_hash(lake.read("raw.t")))
+    assert done.snapshot == lake.snapshot("raw.t")
 
 
 def test_an_old_attempt_changes_nothing(lake: Lake, control: Control) -> None:

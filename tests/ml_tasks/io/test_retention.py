@@ -6,17 +6,19 @@ import json
 import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pytest
 
 from ml_tasks.config import Environment
+from ml_tasks.errors import LeaseLostError
 from ml_tasks.io import housekeeping, objects, retention
 from ml_tasks.io.control import Control, Report
 from ml_tasks.io.database import now
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.registry import RUN, Registry
-from ml_tasks.io.schema import sent
+from ml_tasks.io.schema import leases, sent
 from ml_tasks.result import Result, Window
 from perennial import clean
 
@@ -42,7 +44,7 @@ class Platform:
     def write(self, path: str, text: str = "x" * 10, *, when: datetime = OLD) -> None:
         uri = f"{self.environment.objects_root}/{path}"
         objects.write_text(uri, text)
-        os.utime(uri.removeprefix("file://"), (when.timestamp(),) * 2)
+        os.utime(unquote(urlsplit(uri).path), (when.timestamp(),) * 2)
 
     def ingested(self, run: str, *, when: datetime = OLD) -> None:
         self.write(f"runs/p/{run}/ingest/1/staged_s.parquet", when=when)
@@ -101,6 +103,46 @@ def test_old_windows_keep_what_says_how_they_came_in(platform: Platform) -> None
         "runs/p/young/validate/1/result.json",
     }
     assert apart(platform).items == []
+
+
+def test_however_its_root_is_spelt_a_champions_run_stays(tmp_path: Path) -> None:
+    given = f"file://{tmp_path}/my objects//(1)/./"
+    platform = Platform(Environment(home=tmp_path / "my home", objects=given))
+    platform.ingested("head")
+    platform.control.promote(
+        "p", "1", expected=None, run="head", verdict_uri="v", who="w", why="better"
+    )
+    platform.ingested("old")
+    made = apart(platform)
+    assert [(item.kind, item.name) for item in made.items] == [("run", "p/old")]
+    assert platform.runs() == {"head"}
+
+
+def test_what_lies_beside_the_runs_is_left_alone(platform: Platform) -> None:
+    platform.write("runs/README")
+    platform.write("capsules/p/README")
+    assert apart(platform).items == []
+    assert platform.there() == {"runs/README", "capsules/p/README"}
+
+
+def test_who_lost_the_lease_takes_no_tag_away(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"{retention.TAG}1"
+    platform.tag(platform.publish(1), name)
+    listed = Lake.tables
+
+    def overtaken(lake: Lake) -> list[str]:
+        with platform.control.transaction() as tx:
+            tx.execute(leases.update().where(leases.c.resource == retention.TAGS).values(expires=0))
+        with platform.control.lease(retention.TAGS, holder="r/assemble", attempt=1):
+            return listed(lake)
+
+    # Tables are asked for once it holds the lease and has looked at all runs.
+    monkeypatch.setattr(Lake, "tables", overtaken)
+    with pytest.raises(LeaseLostError):
+        retention.free(platform.environment, retention.Plan(UNTIL), dry=False)
+    assert name in platform.lake.load("raw.s").refs()
 
 
 def test_one_young_object_keeps_a_run(platform: Platform) -> None:
