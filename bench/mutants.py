@@ -34,7 +34,7 @@ WANTED = 0.8
 FENCING = "tests/ml_tasks/io/test_fencing.py"
 CONTROL = (f"{FENCING}::TestLease", f"{FENCING}::TestTriggers", f"{FENCING}::TestChampions",
            "tests/ml_tasks/io/test_champions.py", "tests/ml_tasks/io/test_turns.py",
-           "tests/ml_tasks/io/test_control.py")  # fmt: skip
+           "tests/ml_tasks/io/test_control.py", "tests/ml_tasks/io/test_triggers.py")  # fmt: skip
 GATES = ("tests/ml_tasks/gates/test_edges.py", "tests/ml_tasks/test_judge.py",
          "tests/ml_tasks/gates")  # fmt: skip
 ASSEMBLED = "tests/ml_tasks/test_assemble.py"

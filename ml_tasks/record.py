@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from ml_tasks.result import Result
 
 log = logging.getLogger(__name__)
-LONGEST = 255
-"""Characters of an outcome that the trigger ledger keeps."""
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -69,7 +67,7 @@ def outcome(results: Mapping[str, Result]) -> str:
     for task, result in results.items():
         if result.error is not None:
             prefix = f"{task}: " if faulty(result) else ""
-            return f"{prefix}{result.error.message}"[:LONGEST]
+            return f"{prefix}{result.error.message}"
     promoted = results.get("promote")
     if promoted is None:
         return "ended before promotion"

@@ -7,6 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from ml_alerts.message import TEST, Message
 
 from ml_tasks import config
 from ml_tasks.errors import ConfigError, ExitCode
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from ml_tasks.io.outbox import Sent
 
 COLUMNS = ("id", "pipeline", "event", "channel", "subject", "state", "tries", "fault", "age")
-TEST = "test"
 SECONDS = 120.0
 
 app = typer.Typer(
@@ -64,17 +64,12 @@ def sample(
             f"{pipeline}: alerts: came none, wanted a channel: [{{kind: email, to: [you@…]}}]"
         )
     key = uuid.uuid4().hex
-    content = {
-        "kind": TEST,
-        "key": key,
-        "pipeline": pipeline,
-        "subject": "a sample",
-        "cause": f"{person()} looks whether alerts arrive",
-        "evidence": {},
-        "links": {},
-        "runbook": f"{services.given.runbook}#people-are-not-told",
-    }
-    control.post(pipeline, TEST, key, [channel.name for channel in wanted.alerts], content)
+    sample = Message(
+        kind=TEST, key=key, pipeline=pipeline, subject="a sample",
+        cause=f"{person()} looks whether alerts arrive",
+        runbook=f"{services.given.runbook}#people-are-not-told",
+    )  # fmt: skip
+    control.post(pipeline, TEST, key, [channel.name for channel in wanted.alerts], sample.content)
     if "triggerer" in services.dead() or "scheduler" in services.dead():
         console.fail("Airflow does not run here: the samples wait; once it does, it sends them")
         return ExitCode.RETRY

@@ -66,7 +66,7 @@ def run(
             f"task {what!r}: wanted one of {', '.join(task_names())}, or a flow: {', '.join(FLOWS)}"
         )
     if flow == "training" and window is None:
-        window = _all_that_is_in(environment, pipeline)
+        window = str(_all_that_is_in(environment, pipeline))
     if window is None and (flow is not None or what in WINDOWED):
         raise ConfigError(f"{what}: came no window, wanted --window START/END")
     if window is not None:
@@ -97,13 +97,13 @@ def _hold(window: str) -> None:
         raise ConfigError(str(fault)) from fault
 
 
-def _all_that_is_in(environment: Environment, pipeline: Pipeline) -> str:
+def _all_that_is_in(environment: Environment, pipeline: Pipeline) -> Window:
     control = Control(environment.control)
     control.migrate()
-    end = control.covered(pipeline.name)
-    if end is None:
+    found = control.all_in(pipeline)
+    if found is None:
         raise ConfigError(f"{pipeline.name}: {NONE_IN}")
-    return f"{pipeline.schedule.start}/{end[:10]}"
+    return found
 
 
 def _say(done: Done, run: str) -> None:

@@ -12,6 +12,8 @@ metadata = sa.MetaData(
     }
 )
 
+LONGEST_OUTCOME = 255
+
 leases = sa.Table(
     "leases",
     metadata,
@@ -44,7 +46,7 @@ triggers = sa.Table(
     sa.Column("evidence", sa.JSON, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("run", sa.String(255)),
-    sa.Column("outcome", sa.String(255)),
+    sa.Column("outcome", sa.String(LONGEST_OUTCOME)),
     sa.Column("created", sa.String(32), nullable=False),
     sa.UniqueConstraint("pipeline", "cause", "window", "replay"),
 )

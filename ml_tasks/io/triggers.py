@@ -15,7 +15,7 @@ from ml_tasks.errors import LimitError, NothingToDo
 from ml_tasks.io.audit import audited, rolled_back
 from ml_tasks.io.database import Database, finite, now
 from ml_tasks.io.reports import keys
-from ml_tasks.io.schema import triggers
+from ml_tasks.io.schema import LONGEST_OUTCOME, triggers
 from ml_tasks.result import Window
 
 if TYPE_CHECKING:
@@ -132,7 +132,8 @@ class Triggers(Database):
         return self.trigger(trigger)
 
     def finish(self, trigger: str, outcome: str) -> None:
-        """Say what became of a trigger."""
+        """Say what became of a trigger, in as many words as there is room for."""
+        outcome = outcome[:LONGEST_OUTCOME]
         with self.transaction() as tx:
             tx.execute(
                 triggers.update()

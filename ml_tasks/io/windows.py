@@ -10,8 +10,10 @@ import sqlalchemy as sa
 
 from ml_tasks.io.database import Database, now
 from ml_tasks.io.schema import publications, windows
+from ml_tasks.result import Window
 
 if TYPE_CHECKING:
+    from ml_tasks.config import Pipeline
     from ml_tasks.io.leases import Lease
 
 NONE_IN = (
@@ -82,6 +84,11 @@ class Windows(Database):
                 break
             end = window.end if end is None else max(end, window.end)
         return end
+
+    def all_in(self, pipeline: Pipeline) -> Window | None:
+        """Give all that is in of a product, from its first day on; `None` where nothing is."""
+        end = self.covered(pipeline.name)
+        return None if end is None else Window.parse(f"{pipeline.schedule.start}/{end}")
 
     def windows(self, pipeline: str) -> list[Ingested]:
         """Give the windows that are in, oldest first."""

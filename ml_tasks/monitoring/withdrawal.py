@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ml_tasks.result import Window
 
 log = logging.getLogger(__name__)
-LONGEST = 255
-"""Characters of an outcome that the trigger ledger keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +99,4 @@ def _tell(control: Control, entry: AuditEntry) -> None:
     gone = str(entry.detail["before"])
     for trigger in control.triggers(entry.pipeline):
         if trigger.run is not None and trigger.run == been[gone]:
-            control.finish(
-                trigger.id, f"promoted version {gone}, rolled back: {entry.why}"[:LONGEST]
-            )
+            control.finish(trigger.id, f"promoted version {gone}, rolled back: {entry.why}")

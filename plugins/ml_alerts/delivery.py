@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from ml_alerts.channels import send
+from ml_alerts.message import TEST
 from ml_tasks.config import Environment
 from ml_tasks.errors import ConfigError, PerennialError
 from ml_tasks.io.control import Control
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from ml_tasks.config import Channel, Pipeline
 
 log = logging.getLogger(__name__)
-TEST = "test"
 
 
 def tell(pipeline: Pipeline, messages: Iterable[Message]) -> tuple[int, list[str]]:

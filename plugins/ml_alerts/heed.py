@@ -18,7 +18,6 @@ from ml_tasks.io.control import Control, Report
 from ml_tasks.io.reports import OPEN
 from ml_tasks.io.triggers import ASKED, by_policies
 from ml_tasks.io.windows import NONE_IN
-from ml_tasks.result import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from ml_tasks.config import Outside, Pipeline
     from ml_tasks.io.control import Trigger
+    from ml_tasks.result import Window
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +54,9 @@ def weigh(control: Control, pipeline: Pipeline) -> Weighed:
         return Weighed(reports, None, "nothing is reported that counts and was not heeded before")
     if retraining.when == "all" and len(retraining.policies) > len(heeding):
         return Weighed(reports, None, "all policies must want it: monitoring decides")
-    end = control.covered(pipeline.name)
-    if end is None:
+    window = control.all_in(pipeline)
+    if window is None:
         return Weighed(reports, None, NONE_IN)
-    window = Window.parse(f"{pipeline.schedule.start}/{end}")
     back = rolled_back(control.audit(pipeline.name))
     against = limits.against(retraining, window.end, asked, back)
     return Weighed(reports, window, against)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+TEST = "test"
+"""The kind of a sample, which every channel is told."""
 LONGEST = 1500
 """Characters of one piece of evidence."""
 TWICE = "It may come twice: whoever sent it before did not come to say whether it arrived."
@@ -20,7 +22,7 @@ class Message:
     """One alert."""
 
     kind: str
-    """What happened: one of those that a channel may be told of, or `test`."""
+    """What happened: one of those that a channel may be told of, or `TEST`."""
     key: str
     """What makes it this alert and no other; equal ones are sent once."""
     pipeline: str
