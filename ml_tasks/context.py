@@ -83,10 +83,8 @@ class Context:
     @property
     def attempt_folder(self) -> str:
         """Root of the objects of this attempt."""
-        return (
-            f"{self.environment.objects_root}/runs/{self.pipeline}/{self.run}"
-            f"/{self.task}/{self.attempt}"
-        )
+        run = self.environment.run_folder(self.pipeline, self.run)
+        return f"{run}/{self.task}/{self.attempt}"
 
     def required_window(self) -> Window:
         """Give the window.

@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+RESULT, MEASURED = "result.json", "measured.json"
+"""Files of an attempt: what its task leaves, and what its launcher saw of it."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

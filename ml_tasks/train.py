@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from ml_tasks import models
 from ml_tasks.errors import ConfigError, PerennialError, StuckError
-from ml_tasks.io import objects, runs, word
+from ml_tasks.io import objects, word
 from ml_tasks.io.content import bytes_hash
 from ml_tasks.io.control import Control
 from ml_tasks.models import spec as specs
-from ml_tasks.result import Failure, Output, Resources, Result
+from ml_tasks.result import RESULT, Failure, Output, Resources, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -116,7 +116,7 @@ def _trainer(
     params = models.params_of(settings)
     model = models.module(settings.model).build(params, spec).to(device)
     fixed = [settings.model_dump_json(exclude={"watchdog_seconds"}), digest, str(place.world_size)]
-    root = f"{runs.root(context.environment, context.pipeline, context.run)}/train/checkpoints"
+    root = f"{context.environment.run_folder(context.pipeline, context.run)}/train/checkpoints"
     checkpoints = Checkpoints(root, bytes_hash("\n".join(fixed).encode()))
     return Trainer(model, spec, settings, place, checkpoints, average=params.average)
 
@@ -188,7 +188,7 @@ def _give_up(context: Context, why: str) -> None:
     )
     failure = Failure(kind=type(fault).__name__, message=str(fault), exit_code=int(fault.exit_code))
     result = context.result().model_copy(update={"error": failure})
-    uri = context.answer or f"{context.folder}/result.json"
+    uri = context.answer or f"{context.attempt_folder}/{RESULT}"
     own = word.Word(Control(context.environment.control), context.turn) if context.turn else None
     try:
         word.write(uri, result, own)

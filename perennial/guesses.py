@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from ml_tasks.config.pipeline import OWN_COLUMNS
 from ml_tasks.errors import ConfigError
 from perennial.kinds import FIT
+from perennial.sample import EVER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,11 +25,6 @@ LABELS = ("label", "target", "y", "class", "outcome")
 NAMED = re.compile(r"(id|uuid|key|.*_(id|uuid|key))", re.IGNORECASE)
 """Names of columns that name a row and say nothing else of it."""
 CLASSES = 10
-TEXTS = 1_000
-"""With more different texts a column is no category."""
-COPY = 0.9999
-"""With a larger correlation a column is the label itself."""
-SEGMENTS = 12
 WIDE = 12
 """So many columns are tried as parts of a key."""
 
@@ -74,6 +69,28 @@ def event_time(frame: pl.DataFrame, kinds: Mapping[str, str], given: str, known_
     if len(filled) > 1 and not named:
         raise ConfigError(f"--event-time: several columns are times, wanted one of {filled}")
     return named[0] if named else filled[0]
+
+
+def within(raw: pl.DataFrame, read: pl.DataFrame, event: str) -> pl.DataFrame:
+    """Give the rows whose time a window can take in.
+
+    Args:
+        raw: The rows as they came.
+        read: The same rows, typed.
+        event: The column that says when each row happened.
+
+    Raises:
+        ConfigError: More rows than may go to quarantine have another time.
+    """
+    held = read[event].is_between(EVER.start, EVER.end, closed="left").fill_null(value=False)
+    other = raw[event].filter(~held).drop_nulls()
+    if len(other) > (1 - FIT) * raw.height:
+        raise ConfigError(
+            f"--event-time {event}: {len(other)} of {raw.height} values, such as {other[0]!s}, are "
+            f"no times of the years {EVER.start:%Y} to {EVER.end.year - 1}, tolerated are "
+            f"{1 - FIT:.0%}; mend the data"
+        )
+    return read.filter(held)
 
 
 def key(
@@ -191,60 +208,11 @@ def _one_class(column: str, values: Sequence[Any], positive: str) -> Asked:
     if chosen is None:
         raise ConfigError(f"--positive: came {positive!r}, wanted one of {values[:CLASSES]}")
     text = "'" + chosen.replace("'", "''") + "'" if isinstance(chosen, str) else str(chosen)
-    return Asked(column, f"{_quoted(column)} = {text}", "classification", f"{chosen} is the yes")
+    return Asked(column, f"{_quoted(column)} = {text}", "classification", f"{chosen!r} is the yes")
 
 
 def _quoted(column: str) -> str:
     return '"' + column.replace('"', '""') + '"'
-
-
-def features(
-    frame: pl.DataFrame, kinds: Mapping[str, str], asked: Asked, labels: pl.Series, event: str
-) -> tuple[list[str], dict[str, str]]:
-    """Give the columns to learn from, and why each other one is left out.
-
-    Raises:
-        ConfigError: None is left.
-    """
-    why = {
-        name: _useless(frame, name, kind, labels)
-        for name, kind in kinds.items()
-        if name not in (asked.column, event)
-    }
-    kept = [name for name, reason in why.items() if not reason]
-    left_out = {name: reason for name, reason in why.items() if reason}
-    if not kept:
-        raise ConfigError(f"no column is left to learn from: {left_out}")
-    return kept, left_out
-
-
-def _useless(frame: pl.DataFrame, name: str, kind: str, labels: pl.Series) -> str:
-    import polars as pl
-
-    column = frame[name]
-    different = column.drop_nulls().n_unique()
-    if kind.startswith("timestamp"):
-        return "a time; make numbers of it"
-    if name in OWN_COLUMNS:
-        return "the training set has a column of that name; rename it"
-    if different < 2:
-        return "always the same"
-    whole = not kind.startswith("float64")
-    if whole and NAMED.fullmatch(name) and different > FIT * frame.height:
-        return "it names a row"
-    if kind.startswith("string"):
-        return f"{different} different texts" if different > min(TEXTS, frame.height / 2) else ""
-    both = pl.DataFrame({"a": column.cast(pl.Float64), "b": labels}).drop_nulls()
-    copy = both.select(pl.corr("a", "b")).item() if both.height > 2 else None
-    said = copy is not None and math.isfinite(copy) and abs(copy) > COPY
-    return "it is the label itself" if said else ""
-
-
-def is_segment(column: pl.Series) -> bool:
-    """Tell whether a column parts the rows into a few kinds."""
-    import polars as pl
-
-    return column.dtype == pl.String and 1 < column.drop_nulls().n_unique() <= SEGMENTS
 
 
 @dataclass(frozen=True, slots=True)

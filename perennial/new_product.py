@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +13,10 @@ from ml_tasks import config
 from ml_tasks.config.wording import SLUG
 from ml_tasks.errors import BackendError, ConfigError, ExitCode
 from ml_tasks.result import Window
-from perennial import check, console, guesses, kinds
+from perennial import candidates, check, console, guesses, kinds
 from perennial.given import environment
 from perennial.product_text import Draft, render
-from perennial.sample import look
+from perennial.sample import EVER, look
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,6 +103,8 @@ def run(environment: Environment, wish: Wish) -> int:
     console.say(f"[green]{path}[/green]: {good} rows of {calendar.start} to {calendar.end}")
     if bad:
         console.say(f"{bad} rows will go to quarantine; the first: {reason}")
+    if made.beyond:
+        console.say(f"{made.beyond} rows are of no window: their times lie beyond {EVER}")
     for line in text.splitlines():
         if "# guessed" in line:
             console.plain(f"  {line.strip()}")
@@ -133,12 +136,13 @@ def draft(rows: Rows, wish: Wish) -> Draft:
     event = guesses.event_time(rows.frame, known, wish.event_time, wish.known_at)
     known[event] = "timestamp"
     read = rows.frame.select(typed(rows.frame, name, kind) for name, kind in known.items())
-    read = read.filter(pl.col(event).is_not_null())
+    timed = read.height - read[event].null_count()
+    read = guesses.within(rows.frame, read, event)
     asked = guesses.label(read, known, wish.label, positive=wish.positive, task=wish.task)
     key = guesses.key(read, known, event, asked.column, wish.key)
     answers = evaluate(read.to_arrow(), {"label": asked.expression})
     labels = pl.DataFrame(pl.from_arrow(answers))["label"].cast(pl.Float64)
-    kept, left_out = guesses.features(read, known, asked, labels, event)
+    kept, left_out = candidates.features(read, known, asked, labels, event=event, key=key)
     made = Draft(
         name=wish.name,
         kind=rows.kind,
@@ -151,9 +155,10 @@ def draft(rows: Rows, wish: Wish) -> Draft:
         asked=asked,
         features=kept,
         left_out=left_out,
-        segments=[n for n in kept if guesses.is_segment(read[n])][:2],
+        segments=[n for n in kept if candidates.is_segment(read[n])][:2],
         calendar=guesses.calendar(read[event]),
         rows=read.height,
+        beyond=timed - read.height,
         told=frozenset(n for n in TOLD if getattr(wish, n)),
     )
     _parts(read[event], labels, made)
@@ -184,19 +189,23 @@ def _parts(times: pl.Series, labels: pl.Series, made: Draft) -> None:
 
 
 def _write(environment: Environment, path: Path, text: str) -> None:
-    """Write the file and hold it against all that `perennial config check` knows."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x") as file:
-            file.write(text)
-    except FileExistsError:
-        raise ConfigError(f"{path}: somebody else wrote it meanwhile") from None
-    except OSError as fault:
-        raise BackendError(f"{path}: cannot be written: {fault}") from fault
-    faults = check.look(environment, [path.stem])[path.stem]
-    if faults:
-        path.unlink()
-        raise ConfigError("\n".join(faults))
+    """Write the file and hold it against all that `perennial config check` knows.
+
+    The check reads it where it lies, beside the other products; whatever ends it takes it away.
+    """
+    with ExitStack() as undo:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as file:
+                undo.callback(path.unlink, missing_ok=True)
+                file.write(text)
+        except FileExistsError:
+            raise ConfigError(f"{path}: somebody else wrote it meanwhile") from None
+        except OSError as fault:
+            raise BackendError(f"{path}: cannot be written: {fault}") from fault
+        if faults := check.look(environment, [path.stem])[path.stem]:
+            raise ConfigError("\n".join(faults))
+        undo.pop_all()
 
 
 def _fitting(pipeline: Pipeline, rows: Rows, window: Window) -> tuple[int, int, str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from perennial.guesses import Asked, Calendar
 
@@ -54,6 +55,8 @@ class Draft:
     segments: Sequence[str]
     calendar: Calendar
     rows: int
+    beyond: int
+    """Rows of times that no window can take in."""
     told: frozenset[str]
     """What a person said, and was not guessed."""
 
@@ -63,7 +66,7 @@ def render(draft: Draft) -> str:
     cut, task = draft.calendar, draft.asked.task
     return f"""\
 # Made by `perennial new product`. What stands behind `guessed` was read off the data: look at it.
-name: {draft.name}
+name: {_flow(draft.name)}
 description: {_flow(f"Predicts {draft.asked.column} of {draft.name}.")}
 owner: unassigned
 tags: [{task}]
@@ -101,7 +104,7 @@ def _rows(draft: Draft) -> str:
     twice = f"; {draft.twice} rows repeat one" if draft.twice else ""
     return f"""\
 sources:
-  {draft.name}:
+  {_flow(draft.name)}:
     kind: {draft.kind}
     params:
 {_lines(f"      {name}: {_flow(value)}" for name, value in draft.params.items())}\
@@ -125,7 +128,7 @@ features:   # guessed: known when it is asked; take away what is known only afte
 {_lines(f"    - {_flow(name)}" for name in draft.features)}\
 {_lines(f"  # left out: {_flow(name)}: {why}" for name, why in draft.left_out.items())}
 label:
-  source: {draft.name}
+  source: {_flow(draft.name)}
   task: {asked.task}{_mark(draft, "task", asked.why)}
   expression: {_flow(asked.expression)}{_mark(draft, "label", "its name")}
   known_at: {known_at}{_mark(draft, "known_at", "known at once; or later?")}
@@ -140,7 +143,7 @@ evaluation:
   metric: {METRIC[task]}
   baselines: {BASELINES[task]}
   segments:{"   # guessed: texts of a few kinds" if draft.segments else " {}"}
-{_lines(f"    {_slug(name)}: {_flow(_quoted(name))}" for name in draft.segments)}\
+{_lines(f"    {_flow(name)}: {_flow(_quoted(column))}" for name, column in _named(draft))}\
   gates:   # guessed: better than knowing nothing; raise the floors to what is of use
 {GATES[task]}
 """
@@ -162,6 +165,20 @@ def _batch(rows: int) -> int:
 
 def _quoted(column: str) -> str:
     return '"' + column.replace('"', '""') + '"'
+
+
+def _named(draft: Draft) -> Iterator[tuple[str, str]]:
+    """Give each segment a name of its own.
+
+    The set has its parts in `segment_<name>`, which no column of the source may be called.
+    """
+    taken = {name.lower() for name in draft.kinds}
+    for column in draft.segments:
+        slug = _slug(column)
+        numbered = (f"{slug}_{number}" for number in count(2))
+        name = next(n for n in chain([slug], numbered) if f"segment_{n}" not in taken)
+        taken.add(f"segment_{name}")
+        yield name, column
 
 
 def _slug(column: str) -> str:

@@ -9,6 +9,7 @@ from ml_launch.command import Command
 
 from ml_tasks import config
 from ml_tasks.errors import ConfigError, ExitCode
+from ml_tasks.result import RESULT
 from perennial import console
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _again(found: Capsule) -> Command:
     """Make the same command line; its result lies beside the attempt's and counts for nobody."""
     words = list(found.arguments)
     place = words.index("--result") + 1
-    words[place] = words[place].removesuffix("result.json") + "repro.json"
+    words[place] = words[place].removesuffix(RESULT) + "repro.json"
     return Command(
         task=found.task,
         pipeline=found.pipeline,

@@ -13,7 +13,7 @@ from ml_tasks.flow import FLOWS, step, task_names
 from ml_tasks.io import objects, runs, tracking
 from ml_tasks.io.control import Control
 from ml_tasks.io.windows import NONE_IN
-from ml_tasks.result import Window
+from ml_tasks.result import RESULT, Window
 from perennial import console
 
 if TYPE_CHECKING:
@@ -202,8 +202,8 @@ def ask(environment: Environment, pipeline: Pipeline, window: str, run: str) -> 
 
 def _newest(environment: Environment, pipeline: str, run: str, task: str) -> str:
     """Give the address of a needed task's newest good result."""
-    folder = f"{runs.root(environment, pipeline, run)}/{task}"
-    found = [o.uri for o in objects.find(folder) if o.uri.endswith("/result.json")]
+    folder = f"{environment.run_folder(pipeline, run)}/{task}"
+    found = [o.uri for o in objects.find(folder) if o.uri.endswith(f"/{RESULT}")]
     good = [uri for uri in found if objects.read_result(uri).error is None]
     if not good:
         raise ConfigError(f"run {run}: task {task!r} has left no result there; run it first")

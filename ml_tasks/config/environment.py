@@ -188,6 +188,10 @@ class Environment(BaseSettings):
         """Root of results, sets, models and capsules, as `objects.find` spells what lies below."""
         return self._of_profile(self.objects, (self.home / "objects").as_uri())
 
+    def run_folder(self, pipeline: str, run: str) -> str:
+        """Give the address below which a run's objects lie, `<task>/<attempt>/…`."""
+        return f"{self.objects_root}/runs/{pipeline}/{run}"
+
     @property
     def control(self) -> str:
         """SQLAlchemy address of the control database."""

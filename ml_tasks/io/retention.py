@@ -17,6 +17,7 @@ from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.registry import RUN, Registry
 from ml_tasks.io.triggers import ASKED, CLAIMED
+from ml_tasks.result import RESULT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 TAGS = "tags"
 """Who tags snapshots, or takes tags away, holds this lease."""
 TAG = "set-"
-RECORDS = ("result.json", "verdict.json", "evaluation.json")
+RECORDS = (RESULT, "verdict.json", "evaluation.json")
 """What says how a window came in, or how a verdict was reached; it stays where control names it."""
 TRAINING = ("claim", "assemble", "train", "register")
 _OPEN = (ASKED, CLAIMED)
@@ -265,7 +266,7 @@ def _tags_of(held: Iterable[Object]) -> Iterator[str]:
     for one in held:
         if one.uri.endswith("/tag.json"):
             yield json.loads(objects.read_text(one.uri))["tag"]
-        elif "/assemble/" in one.uri and one.uri.endswith("/result.json"):
+        elif "/assemble/" in one.uri and one.uri.endswith(f"/{RESULT}"):
             yield str(objects.read_result(one.uri).values.get("tag", ""))
 
 

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 
 from ml_tasks.flow import step
 from ml_tasks.io import objects
-from ml_tasks.result import Result, Usage
+from ml_tasks.result import MEASURED, RESULT, Result, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ml_tasks.config import Environment
-
-RESULT, MEASURED = "result.json", "measured.json"
-"""What a task leaves of an attempt, and what its launcher does."""
 
 
 @dataclass(slots=True)
@@ -29,15 +26,10 @@ class Try:
     """What its launcher saw, where that says more than the result."""
 
 
-def root(environment: Environment, pipeline: str, run: str) -> str:
-    """Give the address below which a run's objects lie, `<task>/<attempt>/…`."""
-    return f"{environment.objects_root}/runs/{pipeline}/{run}"
-
-
 def tries(environment: Environment, pipeline: str, run: str) -> list[Try]:
     """Give all attempts of a run's tasks of which something is known."""
     found: dict[tuple[str, str], Try] = {}
-    for one in objects.find(root(environment, pipeline, run)):
+    for one in objects.find(environment.run_folder(pipeline, run)):
         task, attempt, name = one.uri.split("/")[-3:]
         if name not in (RESULT, MEASURED):
             continue
@@ -84,6 +76,6 @@ def _stands(task: str, latest: Mapping[str, Result]) -> bool:
 
 def attempts(environment: Environment, pipeline: str, run: str, task: str) -> int:
     """Give the number of a task's latest attempt in a run; 0 where there is none."""
-    folder = f"{root(environment, pipeline, run)}/{task}/"
+    folder = f"{environment.run_folder(pipeline, run)}/{task}/"
     places = [o.uri.removeprefix(folder).split("/")[0] for o in objects.find(folder)]
     return max((int(place) for place in places if place.isdigit()), default=0)

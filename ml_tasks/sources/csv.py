@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zlib
 from functools import partial
 from typing import TYPE_CHECKING
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 GZIP = b"\x1f\x8b"
 BLOCK = 4 * 2**20
-"""Bytes that a core parses at once."""
+"""Bytes that a core parses at once; no row may have more."""
+AHEAD = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t]*[\r\n])*")
+"""A byte order mark and blank lines, before the line that names the columns."""
 
 
 class Params(files.FileParams):
@@ -68,7 +71,8 @@ def decode_as(
     Texts are dictionaries, block by block: sorted, hashed and written sooner than plain ones.
 
     Raises:
-        ArrowInvalid: A value does not fit, a line is no row, or a value holds a line's end.
+        ArrowInvalid: A value does not fit, a line is no row, a value or a name holds a line's end,
+            or the names are no table's.
         OSError: It is packed and broken.
     """
     import pyarrow as pa
@@ -79,11 +83,10 @@ def decode_as(
         head = unpacked(head + file.read())
         file = pa.BufferReader(head)
     parse = pacsv.ParseOptions(delimiter=params.delimiter)
-    first = pa.BufferReader(head[: head.find(b"\n") + 1])
-    names = pacsv.read_csv(first, parse_options=parse).column_names
+    first = next((line for line in io.BytesIO(head) if line.strip()), b"")
+    wanted = {**dict.fromkeys(names(first, params), pa.string()), **types}
     file.seek(0)
-    text, wanted = pa.dictionary(pa.int32(), pa.string()), dict.fromkeys(names, pa.string())
-    wanted |= types
+    text = pa.dictionary(pa.int32(), pa.string())
     table = pacsv.read_csv(
         file,
         read_options=pacsv.ReadOptions(block_size=BLOCK),
@@ -100,7 +103,13 @@ def decode_as(
 
 
 def decode(data: bytes, params: Params) -> tuple[tuple[pa.RecordBatch, ...], tuple[BrokenRow, ...]]:
-    """Read one CSV file: rows as text, and the lines that are no rows."""
+    """Read one CSV file: rows as text, and the lines that are no rows.
+
+    Raises:
+        ArrowInvalid: It has no line that names the columns, or the names are no table's.
+        OSError: It is packed and broken.
+        UnicodeDecodeError: It is no UTF-8 text.
+    """
     import pyarrow as pa
     from pyarrow import csv as pacsv
 
@@ -114,20 +123,15 @@ def decode(data: bytes, params: Params) -> tuple[tuple[pa.RecordBatch, ...], tup
     data = plain(data)
     if not data.strip():
         raise pa.ArrowInvalid("the file is empty, wanted a first line that names the columns")
-    header = data.split(b"\n", 1)[0].decode().removeprefix("\ufeff").strip("\r")
-    names = pacsv.read_csv(
-        io.BytesIO(f"{header}\n".encode()),
-        parse_options=pacsv.ParseOptions(delimiter=params.delimiter),
-    ).column_names
     table = pacsv.read_csv(
         io.BytesIO(data),
         # Line numbers of broken lines are known only to the reader of one thread.
-        read_options=pacsv.ReadOptions(use_threads=False),
+        read_options=pacsv.ReadOptions(use_threads=False, block_size=BLOCK),
         parse_options=pacsv.ParseOptions(
             delimiter=params.delimiter, invalid_row_handler=keep, newlines_in_values=True
         ),
         convert_options=pacsv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
+            column_types=dict.fromkeys(names(data, params), pa.string()),
             null_values=list(params.null_values),
             strings_can_be_null=True,
         ),
@@ -135,8 +139,38 @@ def decode(data: bytes, params: Params) -> tuple[tuple[pa.RecordBatch, ...], tup
     return tuple(table.to_batches()), tuple(broken)
 
 
+def names(data: bytes, params: Params) -> list[str]:
+    """Read the columns' names at the head of a CSV file.
+
+    Args:
+        data: Text whose lines have ends; the names may hold some, too.
+        params: Say what stands between the names.
+
+    Raises:
+        ArrowInvalid: No line names columns, a name comes twice, or one has a zero byte.
+    """
+    import pyarrow as pa
+    from pyarrow import csv as pacsv
+
+    try:
+        reader = pacsv.open_csv(
+            pa.BufferReader(data),
+            read_options=pacsv.ReadOptions(use_threads=False, block_size=BLOCK),
+            parse_options=pacsv.ParseOptions(
+                delimiter=params.delimiter,
+                invalid_row_handler=lambda _: "skip",
+                newlines_in_values=True,
+            ),
+        )
+    except pa.ArrowInvalid as fault:
+        raise pa.ArrowInvalid(
+            f"no line names the columns, wanted one of up to {BLOCK} bytes, its quotes closed"
+        ) from fault
+    return files.named(reader.schema.names)
+
+
 def plain(data: bytes) -> bytes:
-    """Unpack what is packed by gzip, and make sure that it is UTF-8 text.
+    """Give UTF-8 text, unpacked, from the line on that names the columns; the last one has an end.
 
     Raises:
         OSError: It is packed and broken.
@@ -144,7 +178,10 @@ def plain(data: bytes) -> bytes:
     """
     data = unpacked(data)
     data.decode()
-    return data
+    data = AHEAD.sub(b"", data, count=1)
+    if data.endswith(b"\n") or data.count(b'"') % 2:
+        return data  # in quotes that are not closed an end would be the value's
+    return data + b"\n"  # Arrow takes a first line without an end for none
 
 
 def unpacked(data: bytes) -> bytes:

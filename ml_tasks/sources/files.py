@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,7 +17,7 @@ from ml_tasks.result import Window
 from ml_tasks.sources.delivery import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -113,6 +114,25 @@ def landed_at(uri: str) -> datetime | None:
         return None
     time = datetime.fromisoformat(match[1])
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def named(names: Sequence[str]) -> list[str]:
+    """Give the names of a file's columns where a table can have them.
+
+    Raises:
+        ArrowInvalid: One comes twice, or has a zero byte.
+    """
+    import pyarrow as pa
+
+    # polars calls a column without a name by its place.
+    called = Counter(name or f"column_{place}" for place, name in enumerate(names))
+    if twice := sorted(name for name, times in called.items() if times > 1):
+        raise pa.ArrowInvalid(f"columns {twice} come twice; rename them in the data")
+    if wrong := [name for name in names if "\0" in name]:
+        raise pa.ArrowInvalid(
+            f"columns {wrong} have a zero byte in their names; rename them in the data"
+        )
+    return list(names)
 
 
 def _fill(values: dict[str, str], match: re.Match[str]) -> str:

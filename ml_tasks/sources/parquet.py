@@ -38,7 +38,12 @@ def place(params: Params, environment: Environment) -> str:
 
 
 def decode(data: bytes) -> tuple[tuple[pa.RecordBatch, ...], tuple[BrokenRow, ...]]:
-    """Read one Parquet file's rows."""
+    """Read one Parquet file's rows.
+
+    Raises:
+        ArrowInvalid: It is no Parquet, or the names of its columns are no table's.
+    """
     import pyarrow.parquet as pq
 
+    files.named(pq.read_schema(io.BytesIO(data)).names)
     return tuple(plain(pq.read_table(io.BytesIO(data))).to_batches()), ()

@@ -17,11 +17,17 @@ if TYPE_CHECKING:
     from ml_tasks.result import Window
     from ml_tasks.sources.delivery import Delivery
 
-_REASON = "_reason"
 BLANKS = " \t"
-"""Around a number they do not count."""
-YEAR_FIRST = r"^\s*\d{4}"
-"""How a text begins that is read as a time."""
+"""Around a number or a time they do not count."""
+HEX = {"int32": r"^0[xX]([0-9a-fA-F]{1,8})$", "int64": r"^0[xX]([0-9a-fA-F]{1,16})$"}
+"""Whole numbers that Arrow reads as the bits of their type."""
+MOMENT = (
+    r"^(\d{4})[-/.](\d\d?)[-/.](\d\d?)"
+    r"(?:[T ]\s*(\d\d?)(?:(:\d\d?|\d\d)(?:(:\d\d?|\d\d)(\.\d+)?)?)?"
+    r"\s*([Zz]|[+\-\u2212]\d\d:?(?:\d\d)?)?)?$"
+)
+"""ISO 8601, the year first: 04/01/2024 is two days, by who reads it. Its groups are year, month,
+day, hour, minute, second, fraction and offset."""
 TIMES = ("event_time", "known_at", "corrected_at")
 """Columns that a raw table has whatever its source declares."""
 
@@ -84,6 +90,7 @@ def _parted(
 ) -> tuple[pl.DataFrame, list[Rejected]]:
     """Look at each value of a delivery."""
     import polars as pl
+    import polars.selectors as cs
 
     rejected = [Rejected(delivery.uri, b.reason, b.text) for b in delivery.broken]
     if delivery.fault is not None:
@@ -102,24 +109,20 @@ def _parted(
     missing = [n for n in source.columns if n not in raw.columns]
     raw = raw.with_columns(pl.lit(None).alias(name) for name in missing)
     rows = raw.select(typed(raw, name, kind) for name, kind in source.columns.items())
-    reason = pl.coalesce(
-        [_fault(name, kind) for name, kind in source.columns.items()]
-        + [_outside(source, delivery), _repeated(source)]
-    )
-    both = pl.concat(
-        [rows, raw.select(pl.all().name.prefix("raw "))], how="horizontal"
-    ).with_columns(reason.alias(_REASON))
-    time = pl.col(source.event_time)
+    faults = [_fault(raw[name], kind) for name, kind in source.columns.items()]
+    faults += [_outside(source, delivery), _repeated(source)]
+    reason = rows.select(pl.coalesce(faults)).to_series()
+    time = rows[source.event_time]
     inside = (time >= window.start) & (time < window.end)
     other = ~inside
     if delivery.covers is not None:
         other &= (time >= delivery.covers.start) & (time < delivery.covers.end)
-    bad = both.filter(pl.col(_REASON).is_not_null() & ~other.fill_null(value=False))
-    for row in bad.iter_rows(named=True):
-        came = {k.removeprefix("raw "): v for k, v in row.items() if k.startswith("raw ")}
-        rejected.append(Rejected(delivery.uri, row[_REASON], json.dumps(came, default=str)))
-    good = both.filter(pl.col(_REASON).is_null() & inside).select(list(source.columns))
-    return good, rejected
+    bad = reason.is_not_null() & ~other.fill_null(value=False)
+    # As texts: Python has no times of the year 10000.
+    shown = raw.filter(bad).with_columns(cs.temporal().cast(pl.String, strict=False))
+    for why, came in zip(reason.filter(bad), shown.iter_rows(named=True), strict=True):
+        rejected.append(Rejected(delivery.uri, why, json.dumps(came, default=str)))
+    return rows.filter(reason.is_null() & inside), rejected
 
 
 def fitting(source: Source, delivery: Delivery, window: Window) -> pa.Table | None:
@@ -143,11 +146,16 @@ def fitting(source: Source, delivery: Delivery, window: Window) -> pa.Table | No
     time = rows[source.event_time]
     if plain(rows.slice(0, 0)).schema.types != wanted.types or time.null_count:
         return None
-    ends = pc.min_max(time).as_py()
-    covers = delivery.covers
-    if covers is not None and not (covers.start <= ends["min"] and ends["max"] < covers.end):
+    ends = pc.min_max(time)
+
+    def within(span: Window) -> bool:
+        # As numbers: Python has no times of the year 0, nor of 10000.
+        start, end = (pa.scalar(bound, time.type).value for bound in (span.start, span.end))
+        return bool(start <= ends["min"].value and ends["max"].value < end)
+
+    if delivery.covers is not None and not within(delivery.covers):
         return None
-    if not (window.start <= ends["min"] and ends["max"] < window.end):
+    if not within(window):
         if source.event_time not in source.key:
             return None  # of a key that comes twice one row may be another window's
         inside = pc.and_(pc.greater_equal(time, window.start), pc.less(time, window.end))
@@ -187,6 +195,8 @@ def typed(raw: pl.DataFrame, name: str, kind: str) -> pl.Expr:
     if wanted.startswith("int"):
         column = column.str.strip_chars(BLANKS) if came == pl.String else column
         number = column.cast(pl.Int32 if wanted == "int32" else pl.Int64, strict=False)
+        if came == pl.String:
+            return pl.coalesce(number, _of_bits(column, wanted))
         if came.is_float():
             return pl.when(number.cast(pl.Float64) == column).then(number).alias(name)
         return number
@@ -197,19 +207,40 @@ def typed(raw: pl.DataFrame, name: str, kind: str) -> pl.Expr:
             )
         return column.cast(pl.Boolean, strict=False)
     if came == pl.String:
-        # 04/01/2024 is two days, by who reads it.
-        dated = pl.when(column.str.contains(YEAR_FIRST)).then(column)
-        return dated.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
+        return _moment(column).alias(name)
     time = column.cast(pl.Datetime("us", getattr(came, "time_zone", None)), strict=False)
     if getattr(came, "time_zone", None) is None:
         return time.dt.replace_time_zone("UTC")
     return time.dt.convert_time_zone("UTC")
 
 
-def _fault(name: str, kind: str) -> pl.Expr:
+def _of_bits(text: pl.Expr, wanted: str) -> pl.Expr:
     import polars as pl
 
-    raw, typed = pl.col(f"raw {name}"), pl.col(name)
+    bits = pl.UInt32 if wanted == "int32" else pl.UInt64
+    digits = text.str.extract(HEX[wanted])
+    return digits.str.to_integer(base=16, dtype=bits, strict=False).reinterpret(signed=True)
+
+
+def _moment(text: pl.Expr) -> pl.Expr:
+    """Read each text by itself; of a column polars takes all by the form of the first one."""
+    import polars as pl
+
+    part = text.str.strip_chars(BLANKS).str.extract_groups(MOMENT).struct
+    *day, hour, minute, second, fraction, offset = (part[place] for place in range(8))
+    clock = (one.str.strip_chars(":").fill_null("00") for one in (hour, minute, second))
+    ends = fraction.fill_null(""), offset.fill_null("Z")
+    whole = pl.format("{}-{}-{}T{}:{}:{}{}{}", *day, *clock, *ends)
+    return whole.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", strict=False)
+
+
+def _fault(came: pl.Series, kind: str) -> pl.Expr:
+    """Say what is wrong with values, beside those that were read of them."""
+    import polars as pl
+
+    # As values, not as a column: no name that is declared can be theirs.
+    name, raw = came.name, pl.lit(came)
+    typed = pl.col(name)
     shown = raw.cast(pl.String, strict=False).fill_null("?").str.slice(0, 60)
     unread = pl.when(raw.is_not_null() & typed.is_null()).then(
         pl.format("column '{}': came '{}', wanted {}", pl.lit(name), shown, pl.lit(kind))

@@ -51,7 +51,7 @@ def of_head(environment: Environment, head: Head) -> Stored:
     Raises:
         ConfigError: Its objects are gone.
     """
-    folder = f"{runs.root(environment, head.pipeline, head.run)}/train"
+    folder = f"{environment.run_folder(head.pipeline, head.run)}/train"
     wanted = _candidate(head)
     for found in objects.find(folder):
         if not found.uri.endswith("/model.onnx"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ml_tasks.context import Context
 from ml_tasks.io import objects, runs
 from ml_tasks.io.content import bytes_hash
+from ml_tasks.result import RESULT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,7 @@ def key(*told: object) -> str:
 def found(environment: Environment, pipeline: str, task: str, run: str) -> Result | None:
     """Give the result that a run's task has left, if it has."""
     last = runs.attempts(environment, pipeline, run, task)
-    uri = f"{runs.root(environment, pipeline, run)}/{task}/{last}/{runs.RESULT}"
+    uri = f"{environment.run_folder(pipeline, run)}/{task}/{last}/{RESULT}"
     return objects.read_result(uri) if objects.exists(uri) else None
 
 
@@ -62,5 +63,5 @@ def once(
         inputs=dict(needs),
     )
     result: Result = importlib.import_module(f"ml_tasks.{task}").run(pipeline, context)
-    objects.write_result(f"{context.folder}/{runs.RESULT}", result)
+    objects.write_result(f"{context.folder}/{RESULT}", result)
     return result

@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ml_tasks.result import RESULT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -64,7 +66,7 @@ class Command:
 
     def result_of(self, attempt: int) -> str:
         """Give where another attempt of this task puts its result."""
-        return self.result.replace(f"/{self.attempt}/result.json", f"/{attempt}/result.json")
+        return self.result.replace(f"/{self.attempt}/{RESULT}", f"/{attempt}/{RESULT}")
 
 
 def command(
@@ -92,8 +94,7 @@ def command(
         inputs: Addresses of the results of needed tasks.
         processes: How many processes a distributed task is given.
     """
-    folder = f"{environment.objects_root}/runs/{pipeline}/{run}/{step.task}/{attempt}"
-    result = f"{folder}/result.json"
+    result = f"{environment.run_folder(pipeline, run)}/{step.task}/{attempt}/{RESULT}"
     arguments = [step.task, "--pipeline", pipeline, "--run", run, "--attempt", str(attempt)]
     if window:
         arguments += ["--window", window]

@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from ml_tasks.errors import PerennialError
-from ml_tasks.io import objects, runs
-from ml_tasks.result import PodUse, Usage
+from ml_tasks.io import objects
+from ml_tasks.result import MEASURED, RESULT, PodUse, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ def write(result: str, started: datetime, pods: Mapping[str, PodUse]) -> None:
         started: When the first of them began.
         pods: What they took, by their ids.
     """
-    uri = result.removesuffix(runs.RESULT) + runs.MEASURED
+    uri = result.removesuffix(RESULT) + MEASURED
     try:
         known = _read(uri) or Usage(started=started, pods={})
         made = Usage(started=min(known.started, started), pods={**known.pods, **pods})

@@ -59,7 +59,7 @@ def arrived(
 def _counts(environment: Environment, pipeline: str, run: str) -> Counts:
     try:
         attempt = runs.attempts(environment, pipeline, run, "validate")
-        root = runs.root(environment, pipeline, run)
+        root = environment.run_folder(pipeline, run)
         told = _read(f"{root}/validate/{attempt}/data_docs.json")
     except (PerennialError, FileNotFoundError):
         return Counts()

@@ -15,7 +15,7 @@ from ml_tasks.config import Environment, Monitoring, Pipeline, Policy, Retrainin
 from ml_tasks.context import Context
 from ml_tasks.errors import ConfigError, NothingToDo
 from ml_tasks.flow import FLOWS
-from ml_tasks.io import distributions, objects, predictions, runs
+from ml_tasks.io import distributions, objects, predictions
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.registry import Registry
@@ -307,7 +307,7 @@ def test_a_champion_without_a_reference_says_so(
     control = Control(environment.control)
     head = control.champion(pipeline.name)
     assert head is not None
-    folder = f"{runs.root(environment, pipeline.name, head.run)}/reference"
+    folder = f"{environment.run_folder(pipeline.name, head.run)}/reference"
     kept = {one.uri: objects.read_bytes(one.uri) for one in objects.find(folder)}
     for uri in kept:
         objects.delete(uri)

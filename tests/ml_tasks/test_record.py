@@ -9,10 +9,10 @@ from ml_tasks import config, record
 from ml_tasks.config import Environment
 from ml_tasks.context import Context
 from ml_tasks.errors import BackendError
-from ml_tasks.io import objects, runs
+from ml_tasks.io import objects
 from ml_tasks.io.control import Control
 from ml_tasks.io.registry import Registry
-from ml_tasks.result import Failure, PodUse, Resources, Result, Usage
+from ml_tasks.result import MEASURED, RESULT, Failure, PodUse, Resources, Result, Usage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,8 +43,8 @@ def test_without_an_address_nobody_elses_server_is_spoken_to(environment: Enviro
 
 
 def left(environment: Environment, task: str, attempt: int, what: Result | Usage) -> None:
-    name = runs.RESULT if isinstance(what, Result) else runs.MEASURED
-    folder = f"{runs.root(environment, 'flight_delays', 'r')}/{task}/{attempt}"
+    name = RESULT if isinstance(what, Result) else MEASURED
+    folder = f"{environment.run_folder('flight_delays', 'r')}/{task}/{attempt}"
     objects.write_text(f"{folder}/{name}", what.model_dump_json())
 
 

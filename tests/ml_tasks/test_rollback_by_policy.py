@@ -15,7 +15,7 @@ import pytest
 from ml_tasks import decide
 from ml_tasks.config import Environment, Monitoring, Pipeline
 from ml_tasks.context import Context
-from ml_tasks.io import objects, predictions, runs
+from ml_tasks.io import objects, predictions
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.ledger import Paid
@@ -291,7 +291,7 @@ def test_late_rows_are_predicted_by_both_and_nothing_is_said_twice(
 def test_a_shadow_that_is_gone_stops_nothing(shop: Shop, bad: list[dict[str, Result]]) -> None:
     shop.promote("4", "poor", "2")
     shop.promote("5", "good", "4")
-    root = runs.root(shop.environment, shop.name, "poor")
+    root = shop.environment.run_folder(shop.name, "poor")
     for one in objects.find(f"{root}/train"):
         objects.delete(one.uri)
     done = shop.watch(WEEKS[8])

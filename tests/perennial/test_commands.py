@@ -152,7 +152,7 @@ def test_a_persons_mistake_is_one_line(
 
 def test_a_failed_step_is_entered_again(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     environment = Environment()
-    good = runs.root(environment, "flight_delays", "r")
+    good = environment.run_folder("flight_delays", "r")
     assert main(["run", "ingest", "--window", WEEK, "--run", "r"]) == 0
     staged = objects.read_result(f"{good}/ingest/1/result.json").outputs["staged_flights"].uri or ""
     kept = objects.read_bytes(staged)
@@ -340,7 +340,7 @@ def judged(control: Control, until: str, auc: float, version: str = "") -> None:
         result = Result(
             task=task, pipeline=name, run=run, values=values, window=Window.parse(window)
         )
-        uri = f"{runs.root(environment, name, run)}/{task}/1/result.json"
+        uri = f"{environment.run_folder(name, run)}/{task}/1/result.json"
         objects.write_result(uri, result)
     if version:
         control.promote(

@@ -157,7 +157,8 @@ NO_TIME = {"day": None}
         ({"shop": ["a"] * 80, "note": None, "visitors": None, "sold": ["1", "2"] * 40, "code": None,
           "open": None}, ["--label", "sold"], "--key: neither an id nor day with one or two of"),
         ({"shop": ["1"] * 70 + ["0"] * 10}, ["--label", "shop"], "would be the train part, with 1"),
-        ({"Sold": ["1"] * 80}, ["--label", "sold"], "wanted a name that is not empty, no pattern"),
+        ({"Sold": ["1"] * 80}, ["--label", "sold"],
+         "columns ['sold', 'Sold']: came names that differ in their case alone"),
         ({"known_at": ["1"] * 80}, ["--label", "sold"], "other names than ['known_at']"),
     ],
 )  # fmt: skip

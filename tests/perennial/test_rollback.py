@@ -13,7 +13,7 @@ import pytest
 from ml_tasks import config
 from ml_tasks.config import ROOT, Environment
 from ml_tasks.gates.verdict import Judgement, Verdict
-from ml_tasks.io import objects, runs
+from ml_tasks.io import objects
 from ml_tasks.io.champions import Head
 from ml_tasks.io.control import Control
 from ml_tasks.io.registry import COMPLETE, RUN, Registry
@@ -58,7 +58,7 @@ class Product:
         made = client.create_model_version(self.name, source, identity)
         version = str(made.version)
         run, weights = f"run{version}", f"weights{version}"
-        root = runs.root(self.environment, self.name, run)
+        root = self.environment.run_folder(self.name, run)
         said = {"spec": SPEC.model_dump(mode="json"), "weights_hash": weights}
         objects.write_text(f"{root}/train/1/model.onnx", "")
         objects.write_text(f"{root}/train/1/model.json", json.dumps(said))
@@ -153,7 +153,7 @@ def test_what_cannot_be_is_said_and_changes_nothing(
     ):
         assert product.back(*words) == code
         assert message in capsys.readouterr().err
-    objects.delete(f"{runs.root(product.environment, name, 'run2')}/train/1/model.onnx")
+    objects.delete(f"{product.environment.run_folder(name, 'run2')}/train/1/model.onnx")
     assert product.back() == 78
     assert "champion 2 of" in capsys.readouterr().err
     assert product.head == before

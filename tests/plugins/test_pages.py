@@ -131,10 +131,11 @@ def test_names_do_not_lead_out_of_the_runs(
 def test_a_store_that_does_not_answer_is_named(
     browser: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PERENNIAL_OBJECTS", "ftp://nowhere")
+    root = f"file:///{'x' * 300}"
+    monkeypatch.setenv("PERENNIAL_OBJECTS", root)
     answer = browser.get("/data-docs?pipeline=p")
     assert answer.status_code == 502
-    assert "ftp://nowhere" in answer.text
+    assert f"{root}/runs/p: cannot be listed" in answer.text
 
 
 def test_only_validate_leads_to_data_docs(

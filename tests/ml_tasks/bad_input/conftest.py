@@ -13,7 +13,7 @@ import yaml
 from ml_tasks.__main__ import main
 from ml_tasks.config import Environment
 from ml_tasks.flow import step
-from ml_tasks.io import objects, runs
+from ml_tasks.io import objects
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 
@@ -181,7 +181,7 @@ class Product:
 
     def left(self, task: str, run: str = "r") -> list[str]:
         """Give the names of what a task wrote beside its result."""
-        folder = f"{runs.root(self.environment, 'parcels', run)}/{task}"
+        folder = f"{self.environment.run_folder('parcels', run)}/{task}"
         names = [found.uri.rsplit("/", 1)[1] for found in objects.find(folder)]
         return [name for name in names if name != "result.json"]
 

@@ -81,8 +81,27 @@ def garbage(size: int = 4000) -> bytes:
         ),
         (gzip.compress(garbage())[:-2000], "packed by gzip, and broken: "),
         (b"", "the file is empty, wanted a first line that names the columns"),
+        (b"id,at,amount,items,shop,late,shop\n", "columns ['shop'] come twice; rename them"),
+        (
+            b"id,at,amount,items,shop,late,x,x\n1,2,3,4,5,6,7,8\n",
+            "columns ['x'] come twice; rename",
+        ),
+        (
+            HEAD.replace("\n", ",x\0\n").encode(),
+            "columns ['x\\x00'] have a zero byte in their names",
+        ),
+        (b'id,"at\n1,2\n', "no line names the columns, wanted one of up to 4194304 bytes"),
     ],
-    ids=["bytes", "one byte", "half of a gzip", "no byte"],
+    ids=[
+        "bytes",
+        "one byte",
+        "half of a gzip",
+        "no byte",
+        "a column twice",
+        "an undeclared one twice",
+        "a zero byte in a name",
+        "an open quote",
+    ],
 )
 def test_garbage_beside_good_files(
     content: bytes, why: str, product: Product, parcels: list[Row],
@@ -151,3 +170,29 @@ def test_a_packed_file_is_read_as_it_is(product: Product, parcels: list[Row]) ->
     product.deliver(gzip.compress(objects.read_bytes(uri)), name="rows.csv.gz")
     product.all_of(("ingest", "validate"))
     assert product.published() == 1200
+
+
+def test_a_head_as_spreadsheets_write_it(product: Product, parcels: list[Row]) -> None:
+    """With blank lines before it, a line's end in a name, and none behind the last row."""
+    head = "\ufeff\r\n\r\n" + HEAD.replace("\n", ',"note\nof the shop"\r\n')
+    lines = "\r\n".join(",".join([*row, "x"]) for row in parcels)
+    product.bring_in((head + lines).encode())
+    assert product.published() == 1200
+    assert product.reasons() == ["column 'note\\nof the shop' is not declared"]
+
+
+@pytest.mark.parametrize("first", range(6))
+def test_times_in_many_forms(first: int, product: Product, parcels: list[Row]) -> None:
+    """Each is read by itself, whichever comes first."""
+    forms = ("T{}Z", "T{}", " {}", " {} +00:00", "T{}.000+0000", "")
+    product.bring_in([
+        [row[0], row[1][:10] + forms[(first + number) % 6].format(row[1][11:19]), *row[2:]]
+        for number, row in enumerate(parcels)
+    ])  # fmt: skip
+    assert (product.published(), product.reasons()) == (1200, [])
+    times = product.lake.read("raw.parcels").sort_by("id")["at"].to_pylist()
+    wanted = [
+        row[1][:10] + ("T00:00:00Z" if (first + number) % 6 == 5 else row[1][10:])
+        for number, row in enumerate(parcels)
+    ]
+    assert [f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in times] == wanted

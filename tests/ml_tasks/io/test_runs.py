@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def uri(environment: Environment, task: str, attempt: int) -> str:
-    return f"{runs.root(environment, 'p', 'r')}/{task}/{attempt}/result.json"
+    return f"{environment.run_folder('p', 'r')}/{task}/{attempt}/result.json"
 
 
 def left(environment: Environment, task: str, attempt: int, minute: int) -> None:

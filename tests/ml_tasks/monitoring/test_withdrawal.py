@@ -16,7 +16,7 @@ from ml_tasks import config
 from ml_tasks.config import ROOT, Environment, Rollback
 from ml_tasks.errors import PromotionLostError
 from ml_tasks.gates.verdict import Verdict
-from ml_tasks.io import objects, runs
+from ml_tasks.io import objects
 from ml_tasks.io.control import Control
 from ml_tasks.io.watched import Grade, Measure
 from ml_tasks.models.spec import Spec
@@ -66,7 +66,7 @@ class Product:
 
     def train(self, version: str, numeric: tuple[str, ...] = ()) -> None:
         """Leave what a training leaves, as far as somebody reads it."""
-        root, n = runs.root(self.environment, NAME, f"run{version}"), len(numeric)
+        root, n = self.environment.run_folder(NAME, f"run{version}"), len(numeric)
         spec = Spec(
             task="classification", numeric=numeric, categorical=(), mean=(0.0,) * n,
             scale=(1.0,) * n, vocabularies=(),
@@ -81,7 +81,7 @@ class Product:
         objects.write_text(f"{root}/judge/1/verdict.json", verdict.model_dump_json())
 
     def promote(self, version: str, before: str | None) -> None:
-        uri = f"{runs.root(self.environment, NAME, f'run{version}')}/judge/1/verdict.json"
+        uri = f"{self.environment.run_folder(NAME, f'run{version}')}/judge/1/verdict.json"
         self.control.promote(
             NAME, version, expected=before, run=f"run{version}", verdict_uri=uri, who="judge",
             why="better",
@@ -238,7 +238,7 @@ def test_switched_off_it_stays(product: Product) -> None:
 
 
 def test_objects_that_are_gone_are_no_reason_to_stop_but_are_told_of(product: Product) -> None:
-    objects.delete(f"{runs.root(product.environment, NAME, 'run1')}/train/1/model.onnx")
+    objects.delete(f"{product.environment.run_folder(NAME, 'run1')}/train/1/model.onnx")
     made = withdrawal.made(product.control, product.environment, PIPELINE, WINDOWS[1], "w")
     assert (made.entry, product.champion) == (None, "2")
     assert "no model weights1 under" in str(made.fault)

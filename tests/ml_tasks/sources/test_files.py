@@ -11,6 +11,7 @@ from ml_tasks.errors import ConfigError
 from ml_tasks.io import objects
 from ml_tasks.result import Window
 from ml_tasks.sources import files, params_of, place, read, reader
+from ml_tasks.sources.schema import enforce
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,3 +137,102 @@ def test_any_folder_and_file_name(environment: Environment, tmp_path: Path) -> N
         (found,) = deliveries(environment, "csv", path=path)
         assert (found.uri, found.landed_at) == (uri, datetime(2013, 1, 9, 6, tzinfo=UTC))
         assert found.batches[0].num_rows == 1
+
+
+ROW, QUOTED = "1,2013-01-02T10:00:00Z,x\n", 'id,at,"a\nb"\n'
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("ahead", ["", "\n", "\n\n\n", " \n\t\n", "\ufeff", "\ufeff\n \n"])
+@pytest.mark.parametrize(
+    ("text", "good", "reasons"),
+    [
+        ("id,at,b\n" + ROW, 1, ["column 'b' is not declared"]),
+        (QUOTED + ROW, 1, ["column 'a\\nb' is not declared"]),
+        (QUOTED, 0, []),
+        ("id,at\n", 0, []),
+        ('"id","at"\n', 0, []),
+        ("id,at\n1,2013-01-02T10:00:00Z\n", 1, []),
+        ("id,at\nx\n1,2013-01-02T10:00:00Z\n", 1, ["line has 1 values, wanted 2"]),
+    ],
+    ids=["plain", "quoted", "quoted alone", "alone", "in quotes alone", "declared", "broken"],
+)
+def test_the_line_that_names_the_columns(
+    text: str, good: int, reasons: list[str], ahead: str, end: str,
+    environment: Environment, tmp_path: Path,
+) -> None:  # fmt: skip
+    """Blank lines before it, line ends within it and no end of the last line change nothing."""
+    whole = (ahead + text).replace("\n", end)
+    reasons = [one.replace("\\n", repr(end)[1:-1]) for one in reasons]
+    for content in (whole, whole.removesuffix(end)):
+        objects.write_bytes((tmp_path / "a.csv").as_uri(), content.encode())
+        (found,) = deliveries(environment, "csv", path=f"{tmp_path.as_uri()}/a.csv")
+        assert found.fault is None
+        rows, bad = enforce(source("csv", path="a.csv"), found, WEEK)
+        assert (rows.height, [one.reason for one in bad]) == (good, reasons), content
+
+
+def test_a_value_whose_quotes_are_not_closed_has_no_end_added(
+    environment: Environment, tmp_path: Path
+) -> None:
+    objects.write_text((tmp_path / "a.csv").as_uri(), 'id,at\n1,"2013')
+    (found,) = deliveries(environment, "csv", path=f"{tmp_path.as_uri()}/a.csv")
+    assert pa.Table.from_batches(found.batches)["at"].to_pylist() == ["2013"]
+
+
+TWICE = "columns ['x'] come twice; rename them in the data"
+ZERO = "columns ['a\\x00'] have a zero byte in their names; rename them in the data"
+
+
+@pytest.mark.parametrize(
+    ("names", "fault"),
+    [
+        (["id", "at", "x", "x"], TWICE),
+        (["x", "id", "at", "x"], TWICE),
+        (["id", "id", "at", "at"], "columns ['at', 'id'] come twice; rename them in the data"),
+        (["id", "at", "a\0", "b"], ZERO),
+        (["id", "at", "column_3", ""], "columns ['column_3'] come twice; rename them in the data"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_names_that_no_table_has_are_a_fault_of_the_file(
+    kind: str, names: list[str], fault: str, environment: Environment, tmp_path: Path
+) -> None:
+    uri = (tmp_path / f"a.{kind}").as_uri()
+    if kind == "csv":
+        objects.write_text(uri, f"{','.join(names)}\n1,2,3,4\n")
+    else:
+        objects.write_parquet(uri, pa.table([pa.array([1])] * 4, names=names))
+    (found,) = deliveries(environment, kind, path=uri)
+    assert (found.fault, found.batches) == (fault, ())
+    rows, (bad,) = enforce(source(kind, path=uri), found, WEEK)
+    assert (rows.height, bad.uri, bad.reason) == (0, uri, f"file cannot be read: {fault}")
+
+
+@pytest.mark.parametrize(
+    "names", [["*", "^.*$"], ["", ""], ["raw id", "_reason"], ["a\tb", "\x7f"]]
+)
+def test_names_that_nobody_declared_are_columns_that_nobody_declared(
+    names: list[str], environment: Environment, tmp_path: Path
+) -> None:
+    uri = (tmp_path / "a.csv").as_uri()
+    for row in ("", "x,2013-01-02T10:00:00Z,5,6\n"):
+        head = ",".join(["id", "at", *names])
+        objects.write_text(uri, f"{head}\n1,2013-01-02T10:00:00Z,3,4\n{row}")
+        (found,) = deliveries(environment, "csv", path=uri)
+        rows, bad = enforce(source("csv", path=uri), found, WEEK)
+        assert rows["id"].to_list() == [1]
+        called = [name or f"column_{place}" for place, name in enumerate(names, 2)]
+        wanted = [f"column {name!r} is not declared" for name in called]
+        if row:
+            wanted.append("column 'id': came 'x', wanted int64")
+        assert [one.reason for one in bad] == wanted
+
+
+def test_a_line_of_names_whose_quotes_are_not_closed(
+    environment: Environment, tmp_path: Path
+) -> None:
+    objects.write_text((tmp_path / "a.csv").as_uri(), 'id,"at\n1,2\n')
+    (found,) = deliveries(environment, "csv", path=f"{tmp_path.as_uri()}/a.csv")
+    assert found.fault is not None
+    assert found.fault.startswith("no line names the columns, wanted one of up to 4194304 bytes")

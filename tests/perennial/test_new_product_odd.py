@@ -1,0 +1,273 @@
+"""Odd data: names that are patterns, times that are none, ids beside ids; nothing left behind."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_OID, uuid5
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from sqlalchemy.exc import DatabaseError
+
+from ml_tasks import config
+from perennial.__main__ import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Write = Callable[..., str]
+
+ROWS = 400
+LATEST = datetime(2013, 4, 10, 18, tzinfo=UTC)
+
+
+def orders(**columns: Any) -> pl.DataFrame:
+    """Orders, six hours apart; a column that is given replaces or adds one, `None` takes it out."""
+    chance = np.random.default_rng(1)
+    weights = chance.normal(size=ROWS)
+    times = [LATEST - timedelta(hours=6 * (ROWS - 1 - row)) for row in range(ROWS)]
+    table: dict[str, Any] = {
+        "id": list(range(ROWS)),
+        "at": [f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in times],
+        "x": weights,
+        "kind": chance.choice(["a", "b", "c"], ROWS).tolist(),
+        "label": (weights + chance.normal(size=ROWS) > 0).astype(int),
+    }
+    return pl.DataFrame({n: v for n, v in (table | columns).items() if v is not None})
+
+
+def texts(*of: str) -> list[str]:
+    """One of some texts in each row."""
+    return [str(one) for one in np.random.default_rng(2).choice(of, ROWS)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    made = tmp_path / "pipelines"
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(made))
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path / "home"))
+    return made
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Write:
+    def to(**columns: Any) -> str:
+        orders(**columns).write_csv(tmp_path / "orders.csv")
+        return str(tmp_path / "orders.csv")
+
+    return to
+
+
+@pytest.fixture
+def parquet(tmp_path: Path) -> Write:
+    def to(**columns: Any) -> str:
+        orders(**columns).write_parquet(tmp_path / "orders.parquet")
+        return str(tmp_path / "orders.parquet")
+
+    return to
+
+
+def new(source: str, *more: str, name: str = "orders") -> int:
+    return main(["new", "product", name, "--source", source, *more])
+
+
+@pytest.mark.parametrize("day", ["9999-12-31T00:00:00Z", "0001-01-01T00:00:00Z"])
+def test_a_time_that_stands_for_none_is_of_no_window(
+    day: str, folder: Path, csv: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = orders()["at"].to_list()
+    assert new(csv(at=[*times[:200], day, *times[201:]])) == 0
+    said = capsys.readouterr().out
+    assert "399 rows of 2013-01-01 to 2013-04-10" in said
+    assert "1 rows are of no window: their times lie beyond 1900-01-01/2200-01-01" in said
+    assert main(["config", "check"]) == 0
+    schedule = config.load("orders", folder).schedule
+    assert (f"{schedule.start}", f"{schedule.end}") == ("2013-01-01", "2013-04-10")
+
+
+def test_many_times_that_stand_for_none_are_refused(
+    folder: Path, csv: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = orders()["at"].to_list()
+    assert new(csv(at=[*times[:380], *["9999-12-31T00:00:00Z"] * 20])) == 78
+    said = capsys.readouterr().err
+    assert "20 of 400 values, such as 9999-12-31T00:00:00Z, are no times of the years" in said
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["*", "^x$", "a\tb", "a\x07b", "a\0b", "n" * 300])
+@pytest.mark.parametrize("value", ["NA", "0"])
+def test_names_that_no_table_can_have(
+    name: str, value: str, folder: Path, csv: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert new(csv(**{name: texts("1", "2", value)})) == 78
+    said = capsys.readouterr().err
+    assert "column" in said
+    assert "rename" in said
+    assert said.count("\n") == 1
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("columns", "segments"),
+    [
+        ({"a b": "xyz", "a_b": "pqr"}, {"a_b": '"a b"', "a_b_2": '"a_b"'}),
+        ({"null": "xyz"}, {"null": '"null"'}),
+        ({"Yes": "xyz", "2013-01-01": "pqr"}, {"yes": '"Yes"', "2013_01_01": '"2013-01-01"'}),
+        ({"kind": "xyz", "segment_kind": [1, 2, 3]}, {"kind_2": '"kind"'}),
+        ({"kind": "xyz", "segment_kind": [1, 2, 3], "Segment_kind_2": [4, 5, 6]},
+         {"kind_3": '"kind"'}),
+    ],
+)  # fmt: skip
+def test_segments_have_names_of_their_own(
+    columns: dict[str, Any], segments: dict[str, str], folder: Path, csv: Write
+) -> None:
+    told = {"kind": None} | {name: texts(*map(str, of)) for name, of in columns.items()}
+    assert new(csv(**told)) == 0
+    assert main(["config", "check"]) == 0
+    made = config.load("orders", folder)
+    assert made.evaluation.segments == segments
+    assert set(columns) <= set(made.features.columns)
+
+
+@pytest.mark.parametrize("name", ["null", "yes", "off"])
+def test_a_product_may_be_called_what_yaml_reads_as_something_else(
+    name: str, folder: Path, csv: Write
+) -> None:
+    assert new(csv(), name=name) == 0
+    assert main(["config", "check", name]) == 0
+    assert list(config.load(name, folder).sources) == [name]
+
+
+def test_an_answer_of_two_lines(folder: Path, csv: Write) -> None:
+    answers = texts("no", "yes,\nof course", "?!")
+    assert new(csv(label=answers), "--positive", "yes,\nof course") == 0
+    assert main(["config", "check"]) == 0
+    assert config.load("orders", folder).label.expression == "\"label\" = 'yes,\nof course'"
+
+
+def test_numbers_beyond_64_bits_are_texts(folder: Path, parquet: Write) -> None:
+    hashes = pl.Series([2**63 + row for row in range(ROWS)], dtype=pl.UInt64)
+    few = pl.Series([row % 7 for row in range(ROWS)], dtype=pl.UInt64)
+    assert new(parquet(hash=hashes, few=few)) == 0
+    made = config.load("orders", folder)
+    assert made.sources["orders"].columns["hash"] == "string"
+    assert made.sources["orders"].columns["few"] == "int64"
+    assert made.features.columns == ("x", "kind", "few")
+
+
+@pytest.mark.parametrize("write", ["csv", "parquet"])
+def test_a_column_without_any_value_is_left_out(
+    write: str, folder: Path, request: pytest.FixtureRequest
+) -> None:
+    to: Write = request.getfixturevalue(write)
+    assert new(to(empty=pl.Series([None] * ROWS, dtype=pl.Null))) == 0
+    made = config.load("orders", folder)
+    assert made.sources["orders"].columns["empty"] == "string?"
+    assert made.features.columns == ("x", "kind")
+    assert "# left out: empty: no row has a value" in (folder / "orders.yaml").read_text()
+
+
+SHUFFLED = np.random.default_rng(3).permutation(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        ({"row": list(range(ROWS))}, "it numbers the rows"),
+        ({"row": [7 * row + row % 3 for row in range(ROWS)]}, "it numbers the rows"),
+        ({"row": list(range(ROWS, 0, -1))}, "it numbers the rows"),
+        ({"order_id": 1000 + SHUFFLED, "row": SHUFFLED},
+         "a function of 'order_id', which is left out"),
+        ({"order_id": 3 * SHUFFLED, "row": SHUFFLED / 8},
+         "a function of 'order_id', which is left out"),
+        ({"order_id": SHUFFLED**2, "row": SHUFFLED},
+         "a function of 'order_id', which is left out"),
+        ({"seen": orders()["at"], "row": [n * 3600.0 for n in range(ROWS)]},
+         "a function of 'seen', which is left out"),
+    ],
+)  # fmt: skip
+def test_what_an_id_tells_is_no_feature(
+    columns: dict[str, Any], why: str, folder: Path, csv: Write
+) -> None:
+    uuids = [str(uuid5(NAMESPACE_OID, str(row))) for row in range(ROWS)]
+    told = {"id": None, "uuid": uuids, **columns}
+    assert new(csv(**told), "--event-time", "at") == 0
+    made = config.load("orders", folder)
+    assert made.sources["orders"].key == ("uuid",)
+    assert made.features.columns == ("x", "kind")
+    assert f"# left out: row: {why}\n" in (folder / "orders.yaml").read_text()
+
+
+def test_what_is_in_the_order_of_the_key_may_be_a_trend(folder: Path, csv: Write) -> None:
+    numbers = np.arange(ROWS)
+    assert new(csv(id=3 * numbers, day=numbers // 4, twice=2.5 * numbers)) == 0
+    made = config.load("orders", folder)
+    assert made.sources["orders"].key == ("id",)
+    assert made.features.columns == ("x", "kind", "day")
+    said = (folder / "orders.yaml").read_text()
+    assert "# left out: twice: a function of 'id', which is left out" in said
+
+
+def test_numbers_that_no_id_tells_are_features(folder: Path, csv: Write) -> None:
+    told = {
+        "unlike": np.random.default_rng(4).permutation(9 * ROWS)[:ROWS],
+        "season": [row // 30 for row in range(ROWS)],
+        "wave": [math.sin(row) for row in range(ROWS)],
+    }
+    assert new(csv(order_id=SHUFFLED, **told)) == 0
+    assert config.load("orders", folder).features.columns == ("x", "kind", *told)
+
+
+def test_a_last_check_that_fails_leaves_nothing_behind(
+    folder: Path, csv: Write, tmp_path: Path
+) -> None:
+    catalog = tmp_path / "home" / "catalog.db"
+    catalog.parent.mkdir()
+    catalog.write_text("no database")
+    with suppress(DatabaseError):
+        assert new(csv()) != 0
+    assert list(folder.iterdir()) == []
+    catalog.unlink()
+    assert new(csv()) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_leaves_nothing_behind(
+    number: signal.Signals,
+    folder: Path,
+    csv: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last check waits for the prices, which nobody writes into the pipe."""
+    os.mkfifo(tmp_path / "prices.yaml")
+    monkeypatch.setenv("PERENNIAL_PRICES", str(tmp_path / "prices.yaml"))
+    words = ["new", "product", "orders", "--source", csv()]
+    run = subprocess.Popen([sys.executable, "-m", "perennial", *words])
+    try:
+        until = time.monotonic() + 60
+        while not (folder / "orders.yaml").exists():
+            assert run.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        run.send_signal(number)
+        assert run.wait(timeout=60) == 130
+    finally:
+        run.kill()
+        run.wait()
+    assert list(folder.iterdir()) == []
+    monkeypatch.delenv("PERENNIAL_PRICES")
+    assert new(csv()) == 0
+    assert yaml.safe_load((folder / "orders.yaml").read_text())["name"] == "orders"
