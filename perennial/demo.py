@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ml_tasks.flow import FLOWS
 from ml_tasks.io.control import Control
-from perennial import console, doctor, spells, summary, telling, views, weeks
+from perennial import console, doctor, pod_overhead, summary, telling, views, weeks
 from perennial.airflow_api import Airflow
 from perennial.in_airflow import InAirflow
 from perennial.loop import Loop
@@ -67,7 +67,7 @@ def run(services: Services, pipeline: Pipeline, until: str, follow: int) -> int:
     seconds = time.monotonic() - began
     console.say(f"done in {seconds:.0f} s" if did else "nothing to do: everything was done before")
     if environment.launcher == "kubernetes":
-        spells.show(airflow, environment, pipeline.name)
+        pod_overhead.show(airflow, environment, pipeline.name)
     if gone:
         telling.story(Reader(environment, pipeline).story(gone))
     return summary.show(services, pipeline)

@@ -42,7 +42,7 @@ def command(
 
     What a killed call left undone the next one does, and then moves nothing else.
     """
-    from ml_tasks import rollback
+    from ml_tasks.training import predecessor
 
     if not why.strip():
         raise ConfigError("--why: came nothing, wanted the reason; the audit log keeps it")
@@ -54,7 +54,7 @@ def command(
     others = _Others(services, control, pipeline)
     if (finished := others.finish(to, seen)) is not None:
         return finished
-    found = rollback.find(services.present, control, others.registry, seen, to)
+    found = predecessor.find(services.present, control, others.registry, seen, to)
     entry = control.rollback(found, seen=seen, who=person(), why=why)
     console.plain(f"{pipeline}: version {found.version} is champion in the place of {seen.version}")
     return others.follow(entry)

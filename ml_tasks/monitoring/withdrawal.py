@@ -6,11 +6,11 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ml_tasks import rollback
 from ml_tasks.errors import ConfigError, PromotionLostError
 from ml_tasks.io.audit import MOVES
 from ml_tasks.io.champions import line
 from ml_tasks.monitoring import standing
+from ml_tasks.training import predecessor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,7 @@ def _moved(
     log.info("%s: %s", window, found.why)
     if not found.back:
         return None
-    to = rollback.find(environment, control, None, seen)
+    to = predecessor.find(environment, control, None, seen)
     evidence = {"window": str(window), **found.evidence}
     return control.rollback(to, seen=seen, who=who, why=found.why, evidence=evidence)
 

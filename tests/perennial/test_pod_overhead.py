@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ml_tasks.result import Result
-from perennial import spells
+from perennial import pod_overhead
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -49,13 +49,13 @@ def test_what_is_not_a_tasks_own_is_added() -> None:
         instance("validate", 0, 9, attempt=2),
         instance("materialise", 0, 9, state="failed"),
     ]
-    found = spells.of_run(instances, {(one.task, one.attempt): one for one in made})
-    assert spells.rows(found) == [
+    found = pod_overhead.of_run(instances, {(one.task, one.attempt): one for one in made})
+    assert pod_overhead.rows(found) == [
         ("ingest", 1, "20.0", "10.0", "10.0", "8.0", "2.0"),
         ("derive", 1, "30.0", "24.0", "6.0", "5.0", "1.0"),
     ]
 
 
 def test_the_median_counts() -> None:
-    found = [spells.Spell("train", before, 10, 1) for before in (2, 3, 40)]
-    assert spells.rows(found) == [("train", 3, "14.0", "10.0", "4.0", "3.0", "1.0")]
+    found = [pod_overhead.Spell("train", before, 10, 1) for before in (2, 3, 40)]
+    assert pod_overhead.rows(found) == [("train", 3, "14.0", "10.0", "4.0", "3.0", "1.0")]
