@@ -159,7 +159,8 @@ def _copied(
 
 def _files(part: Part, target: str, databases: set[str]) -> Iterator[Entry]:
     root = state.path_of(part.address)
-    for file in state.walk(root):
+    place = state.path_of(target) if target.startswith("file:") else None
+    for file in state.walk(root, without=place):
         if str(file) in databases:
             continue
         try:
@@ -218,6 +219,7 @@ def _whole(given: Environment, entries: list[Entry], parts: list[Part], scratch:
 
     Raises:
         BackendError: Something is missing.
+        ConfigError: Something lies where nothing is copied from.
     """
     copy = scratch / "catalog.database"
     on_files = any(part.name == "catalog" and part.kind == "sqlite" for part in parts)
@@ -230,6 +232,12 @@ def _whole(given: Environment, entries: list[Entry], parts: list[Part], scratch:
     lake = Lake(Environment.model_validate(told))
     for table in lake.tables():
         missing = set(housekeeping.referred(lake.load(table))) - copied
+        if missing and not any(Path(min(missing)).is_relative_to(r) for r in roots.values()):
+            raise ConfigError(
+                f"lake table {table}: {min(missing)} lies outside of all that is copied: the table "
+                "was made where PERENNIAL_HOME or PERENNIAL_WAREHOUSE was another one, or was "
+                "written otherwise; copy that folder yourself"
+            )
         if missing:
             raise BackendError(
                 f"lake table {table}: {min(missing)} is named and was not there to be copied; "

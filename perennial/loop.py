@@ -11,6 +11,7 @@ from ml_launch.command import slug
 from ml_tasks.errors import BackendError, ConfigError, RejectedError, SourceError
 from ml_tasks.io import runs as left
 from ml_tasks.io.triggers import DONE
+from perennial.airflow_api import PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -42,6 +43,7 @@ class Loop:
         self._ingestion, self._intake, self._training, self._monitoring = (
             f"{pipeline.name}__{flow}" for flow in ("ingestion", "intake", "training", "monitoring")
         )
+        self._without_run: set[str] = set()
 
     def ingest(self, wanted: Sequence[str], show: Show) -> bool:
         """Bring in the windows that are missing; tell whether there were any.
@@ -167,13 +169,20 @@ class Loop:
         return [key for key in wanted if key not in known]
 
     def _runs(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Give the newest ingestion of each of these windows, if it has one."""
+        """Give the newest ingestion of each of these windows, if it has one.
+
+        What had none among all runs gets one that is newer than those: it is not looked for again
+        in all that Airflow remembers.
+        """
         found: dict[str, dict[str, Any]] = {}
-        for run in self._airflow.all_runs(self._ingestion):
-            if run["partition_key"] in keys:
-                found.setdefault(run["partition_key"], run)
-            if len(found) == len(keys):
+        missing, new = set(keys), len(keys) + PAGE
+        for number, run in enumerate(self._airflow.all_runs(self._ingestion)):
+            if not missing or (number >= new and missing <= self._without_run):
                 break
+            if run["partition_key"] in missing:
+                found[run["partition_key"]] = run
+                missing.remove(run["partition_key"])
+        self._without_run = missing
         return found
 
     def _trained(self, trigger: Trigger | None) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -179,15 +180,24 @@ def _same_place(
             "whose files name each other by that path: restore with "
             f"PERENNIAL_HOME={manifest.home}, which may be a link to a folder elsewhere"
         )
-    now = {part.name: part.address for part in parts}
+    now = {part.name: part for part in parts}
     for part in manifest.parts:
         moves = part.name == state.ONLINE or _of_home(part, services.home)
         moves |= own and part.kind == "postgres"
-        if not moves and now.get(part.name) != part.address:
-            raise ConfigError(
-                f"{part.name}: came {now.get(part.name)}, and it was backed up from "
-                f"{part.address}; give the same addresses (PERENNIAL_*)"
-            )
+        if moves or (part.name in now and _place(now[part.name]) == _place(part)):
+            continue
+        came = now[part.name].address if part.name in now else None
+        raise ConfigError(
+            f"{part.name}: came {came}, and it was backed up from {part.address}; give the same "
+            "addresses (PERENNIAL_*)"
+        )
+
+
+def _place(part: Part) -> str:
+    """Give where a part lies, however its address was written."""
+    if part.kind != "files":
+        return part.address
+    return os.path.normpath(state.path_of(part.address))
 
 
 def _of_home(part: Part, home: Path) -> bool:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 
-from ml_tasks.errors import ConfigError
-from perennial.archive import Part
+from ml_tasks.errors import BackendError, ConfigError
+from ml_tasks.io.backend import said
+from perennial.archive import SEAL, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,32 +93,50 @@ def path_of(address: str) -> Path:
     return Path(unquote(urlsplit(address).path))
 
 
-def walk(root: Path) -> Iterator[Path]:
+def walk(root: Path, without: Path | None = None) -> Iterator[Path]:
     """Give the regular files below a folder that are kept, in order; links are followed.
+
+    Args:
+        root: The folder.
+        without: One that is left out: the backup that is being made. Those that were made before
+            are left out wherever they lie.
 
     Raises:
         ConfigError: A name is no text.
+        BackendError: A folder cannot be listed.
     """
-    for folder, folders, names in os.walk(root, followlinks=True):
-        here = Path(folder)
-        top = here == root
-        kept = (f for f in folders if (not top or moves(f)) and not _leads_back(here / f))
-        folders[:] = sorted(kept)
-        for name in sorted(names):
-            if any("\udc80" <= letter <= "\udcff" for letter in name):
-                raise ConfigError(f"{here}: {os.fsencode(name)!r} is no UTF-8; rename the file")
-            file = here / name
-            if (top and not moves(name)) or _DRAFT.fullmatch(name):
-                continue
-            if name.endswith(BESIDE) and is_sqlite(here / name.rpartition("-")[0]):
-                continue
-            if file.is_file() and stat.S_ISREG(file.stat().st_mode):
-                yield file
+    if root.is_dir():
+        yield from _below(root, (), without and without.resolve(), top=True)
 
 
-def _leads_back(folder: Path) -> bool:
-    """Tell whether a folder is a link to one that it lies in itself."""
-    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+def _below(
+    folder: Path, above: tuple[Path, ...], without: Path | None, *, top: bool = False
+) -> Iterator[Path]:
+    place = folder.resolve()
+    # A link may lead back to where it lies, or to where a backup lies.
+    if place in above or place == without or (not top and (folder / SEAL).exists()):
+        return
+    try:
+        entries = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return  # what is named is held against the copies in the end
+    except OSError as fault:
+        raise BackendError(f"{folder}: cannot be listed: {said(fault)}") from fault
+    for entry in entries:
+        name = entry.name
+        if (top and not moves(name)) or _DRAFT.fullmatch(name):
+            continue
+        if any("\udc80" <= letter <= "\udcff" for letter in name):
+            raise ConfigError(f"{folder}: {os.fsencode(name)!r} is no UTF-8; rename it")
+        if entry.is_dir():
+            yield from _below(entry, (*above, place), without)
+        elif _kept(entry):
+            yield entry
+
+
+def _kept(file: Path) -> bool:
+    beside = file.name.endswith(BESIDE) and is_sqlite(file.with_name(file.name.rpartition("-")[0]))
+    return not beside and file.is_file()
 
 
 def moves(name: str) -> bool:

@@ -23,6 +23,8 @@ SECRET = (
     "control_url", "catalog_url", "redis_url", "feast_registry",
     "aws_access_key_id", "aws_secret_access_key", "aws_session_token",
 )  # fmt: skip
+ODD = frozenset("?#%")
+"""What a path should not hold that becomes part of an address."""
 _NAMES = {
     "s3_endpoint": ("PERENNIAL_S3_ENDPOINT", "AWS_ENDPOINT_URL"),
     "aws_access_key_id": ("AWS_ACCESS_KEY_ID",),
@@ -46,7 +48,7 @@ class Environment(BaseSettings):
 
     profile: Literal["embedded", "servers"] = "embedded"
     launcher: Literal["local", "kubernetes"] = "local"
-    home: Path = ROOT / ".perennial"
+    home: Path = Field(ROOT / ".perennial", validate_default=True)
     """All state of the embedded profile; logs, secrets and data of what `perennial up` starts."""
     host: str = "127.0.0.1"
     """The address on which services listen, and which others are told: pods too."""
@@ -112,7 +114,10 @@ class Environment(BaseSettings):
     @field_validator("home")
     @classmethod
     def _named_plainly(cls, home: Path) -> Path:
-        return Path(_plain(str(home)))
+        """One that was made before goes on as it is; a new one would be no better."""
+        if not (home / "control.db").exists():
+            _require_plain(home)
+        return home
 
     @field_validator("objects", "landing")
     @classmethod
@@ -125,7 +130,10 @@ class Environment(BaseSettings):
     @classmethod
     def _as_iceberg_reads_it(cls, address: str) -> str:
         path = _path(address)
-        return _tidy(address) if path is None else _unquoted(path)
+        if path is None:
+            return _tidy(address)
+        _require_plain(path)
+        return _unquoted(path)
 
     @field_validator("host")
     @classmethod
@@ -249,16 +257,15 @@ def _tidy(address: str) -> str:
 
 def _unquoted(path: Path) -> str:
     """Give a folder's address as PyIceberg reads it: what is quoted stays so, and is a name."""
-    return f"file://{_plain(str(path))}"
+    return path.as_uri() if ODD & set(str(path)) else f"file://{path}"
 
 
-def _plain(path: str) -> str:
-    if found := {"?", "#", "%"} & set(path):
+def _require_plain(path: Path) -> None:
+    if found := ODD & set(str(path)):
         raise ValueError(
-            f"a path without {' '.join(sorted(found))}, which would end or change "
-            "the addresses of tables and databases in it"
+            f"a path without {' '.join(sorted(found))}, which would end or change the addresses of "
+            "tables and databases in it"
         )
-    return path
 
 
 def named(variable: str) -> str:

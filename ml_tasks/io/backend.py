@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,8 @@ def said(fault: object) -> str:
 
 def damaged(fault: sa.exc.DatabaseError) -> bool:
     """Tell whether a file is no database, or no whole one: no later try will read it."""
-    return type(fault) is sa.exc.DatabaseError  # what is more special is no fault of the file's
+    # What is more special is no fault of the file's; a server's faults are of many kinds.
+    return type(fault) is sa.exc.DatabaseError and isinstance(fault.orig, sqlite3.DatabaseError)
 
 
 @contextmanager

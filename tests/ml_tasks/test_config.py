@@ -241,6 +241,15 @@ def test_an_address_that_leads_elsewhere_is_refused(given: dict[str, Any], told:
         Environment(**given)
 
 
+def test_a_home_that_was_made_before_goes_on_whatever_its_path(tmp_path: Path) -> None:
+    home = tmp_path / "a#b"
+    with pytest.raises(ValidationError, match="a path without #"):
+        Environment(home=home)
+    home.mkdir()
+    (home / "control.db").touch()
+    assert Environment(home=home).warehouse_root == (home / "warehouse").as_uri()
+
+
 def test_pods_want_servers() -> None:
     with pytest.raises(ConfigError, match="pods reach neither SQLite nor file"):
         Environment(launcher="kubernetes")

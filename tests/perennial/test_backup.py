@@ -346,8 +346,18 @@ def test_folders_that_are_links_are_copied_too(tmp_path: Path) -> None:
     (disk / "runs" / "back").symlink_to(disk)
     Control(given.control).migrate()
     objects.write_text(f"{given.objects_root}/runs/p/r/judge/1/verdict.json", "{}")
+    # Links lead back, to each other, and to where backups lie.
+    for one, other in (("b1", "b"), ("b2", "b")):
+        (disk / "a").mkdir(exist_ok=True)
+        (disk / "b").mkdir(exist_ok=True)
+        (disk / "a" / one).symlink_to(disk / other)
+        (disk / "b" / one).symlink_to(disk / "a")
+    (given.home / "objects" / "kept").symlink_to(tmp_path / "kept")
+    backup.run(Services(given), (tmp_path / "kept" / "before").as_uri(), silent)
+    made = backup.run(Services(given), (tmp_path / "kept" / "now").as_uri(), silent)
     target = (tmp_path / "backup").as_uri()
-    made = backup.run(Services(given), target, silent)
+    again = backup.run(Services(given), target, silent)
+    assert [one.path for one in made.entries] == [one.path for one in again.entries]
     assert [one.path for one in made.entries if "verdict" in one.path] == [
         "objects/runs/p/r/judge/1/verdict.json"
     ]
