@@ -20,7 +20,7 @@ from ml_tasks.io.order import repeated
 from ml_tasks.io.versions import newest_versions
 from ml_tasks.io.window_commit import numbered
 from ml_tasks.result import Output, Result, Window
-from ml_tasks.sources.schema import TIMES, Rejected, enforce, fitting, raw_schema
+from ml_tasks.sources.schema import TIMES, Rejected, enforce, fitting, raw_schema, typed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +104,8 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     """Stage every source's window as Parquet objects.
 
     Raises:
-        SourceError: A source delivered nothing, and its declaration does not allow that.
+        SourceError: A source delivered nothing of the window, and its declaration does not allow
+            that.
         ConfigError: A source is declared in a form that its table cannot take on.
     """
     window = context.required_window()
@@ -127,6 +128,8 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             published = read_as(found, *form, window=window)
         ranges = _published(control, table, window)
         staged = stage(source, deliveries, window, published, ranges)
+        if not (staged.read or staged.rejected or ranges or source.may_be_empty):
+            _require_reached(name, source, deliveries, window)
         rows = staged.rows.cast(numbered(found, staged.rows.schema))
         outputs[f"staged_{name}"] = _write(context, f"staged_{name}", rows, in_order=True)
         outputs[f"rejected_{name}"] = _write(context, f"rejected_{name}", _table(staged.rejected))
@@ -137,6 +140,32 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         outputs=outputs,
         values=values,
     )
+
+
+def _require_reached(
+    name: str, source: Source, deliveries: Sequence[Delivery], window: Window
+) -> None:
+    """Make sure that files which are there from before go as far as the window.
+
+    Once it is called in without rows, all that comes for it is late.
+
+    Raises:
+        SourceError: All their rows are of times before it.
+    """
+    import polars as pl
+
+    ends = []
+    for one in deliveries:
+        for batch in one.batches:
+            time = typed(pl.DataFrame(pl.from_arrow(batch)), source.event_time, "timestamp")
+            ends.append(pl.DataFrame(pl.from_arrow(batch)).select(time.max()).item())
+    last = max((end for end in ends if end is not None), default=None)
+    if last is not None and last < window.start:
+        raise SourceError(
+            f"source {name}, window {window}: none of its rows is there, those that are end at "
+            f"{last:%Y-%m-%d %H:%M}; deliver it and ingest the window again, or set "
+            f"sources.{name}.may_be_empty where nothing may be right"
+        )
 
 
 def _whole(source: Source, deliveries: Sequence[Delivery], window: Window) -> pa.Table | None:

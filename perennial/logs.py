@@ -85,7 +85,11 @@ def _run(airflow: Airflow, dag: str, wanted: str) -> str:
     if not wanted:
         raise ConfigError(f"DAG {dag!r}: no run of it has begun yet")
     newest = [str(one["dag_run_id"]) for one in airflow.runs(dag)[:SHOWN]]
-    raise ConfigError(f"{dag}: came run {wanted!r}, wanted one such as {newest}")
+    raise ConfigError(
+        f"{dag}: came run {wanted!r}, wanted one such as {newest}; what `perennial run` does "
+        "itself is no run of Airflow's: its log was what the command showed, and what failed "
+        "can be entered again by `perennial repro`"
+    )
 
 
 def _chosen(tasks: list[dict[str, Any]], name: str) -> dict[str, Any] | None:

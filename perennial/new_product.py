@@ -106,7 +106,7 @@ def run(environment: Environment, wish: Wish) -> int:
     if made.beyond:
         console.say(f"{made.beyond} rows are of no window: their times lie beyond {EVER}")
     for line in text.splitlines():
-        if "# guessed" in line:
+        if "# guessed" in line or "# left out" in line:
             console.plain(f"  {line.strip()}")
     window = f"{calendar.start}/{calendar.until}"
     console.plain(

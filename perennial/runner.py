@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 from ml_launch import capsule, launcher
@@ -12,6 +13,7 @@ from ml_tasks.errors import ConfigError, ExitCode
 from ml_tasks.flow import FLOWS, step, task_names
 from ml_tasks.io import objects, runs, tracking
 from ml_tasks.io.control import Control
+from ml_tasks.io.triggers import DONE
 from ml_tasks.io.windows import NONE_IN
 from ml_tasks.result import RESULT, Window
 from perennial import console
@@ -72,6 +74,8 @@ def run(
     if window is not None:
         _hold(window)
     chosen = slug(name or f"command-{window or 'now'}")
+    if flow == "training" and not name:
+        chosen = _not_ended(environment, pipeline, chosen)
     if flow is not None and window is not None:
         # It ends with record: better to fail before its hours of work than after.
         tracking.require(environment.mlflow_url)
@@ -95,6 +99,15 @@ def _hold(window: str) -> None:
         Window.parse(window)
     except ValueError as fault:
         raise ConfigError(str(fault)) from fault
+
+
+def _not_ended(environment: Environment, pipeline: Pipeline, base: str) -> str:
+    """Give a name for a training: one that was killed goes on, of one that ended the word stays."""
+    control = Control(environment.control)
+    control.migrate()
+    ended = {trigger.run for trigger in control.triggers(pipeline.name) if trigger.state == DONE}
+    numbered = (f"{base}-{number}" for number in count(2))
+    return next(one for one in chain([base], numbered) if one not in ended)
 
 
 def _all_that_is_in(environment: Environment, pipeline: Pipeline) -> Window:

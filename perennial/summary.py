@@ -65,7 +65,7 @@ def show(services: Services, pipeline: Pipeline) -> int:
         outcome = asked[-1].outcome if asked else "nobody asked for a training"
         console.fail(f"{name} has no champion: {outcome}")
     views.addresses(services)
-    _next(services, name)
+    _next(services, name, champion=head is not None)
     return ExitCode.REJECTED if head is None else ExitCode.OK
 
 
@@ -130,12 +130,17 @@ def _champion(services: Services, made: JudgedTraining, head: Head) -> None:
     console.say(f"Model    {services.environment.mlflow_url}/#/models/{head.pipeline}")
 
 
-def _next(services: Services, name: str) -> None:
+def _next(services: Services, name: str, *, champion: bool) -> None:
     command = _command()
+    again = "once its YAML or its data has changed: train and judge anew"
     told = {
         f"{services.airflow_url}/plugin/pipelines": "how each product does",
         f"{services.airflow_url}/dags/{name}__intake": "ask for a training",
-        f"{command} lineage champion -p {name}": "where the model comes from",
+        **(
+            {f"{command} lineage champion -p {name}": "where the model comes from"}
+            if champion
+            else {f"{command} run training -p {name}": again}
+        ),
         f"{command} ledger -p {name}": "what retraining was to win, won and cost",
         f"{command} triggers -p {name}": "who asked for trainings, and why",
         "make down": "end the services; state is kept",

@@ -16,7 +16,7 @@ from ml_tasks.errors import BackendError, ConfigError, ExitCode
 from ml_tasks.io import objects, runs
 from ml_tasks.io.control import Control
 from ml_tasks.result import Result, Window
-from perennial import doctor, summary, windows
+from perennial import doctor, runner, summary, windows
 from perennial.__main__ import main
 from perennial.airflow_api import as_text
 from perennial.ports import free_port
@@ -415,3 +415,16 @@ def test_without_a_champion_the_demo_shows_what_was_judged_and_where_to_go_on(
     # What stands there can be typed as it is, also where .venv/bin is not on the path.
     assert all(shutil.which(line.split()[0]) for line in told if " -p flight_delays " in line)
     assert (len(told), len({line.rindex("  ") for line in told})) == (6, 1)
+
+
+def test_a_training_that_ended_keeps_its_name(environment: Environment) -> None:
+    """What gates said of it stays in the ledger; one that was killed goes on."""
+    pipeline = config.load("flight_delays")
+    control = Control(environment.control)
+    control.migrate()
+    base = "command-2013-01-01-2013-02-01"
+    assert runner._not_ended(environment, pipeline, base) == base
+    asked = runner.ask(environment, pipeline, "2013-01-01/2013-02-01", base)
+    assert runner._not_ended(environment, pipeline, base) == base
+    control.finish(asked, "not promoted")
+    assert runner._not_ended(environment, pipeline, base) == f"{base}-2"

@@ -87,3 +87,18 @@ def test_windows_that_come_in_another_order(
         assert (product.control.covered("parcels") or "")[:10] == "2024-03-22"
         hashes.append(content_hash(product.lake.read("raw.parcels")))
     assert hashes[0] == hashes[1]
+
+
+def test_a_window_that_its_file_does_not_reach_yet(product: Product, parcels: list[Row]) -> None:
+    """It is not called in without rows: all that comes for it later would be late."""
+    ahead = "2024-04-07/2024-04-14"
+    product.bring_in(parcels)
+    said = product.refused("ingest", 65, window=ahead, run="ahead")
+    assert (
+        f"source parcels, window {ahead}: none of its rows is there, those that are end at" in said
+    )
+    assert len(product.control.windows("parcels")) == 1
+    declared = product.declared("sources")["parcels"]
+    product.change(sources={"parcels": declared | {"may_be_empty": True}})
+    product.ingestion(window=ahead, run="empty")
+    assert len(product.control.windows("parcels")) == 2
