@@ -154,11 +154,8 @@ def _require_reached(
     """
     import polars as pl
 
-    ends = []
-    for one in deliveries:
-        for batch in one.batches:
-            time = typed(pl.DataFrame(pl.from_arrow(batch)), source.event_time, "timestamp")
-            ends.append(pl.DataFrame(pl.from_arrow(batch)).select(time.max()).item())
+    came = [pl.DataFrame(pl.from_arrow(batch)) for one in deliveries for batch in one.batches]
+    ends = [rows.select(typed(rows, source.event_time, "timestamp").max()).item() for rows in came]
     last = max((end for end in ends if end is not None), default=None)
     if last is not None and last < window.start:
         raise SourceError(
