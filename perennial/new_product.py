@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -193,12 +195,15 @@ def _write(environment: Environment, path: Path, text: str) -> None:
 
     The check reads it where it lies, beside the other products; whatever ends it takes it away.
     """
-    with ExitStack() as undo:
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with ExitStack() as always, ExitStack() as undo:
+        # Before each is there: an interruption may come at any moment.
+        always.callback(draft.unlink, missing_ok=True)
+        undo.callback(_take_back, path, draft)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8") as file:
-                undo.callback(path.unlink, missing_ok=True)
-                file.write(text)
+            draft.write_text(text, encoding="utf-8")
+            os.link(draft, path)
         except FileExistsError:
             raise ConfigError(f"{path}: somebody else wrote it meanwhile") from None
         except OSError as fault:
@@ -206,6 +211,11 @@ def _write(environment: Environment, path: Path, text: str) -> None:
         if faults := check.look(environment, [path.stem])[path.stem]:
             raise ConfigError("\n".join(faults))
         undo.pop_all()
+
+
+def _take_back(path: Path, draft: Path) -> None:
+    if path.exists() and draft.exists() and path.samefile(draft):
+        path.unlink()
 
 
 def _fitting(pipeline: Pipeline, rows: Rows, window: Window) -> tuple[int, int, str]:
