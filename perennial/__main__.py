@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -86,8 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.fail(f"{fault.format_message()}\nsee {command} --help")
         return int(ExitCode.CONFIG)
     except (KeyboardInterrupt, typer.Abort):
-        console.fail("interrupted")
-        return INTERRUPTED
+        code = INTERRUPTED
+    if code == INTERRUPTED:  # Typer, too, makes that of an interruption
+        with suppress(OSError):  # the terminal may be gone
+            console.fail("interrupted")
     return code if isinstance(code, int) else int(ExitCode.OK)
 
 

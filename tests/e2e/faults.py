@@ -94,7 +94,8 @@ class Faults:
         self._inside(pod, OWN + NAP.format(seconds))
 
     def use_memory(self, pod: Any) -> None:
-        """Use memory up until the kernel ends the task."""
+        """Let the task stand still, and use memory up until the kernel ends it."""
+        self.stop(pod)
         self._inside(pod, MEMORY)
 
     def use_disk(self, pod: Any) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-import psutil
 import pytest
 import yaml
 
@@ -53,6 +53,8 @@ FLOWS: tuple[tuple[Dag, str, str], ...] = (
 HASTY, HASTY_MINUTES = "hasty_delays", 0.4
 """The same product, whose `ingest` has less time."""
 WAIT_SECONDS = 600
+once = pytest.mark.flaky(reruns=0)
+"""Where two tries gave the first test no loop, more would not either."""
 REJECTED, RETRY = 65, 75
 BREAKING = ("NODE_DOWN", "NODE_UP", "API_DOWN", "API_UP")
 
@@ -71,34 +73,33 @@ def stop_or_skip(said: str) -> NoReturn:
     pytest.skip(said)
 
 
-@pytest.fixture(scope="module")
-def variables(core: CoreV1Api) -> Iterator[dict[str, str]]:
-    """A home, a bucket and a namespace of their own, with the checkout in a volume."""
-    with place(core, cron="0 0 1,22 * *", epochs=6) as made:
-        pipelines = Path(made["PERENNIAL_PIPELINES"])
-        product = yaml.safe_load((pipelines / f"{NAME}.yaml").read_text()) | {"name": HASTY}
-        given = product["resources"]["default"] | {"timeout_minutes": HASTY_MINUTES}
-        product["resources"]["ingest"] = given
-        (pipelines / f"{HASTY}.yaml").write_text(yaml.safe_dump(product))
-        yield made
-
-
 class Demo:
     """`perennial demo` as a person starts it, and the cluster beneath it."""
 
     def __init__(self, core: CoreV1Api, variables: dict[str, str]) -> None:
         self.variables, self.home = variables, Path(variables["PERENNIAL_HOME"])
         self.faults = Faults(core, variables["PERENNIAL_NAMESPACE"])
-        self._alone = ExitStack()
+        self._commands: list[subprocess.Popen[str]] = []
 
     def command(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        started = subprocess.Popen(
             [sys.executable, "-m", "perennial", *words],
             env={**os.environ, **self.variables},  # noqa: TID251
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self._commands.append(started)
+        return started
+
+    def end(self) -> None:
+        """End what was started here, commands and services."""
+        for one in self._commands:
+            one.kill()
+            one.wait()
+        down = self.command("down")
+        said = down.communicate()[0]
+        assert down.returncode == 0, said
 
     def start(self) -> subprocess.Popen[str]:
         return self.command("demo", "--pipeline", NAME, "--until", END, "--follow", "1")
@@ -136,45 +137,37 @@ class Demo:
         """Give where its state lies, with the addresses of the services that run."""
         return self.services().present
 
-    def take_apart(self) -> None:
-        """Take the cluster for ourselves, whose nodes and API are about to go."""
-        self._alone.enter_context(whole.alone())
-
-    def mend(self) -> None:
-        self.faults.mend()
-        self._alone.close()
-
     def kill(self, service: str) -> None:
         """Kill a service with all that it started."""
         known = json.loads((self.home / "services.json").read_text())
         os.killpg(os.getpgid(known[service]["pid"]), signal.SIGKILL)
 
 
-@pytest.fixture(scope="module")
-def demo(core: CoreV1Api, variables: dict[str, str]) -> Iterator[Demo]:
-    made = Demo(core, variables)
-    yield made
-    made.mend()
-    said = made.command("down").communicate()[0]
-    assert psutil.pid_exists(os.getpid()), said
-
-
-@pytest.fixture(scope="module")
-def beside(
-    variables: dict[str, str], tmp_path_factory: pytest.TempPathFactory,
-    mlflow_server: Callable[[Path], str],
-) -> Iterator[Callable[[], Future[Environment]]]:  # fmt: skip
+class Laptop:
     """Runs the same tasks on files, as processes, while the cluster keeps others waiting."""
 
-    def run() -> Environment:
-        folder = tmp_path_factory.mktemp("beside")
+    def __init__(self, folder: Path, mlflow_server: Callable[[Path], str]) -> None:
+        self.folder, self.mlflow_server = folder, mlflow_server
+        self._pool = ThreadPoolExecutor(1)
+
+    def start(self, pipelines: str) -> None:
+        """Begin, once; with pipelines of its own, since others go with their demo."""
+        if not (own := self.folder / "pipelines").exists():
+            shutil.copytree(pipelines, own)
+            self._running = self._pool.submit(self._run, own)
+
+    def environment(self) -> Environment:
+        """Wait for its end; give where its state lies."""
+        return self._running.result()
+
+    def _run(self, pipelines: Path) -> Environment:
         own = Environment.model_validate(
             {
-                "home": folder,
+                "home": self.folder,
                 "profile": "embedded",
                 "launcher": "local",
-                "pipelines": variables["PERENNIAL_PIPELINES"],
-                "mlflow_url": mlflow_server(folder),
+                "pipelines": pipelines,
+                "mlflow_url": self.mlflow_server(self.folder),
             }
         )
         pipeline = config.load(NAME, own.pipelines)
@@ -186,15 +179,42 @@ def beside(
             assert [one.task for one in done if not one.outcome.succeeded] == []
         return own
 
-    with ThreadPoolExecutor(1) as pool:
-        started: list[Future[Environment]] = []
 
-        def start() -> Future[Environment]:
-            if not started:
-                started.append(pool.submit(run))
-            return started[0]
+@pytest.fixture(scope="module")
+def laptop(
+    tmp_path_factory: pytest.TempPathFactory, mlflow_server: Callable[[Path], str]
+) -> Laptop:
+    """What the cluster is held against."""
+    return Laptop(tmp_path_factory.mktemp("laptop"), mlflow_server)
 
-        yield start
+
+@pytest.fixture(scope="module")
+def demo(core: CoreV1Api, laptop: Laptop) -> Iterator[Demo]:
+    """Run the loop in a place of its own while one thing after the other breaks.
+
+    All is made and removed here, so that a second try begins with nothing of the first.
+    """
+    with place(core, cron="0 0 1,22 * *", epochs=6) as variables, ExitStack() as after:
+        pipelines = Path(variables["PERENNIAL_PIPELINES"])
+        product = yaml.safe_load((pipelines / f"{NAME}.yaml").read_text()) | {"name": HASTY}
+        given = product["resources"]["default"] | {"timeout_minutes": HASTY_MINUTES}
+        product["resources"]["ingest"] = given
+        (pipelines / f"{HASTY}.yaml").write_text(yaml.safe_dump(product))
+        made = Demo(core, variables)
+        after.callback(made.end)
+        refused(made, "ingest", made.faults.use_memory, "resources.ingest.memory_gb")
+        refused(made, "validate", made.faults.use_disk, "resources.validate.disk_gb")
+        # Nodes and the API go away now, beneath those who share the cluster, too.
+        with whole.alone(), ExitStack() as broken:
+            broken.callback(made.faults.mend)
+            goes_on(made, laptop)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def environment(demo: Demo) -> Environment:
+    """Where the state of that demo lies."""
+    return demo.present()
 
 
 def refused(demo: Demo, task: str, strike: Callable[[Any], None], wanted: str) -> None:
@@ -207,19 +227,13 @@ def refused(demo: Demo, task: str, strike: Callable[[Any], None], wanted: str) -
     assert wanted in "".join(said.split("\n")), said
 
 
-@pytest.fixture(scope="module")
-def environment(
-    core: CoreV1Api, demo: Demo, beside: Callable[[], Future[Environment]]
-) -> Environment:
-    """Run the loop while one thing after the other breaks; each demo goes on from the last."""
-    faults = demo.faults
-    refused(demo, "ingest", faults.use_memory, "resources.ingest.memory_gb")
-    refused(demo, "validate", faults.use_disk, "resources.validate.disk_gb")
-    demo.take_apart()
+def goes_on(demo: Demo, laptop: Laptop) -> None:
+    """Go on to the end while one thing after the other breaks; each demo goes on from the last."""
+    core, faults = demo.faults.core, demo.faults
     third = demo.start()
     demo.running(third, "derive")
     demo.kill("scheduler")
-    beside()
+    laptop.start(demo.variables["PERENNIAL_PIPELINES"])
     said = third.communicate()[0]
     assert "scheduler ended" in said
     assert third.returncode == RETRY
@@ -237,10 +251,8 @@ def environment(
     if command("NODE_DOWN"):
         faults.end_node(pod)
     said = last.communicate()[0]
-    demo.mend()
     assert last.returncode == 0, said
     assert "a pod adds" in said
-    return demo.present()
 
 
 def made(environment: Environment) -> dict[tuple[str, str, str], str]:
@@ -259,15 +271,14 @@ def made(environment: Environment) -> dict[tuple[str, str, str], str]:
     }
 
 
-def test_outputs_are_those_of_a_laptop(
-    environment: Environment, beside: Callable[[], Future[Environment]]
-) -> None:
-    in_pods, on_files = made(environment), made(beside().result())
+def test_outputs_are_those_of_a_laptop(environment: Environment, laptop: Laptop) -> None:
+    in_pods, on_files = made(environment), made(laptop.environment())
     assert in_pods == on_files
     assert len(in_pods) > 20
     assert {"score", "monitor"} <= {task for _, task, _ in in_pods}
 
 
+@once
 def test_a_drained_training_went_on_from_its_checkpoint(environment: Environment) -> None:
     head = Control(environment.control).champion(NAME)
     assert head is not None
@@ -275,6 +286,7 @@ def test_a_drained_training_went_on_from_its_checkpoint(environment: Environment
     assert trained.values["resumed_at_epoch"] >= 1
 
 
+@once
 def test_nothing_is_there_twice_and_nothing_is_left(environment: Environment, demo: Demo) -> None:
     from ml_tasks.io.registry import Registry
 
@@ -286,6 +298,7 @@ def test_nothing_is_there_twice_and_nothing_is_left(environment: Environment, de
     assert ends.jobs(demo.faults.namespace) == []
 
 
+@once
 @pytest.mark.skipif(
     os.environ.get("PERENNIAL_FAULTS") != "all",  # noqa: TID251 - a switch of the tests
     reason="the loop twice more, four minutes: PERENNIAL_FAULTS=all",
@@ -308,6 +321,7 @@ def test_a_parity_run_is_seen_nowhere(environment: Environment, demo: Demo) -> N
     assert ends.places(environment) == beside
 
 
+@once
 @pytest.mark.skipif(
     os.environ.get("PERENNIAL_FAULTS") != "all",  # noqa: TID251 - a switch of the tests
     reason="two minutes of waiting: PERENNIAL_FAULTS=all",
@@ -362,6 +376,7 @@ def until(there: Callable[[], T]) -> T:
     return found
 
 
+@once
 def test_nodes_and_the_api_were_taken_away(environment: Environment) -> None:
     left = [f"PERENNIAL_TEST_{name}" for name in BREAKING if not command(name)]
     if left:
