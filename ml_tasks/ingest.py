@@ -20,7 +20,15 @@ from ml_tasks.io.order import repeated
 from ml_tasks.io.versions import newest_versions
 from ml_tasks.io.window_commit import numbered
 from ml_tasks.result import Output, Result, Window
-from ml_tasks.sources.schema import TIMES, Rejected, enforce, fitting, raw_schema, typed
+from ml_tasks.sources.schema import (
+    TIMES,
+    Rejected,
+    enforce,
+    fitting,
+    raw_schema,
+    renamed,
+    typed,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +136,8 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             published = read_as(found, *form, window=window)
         ranges = _published(control, table, window)
         staged = stage(source, deliveries, window, published, ranges)
-        if not (staged.read or staged.rejected or ranges or source.may_be_empty):
+        unread = any(one.fault for one in deliveries)
+        if not (staged.read or unread or ranges or source.may_be_empty):
             _require_reached(name, source, deliveries, window)
         rows = staged.rows.cast(numbered(found, staged.rows.schema))
         outputs[f"staged_{name}"] = _write(context, f"staged_{name}", rows, in_order=True)
@@ -154,13 +163,16 @@ def _require_reached(
     """
     import polars as pl
 
-    came = [pl.DataFrame(pl.from_arrow(batch)) for one in deliveries for batch in one.batches]
-    ends = [rows.select(typed(rows, source.event_time, "timestamp").max()).item() for rows in came]
-    last = max((end for end in ends if end is not None), default=None)
-    if last is not None and last < window.start:
+    at = source.event_time
+    batches = [pl.DataFrame(pl.from_arrow(b)) for one in deliveries for b in one.batches]
+    came = [renamed(source, rows) for rows in batches]
+    typed_times = [rows.select(typed(rows, at, "timestamp")) for rows in came if at in rows]
+    times = pl.concat(typed_times)[at].drop_nulls() if typed_times else pl.Series()
+    if len(times) and not (times >= window.start).any():
+        last = times.sort()[-1:].dt.strftime("%Y-%m-%d %H:%M").item()  # Python lacks some years
         raise SourceError(
             f"source {name}, window {window}: none of its rows is there, those that are end at "
-            f"{last:%Y-%m-%d %H:%M}; deliver it and ingest the window again, or set "
+            f"{last}; deliver it and ingest the window again, or set "
             f"sources.{name}.may_be_empty where nothing may be right"
         )
 

@@ -60,6 +60,13 @@ def broken(results: Mapping[str, Result]) -> str | None:
     return next((task for task in wanted if task not in results), None)
 
 
+def broke_off(results: Mapping[str, Result]) -> bool:
+    """Tell whether a run may go on: a task was killed, or ended by what another try may mend."""
+    own = {task: result for task, result in results.items() if task != "record"}
+    faults = [result.error.exit_code for result in own.values() if result.error is not None]
+    return broken(own) is not None or not {ExitCode.CRASH, ExitCode.RETRY}.isdisjoint(faults)
+
+
 def outcome(results: Mapping[str, Result]) -> str:
     """Say in a line what became of a run."""
     if killed := broken(results):

@@ -21,7 +21,7 @@ from ml_tasks.io.versions import newest_versions, united
 from ml_tasks.sources.schema import raw_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -191,13 +191,13 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             f"see {data_docs.write(report, context).uri}"
         )
     for name, (count, good, staged) in accepted.items():
-        table = f"raw.{name}"
-        found = lake.evolve(table, good.schema, pipeline.sources[name].renamed_from)
+        table, renamed = f"raw.{name}", pipeline.sources[name].renamed_from
         # Also without rows there is a table then, for whoever reads it.
-        if count or found is None:
+        if count or lake.evolve(table, good.schema, renamed) is None:
             read = partial(_rows, pipeline, context, name) if count > good.num_rows else None
-            done = _publish(lake, control, context, table, good, staged=staged, read=read)
-            outputs[f"raw_{name}"] = done
+            outputs[f"raw_{name}"] = _publish(
+                lake, control, context, table, good, renamed=renamed, staged=staged, read=read
+            )
             values["unchanged"] &= count == 0
         control.published(table, window.start.isoformat(), window.end.isoformat(), context.run)
     outputs["data_docs"] = data_docs.write(report, context)
@@ -254,6 +254,7 @@ def _publish(
     table: str,
     added: pa.Table,
     *,
+    renamed: Mapping[str, str] | None = None,
     without: Collection[str] = (),
     staged: Output | None = None,
     read: Callable[[], pa.Table] | None = None,
@@ -266,6 +267,7 @@ def _publish(
         context: The window, and who publishes.
         table: `namespace.name`.
         added: What is new.
+        renamed: New name of a column and the one before.
         without: Columns that do not count where two rows are the same.
         staged: Where what is new lies, each row once.
         read: Gives what is new, where `added` says no more than its form.
@@ -274,12 +276,15 @@ def _publish(
     name = f"{table}/{window}"
     with control.lease_for(context, name, wait=60) as lease:
         if staged and staged.rows:
-            done = lake.add(table, staged, window, lease, schema=added.schema, properties=told)
+            done = lake.add(
+                table, staged, window, lease,
+                schema=added.schema, renamed=renamed, properties=told,
+            )  # fmt: skip
             if done:
                 return done
         return lake.publish(
             table, read() if read else added, window, lease,
-            beside=partial(united, without=without), properties=told,
+            renamed=renamed, beside=partial(united, without=without), properties=told,
         )  # fmt: skip
 
 

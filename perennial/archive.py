@@ -123,6 +123,15 @@ def seal(target: str, manifest: Manifest) -> None:
     objects.write_text(f"{target}/{SEAL}", bytes_hash(text.encode()))
 
 
+def made_in(folder: Path) -> bool:
+    """Tell whether a folder is a backup that was made to its end."""
+    try:
+        text, sealed = (folder / MANIFEST).read_bytes(), (folder / SEAL).read_text()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return bytes_hash(text) == sealed.strip()
+
+
 def read(source: str) -> Manifest:
     """Read a backup's manifest.
 

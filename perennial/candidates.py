@@ -44,8 +44,10 @@ def features(
         if name not in (asked.column, event)
     }
     kept = [name for name, reason in why.items() if not reason]
-    why |= _told_by(frame, kept, [name for name, reason in why.items() if reason], key)
-    kept = [name for name in kept if not why[name]]
+    # What is left out by it may tell of another one.
+    while told := _told_by(frame, kept, [name for name, reason in why.items() if reason], key):
+        why |= told
+        kept = [name for name in kept if name not in told]
     left_out = {name: reason for name, reason in why.items() if reason}
     if not kept:
         raise ConfigError(f"no column is left to learn from: {left_out}")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from ml_tasks.errors import ConfigError
+from ml_tasks.sources.schema import shown
 from perennial.kinds import FIT
 from perennial.sample import EVER
 
@@ -49,7 +50,7 @@ def event_time(frame: pl.DataFrame, kinds: Mapping[str, str], given: str, known_
         )
     if given:
         if given not in times:
-            such = f", such as {frame[given].head(1).to_list()}" if given in kinds else ""
+            such = f", such as {shown(frame[given].head(1)).to_list()}" if given in kinds else ""
             raise ConfigError(
                 f"--event-time {given}: came {kinds.get(given, 'no column')}{such}, wanted a column"
                 f" of times in ISO 8601, such as 2013-01-31T06:00:00Z or 2013-01-31; of {times}"
@@ -58,7 +59,7 @@ def event_time(frame: pl.DataFrame, kinds: Mapping[str, str], given: str, known_
     few = (1 - FIT) * frame.height
     filled = [n for n in times if n != known_at and frame[n].null_count() <= few]
     if not filled:
-        came = (f"{n} ({k}, such as {frame[n].head(1).to_list()})" for n, k in kinds.items())
+        came = (f"{n} ({k}, such as {shown(frame[n].head(1)).to_list()})" for n, k in kinds.items())
         raise ConfigError(
             f"no column says when a row happened: came {', '.join(came)}, wanted one of times in "
             "ISO 8601, such as 2013-01-31T06:00:00Z or 2013-01-31. Windows and the order of train, "
@@ -85,8 +86,9 @@ def within(raw: pl.DataFrame, read: pl.DataFrame, event: str) -> pl.DataFrame:
     held = read[event].is_between(EVER.start, EVER.end, closed="left").fill_null(value=False)
     other = raw[event].filter(~held).drop_nulls()
     if len(other) > (1 - FIT) * raw.height:
+        such = shown(other.head(1)).item()
         raise ConfigError(
-            f"--event-time {event}: {len(other)} of {raw.height} values, such as {other[0]!s}, are "
+            f"--event-time {event}: {len(other)} of {raw.height} values, such as {such}, are "
             f"no times of the years {EVER.start:%Y} to {EVER.end.year - 1}, tolerated are "
             f"{1 - FIT:.0%}; mend the data"
         )

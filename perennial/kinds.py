@@ -106,7 +106,10 @@ def _of_text(frame: pl.DataFrame, name: str) -> str:
         return "string"
     # 007 and 0x1f are names, not numbers.
     coded = values[name].str.contains(r"^[+-]?0[\dxX]").any()
-    for kind in ("bool", "timestamp") if coded else ("int64", "float64", "bool", "timestamp"):
+    # As a number with a point a hash would lose its last digits.
+    long = values[name].str.contains(r"^[+-]?\d{19,}$").any()
+    numbers = [] if coded else ["int64"] if long else ["int64", "float64"]
+    for kind in (*numbers, "bool", "timestamp"):
         read = values.select(typed(values, name, kind))[name]
         if read.null_count() <= (1 - FIT) * values.height:
             return kind

@@ -14,6 +14,7 @@ import typer
 from ml_tasks import config
 from ml_tasks.config.wording import SLUG
 from ml_tasks.errors import BackendError, ConfigError, ExitCode
+from ml_tasks.io.backend import NO_LINKS
 from ml_tasks.result import Window
 from perennial import candidates, check, console, guesses, kinds
 from perennial.given import environment
@@ -203,7 +204,7 @@ def _write(environment: Environment, path: Path, text: str) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             draft.write_text(text, encoding="utf-8")
-            os.link(draft, path)
+            _place(draft, path, undo)
         except FileExistsError:
             raise ConfigError(f"{path}: somebody else wrote it meanwhile") from None
         except OSError as fault:
@@ -211,6 +212,18 @@ def _write(environment: Environment, path: Path, text: str) -> None:
         if faults := check.look(environment, [path.stem])[path.stem]:
             raise ConfigError("\n".join(faults))
         undo.pop_all()
+
+
+def _place(draft: Path, path: Path, undo: ExitStack) -> None:
+    """Let the draft be the file, whole from its first moment where the disk has links."""
+    try:
+        os.link(draft, path)
+    except OSError as fault:
+        if fault.errno not in NO_LINKS:
+            raise
+        with path.open("x", encoding="utf-8") as file:
+            undo.callback(path.unlink, missing_ok=True)
+            file.write(draft.read_text(encoding="utf-8"))
 
 
 def _take_back(path: Path, draft: Path) -> None:

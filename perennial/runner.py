@@ -15,6 +15,7 @@ from ml_tasks.io import objects, runs, tracking
 from ml_tasks.io.control import Control
 from ml_tasks.io.triggers import DONE
 from ml_tasks.io.windows import NONE_IN
+from ml_tasks.record import broke_off
 from ml_tasks.result import RESULT, Window
 from perennial import console
 
@@ -102,12 +103,16 @@ def _hold(window: str) -> None:
 
 
 def _not_ended(environment: Environment, pipeline: Pipeline, base: str) -> str:
-    """Give a name for a training: one that was killed goes on, of one that ended the word stays."""
+    """Give a name for a training: one that broke off goes on, of one that ended the word stays."""
     control = Control(environment.control)
     control.migrate()
-    ended = {trigger.run for trigger in control.triggers(pipeline.name) if trigger.state == DONE}
+    known = {trigger.run for trigger in control.triggers(pipeline.name) if trigger.state == DONE}
     numbered = (f"{base}-{number}" for number in count(2))
-    return next(one for one in chain([base], numbered) if one not in ended)
+    return next(
+        name
+        for name in chain([base], numbered)
+        if name not in known or broke_off(runs.results(environment, pipeline.name, name))
+    )
 
 
 def _all_that_is_in(environment: Environment, pipeline: Pipeline) -> Window:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io.backend import said
-from perennial.archive import SEAL, Part
+from perennial.archive import Part, made_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,6 +64,8 @@ def parts(environment: Environment, databases: Mapping[str, str]) -> list[Part]:
     for file in walk(home):
         if str(file) not in known and is_sqlite(file):
             name = f"home-{'-'.join(file.relative_to(home).with_suffix('').parts)}"
+            if name in {part.name for part in found}:  # by what it ends in alone it is another
+                name += file.suffix
             found.insert(1, Part(name=name, kind="sqlite", address=str(file)))
     found.append(Part(name="home", kind="files", address=home.as_uri()))
     for name, root in zip(
@@ -114,7 +116,7 @@ def _below(
 ) -> Iterator[Path]:
     place = folder.resolve()
     # A link may lead back to where it lies, or to where a backup lies.
-    if place in above or place == without or (not top and (folder / SEAL).exists()):
+    if place in above or place == without or (not top and made_in(folder)):
         return
     try:
         entries = sorted(folder.iterdir())

@@ -115,7 +115,7 @@ class Environment(BaseSettings):
     @classmethod
     def _named_plainly(cls, home: Path) -> Path:
         """One that was made before goes on as it is; a new one would be no better."""
-        if not (home / "control.db").exists():
+        if not any(_there(home / name) for name in ("control.db", "environment.json")):
             _require_plain(home)
         return home
 
@@ -258,6 +258,13 @@ def _tidy(address: str) -> str:
 def _unquoted(path: Path) -> str:
     """Give a folder's address as PyIceberg reads it: what is quoted stays so, and is a name."""
     return path.as_uri() if ODD & set(str(path)) else f"file://{path}"
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # it may not be looked at: whoever opens it says so
+        return True
 
 
 def _require_plain(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from ml_tasks.errors import BackendError, ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+"""What a disk says that knows no hard links."""
 DAMAGED = "it is damaged, or no database: restore a backup"
 MENDS = {
     "not a database": DAMAGED,

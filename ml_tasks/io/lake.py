@@ -166,6 +166,7 @@ class Lake:
         window: Window,
         lease: Lease,
         *,
+        renamed: Mapping[str, str] | None = None,
         beside: Callable[[pa.Table, pa.Table], pa.Table] | None = None,
         properties: dict[str, str] | None = None,
     ) -> Output:
@@ -181,6 +182,7 @@ class Lake:
             rows: All rows of the window, with `event_time`; timestamps in us, UTC.
             window: The half-open range of `event_time` that is replaced.
             lease: The caller's right to publish it.
+            renamed: New name of a column and the one before.
             beside: Gives what the window is to hold from the rows that it has and these. It is
                 asked again with each try: a window that overlaps may be published meanwhile.
             properties: Written to the snapshot's summary (run, task).
@@ -192,7 +194,8 @@ class Lake:
         """
         rows = plain(rows)
         new = New(window, lambda had: beside(had, rows) if beside else rows, properties or {})
-        return self._commit(self._fitted(table, rows.schema), partial(brought, new=new), lease)
+        loaded = self._fitted(table, rows.schema, renamed or {})
+        return self._commit(loaded, partial(brought, new=new), lease)
 
     @answering("lake")
     def add(
@@ -203,6 +206,7 @@ class Lake:
         lease: Lease,
         *,
         schema: pa.Schema,
+        renamed: Mapping[str, str] | None = None,
         properties: dict[str, str] | None = None,
     ) -> Output | None:
         """Publish an object of a window's rows by a copy of its bytes, as `publish` does rows.
@@ -215,7 +219,7 @@ class Lake:
             RejectedError: The object's bytes are not those that were written.
         """
         bring = partial(added, staged=staged, window=window, properties=properties or {})
-        return self._commit(self._fitted(table, schema), bring, lease)
+        return self._commit(self._fitted(table, schema, renamed or {}), bring, lease)
 
     def _commit(self, loaded: Table, bring: Callable[[Table], T], lease: Lease) -> T:
         """Commit under the lease, again wherever that is refused; give what came of it."""
@@ -247,20 +251,20 @@ class Lake:
             )
         return found
 
-    def _fitted(self, table: str, schema: pa.Schema) -> Table:
+    def _fitted(self, table: str, schema: pa.Schema, renamed: Mapping[str, str]) -> Table:
         """Load a table that has the columns of a schema: it is made, or takes them on."""
         from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError
 
         found = self.find(table)
         if found is not None:
-            return evolution.evolve(found, schema, {})
+            return evolution.evolve(found, schema, renamed)
         with suppress(sa.exc.IntegrityError):  # made by another task meanwhile
             self.catalog.create_namespace_if_not_exists(table.split(".")[0])
         try:
             return self.catalog.create_table(table, schema=schema, properties=PROPERTIES)
         except (TableAlreadyExistsError, CommitFailedException):
             log.info("%s: made by another task meanwhile", table)
-        return evolution.evolve(self.load(table), schema, {})
+        return evolution.evolve(self.load(table), schema, renamed)
 
 
 def _first_alone(address: str) -> AbstractContextManager[object]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from ml_tasks.errors import BackendError, ConfigError, RejectedError
-from ml_tasks.io.backend import reached, said
+from ml_tasks.io.backend import NO_LINKS, reached, said
 from ml_tasks.io.content import bytes_hash
 from ml_tasks.result import Result
 
@@ -155,7 +155,7 @@ def _linked(uri: str, data: Buffer) -> bool | None:
         except FileExistsError:
             return False
         except OSError as fault:
-            if fault.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            if fault.errno not in NO_LINKS:
                 raise
             return None
         return True
@@ -278,9 +278,10 @@ def write_parquet(uri: str, table: pa.Table) -> str:
         write_batch_size=BATCH,
         store_schema=False,
     )
-    data = buffer.getvalue()
-    write_bytes(uri, data)
-    return bytes_hash(data)
+    with ThreadPoolExecutor(1) as beside:
+        digest = beside.submit(bytes_hash, data := buffer.getvalue())
+        write_bytes(uri, data)
+    return digest.result()
 
 
 def read_result(uri: str) -> Result:

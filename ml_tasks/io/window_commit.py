@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -74,10 +75,11 @@ def added(
     """
     if staged.uri is None or staged.bytes_hash is None:
         return None
-    if scanned(table, window, [EVENT_TIME]).num_rows:
-        return None
-    data = objects.read_bytes(staged.uri, staged.bytes_hash)
-    if not _fits(table, data):
+    with ThreadPoolExecutor(1) as beside:
+        came = beside.submit(objects.read_bytes, staged.uri, staged.bytes_hash)
+        has = scanned(table, window, [EVENT_TIME]).num_rows
+    data = came.result()
+    if has or not _fits(table, data):
         return None
     _add(table, data, properties)
     return _now(table, Output(content_hash=staged.content_hash, rows=staged.rows, window=window))

@@ -90,7 +90,6 @@ def _parted(
 ) -> tuple[pl.DataFrame, list[Rejected]]:
     """Look at each value of a delivery."""
     import polars as pl
-    import polars.selectors as cs
 
     rejected = [Rejected(delivery.uri, b.reason, b.text) for b in delivery.broken]
     if delivery.fault is not None:
@@ -99,12 +98,10 @@ def _parted(
         return _empty(source), rejected
     # A database's answer may have a column that is null, a number or a text batch by batch.
     parts = [pl.DataFrame(pl.from_arrow(batch)) for batch in delivery.batches]
-    raw = pl.concat(parts, how="vertical_relaxed")
-    # What was delivered before a column was renamed bears its former name.
-    raw = raw.rename({o: n for n, o in source.renamed_from.items() if n not in raw}, strict=False)
+    raw = renamed(source, pl.concat(parts, how="vertical_relaxed"))
     for name in raw.columns:
         if name not in source.columns:
-            sample = json.dumps(raw[name].head(5).to_list(), default=str)
+            sample = json.dumps(shown(raw[name].head(5)).to_list(), default=str)
             rejected.append(Rejected(delivery.uri, f"column {name!r} is not declared", sample))
     missing = [n for n in source.columns if n not in raw.columns]
     raw = raw.with_columns(pl.lit(None).alias(name) for name in missing)
@@ -118,11 +115,24 @@ def _parted(
     if delivery.covers is not None:
         other &= (time >= delivery.covers.start) & (time < delivery.covers.end)
     bad = reason.is_not_null() & ~other.fill_null(value=False)
-    # As texts: Python has no times of the year 10000.
-    shown = raw.filter(bad).with_columns(cs.temporal().cast(pl.String, strict=False))
-    for why, came in zip(reason.filter(bad), shown.iter_rows(named=True), strict=True):
+    told = pl.DataFrame([shown(column) for column in raw.filter(bad)])
+    for why, came in zip(reason.filter(bad), told.iter_rows(named=True), strict=True):
         rejected.append(Rejected(delivery.uri, why, json.dumps(came, default=str)))
     return rows.filter(reason.is_null() & inside), rejected
+
+
+def renamed(source: Source, rows: pl.DataFrame) -> pl.DataFrame:
+    """Give columns the names of today: what was delivered before has their former ones."""
+    former = {old: new for new, old in source.renamed_from.items() if new not in rows.columns}
+    return rows.rename(former, strict=False)
+
+
+def shown(column: pl.Series) -> pl.Series:
+    """Give values as they can be shown: Python has no times of the year 10000."""
+    import polars as pl
+
+    dated = isinstance(column.dtype, pl.Datetime) or column.dtype == pl.Date
+    return column.cast(pl.String) if dated else column
 
 
 def fitting(source: Source, delivery: Delivery, window: Window) -> pa.Table | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.config_templates.airflow_local_settings import DEFAULT_LOGGING_CONFIG
 
 from ml_tasks.config import Environment
-from ml_tasks.errors import BackendError
+from ml_tasks.errors import BackendError, PerennialError
 from ml_tasks.io import objects
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class LogStore:
         try:
             uris = [found.uri for found in objects.find(folder)]
             return uris, [objects.read_text(uri) for uri in uris]
-        except (FileNotFoundError, BackendError) as fault:
+        except (FileNotFoundError, PerennialError) as fault:
             return [f"{folder} cannot be read: {fault}"], []
 
 

@@ -241,13 +241,19 @@ def test_an_address_that_leads_elsewhere_is_refused(given: dict[str, Any], told:
         Environment(**given)
 
 
-def test_a_home_that_was_made_before_goes_on_whatever_its_path(tmp_path: Path) -> None:
+@pytest.mark.parametrize("made", ["control.db", "environment.json"])
+def test_a_home_that_was_made_before_goes_on_whatever_its_path(made: str, tmp_path: Path) -> None:
     home = tmp_path / "a#b"
     with pytest.raises(ValidationError, match="a path without #"):
         Environment(home=home)
     home.mkdir()
-    (home / "control.db").touch()
+    (home / made).touch()
     assert Environment(home=home).warehouse_root == (home / "warehouse").as_uri()
+
+
+def test_a_home_that_cannot_be_looked_at_is_nobodys_fault_yet(tmp_path: Path) -> None:
+    """Whoever opens it says what is wrong."""
+    assert Environment(home=tmp_path / ("n" * 300)).home.parent == tmp_path
 
 
 def test_pods_want_servers() -> None:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
 from ml_tasks import config, ingest
@@ -274,6 +276,52 @@ def test_a_window_for_which_nothing_was_delivered_is_refused(
         run(pipeline, environment)
     deliver(tmp_path, "")
     assert run(pipeline, environment, 2).values["s"]["deliveries"] == 1
+
+
+@pytest.mark.parametrize(
+    ("head", "lines"),
+    [
+        (HEAD, "1,2012-12-02T10:00:00Z,1,\n"),
+        ("id,former,value,note\n", "1,2012-12-02T10:00:00Z,1,\n"),
+        ("id,at,value,note,rider\n", "1,2012-12-02T10:00:00Z,1,,x\n"),
+        (HEAD, "1,2012-12-02T10:00:00Z,1,\nx,2012-11-02T10:00:00Z,1,\n2,0000-01-02,1,\n"),
+    ],
+)
+def test_a_window_that_lies_behind_all_rows_is_refused(
+    pipeline: Pipeline, environment: Environment, tmp_path: Path, head: str, lines: str
+) -> None:
+    """Whatever else is amiss with the file, and whatever its columns were called."""
+    uri = (tmp_path / "whole.csv").as_uri()
+    objects.write_text(uri, head + lines)
+    source = pipeline.sources["s"].model_copy(
+        update={"params": {"path": uri}, "renamed_from": {"at": "former"}}
+    )
+    with pytest.raises(SourceError, match="those that are end at 2012-12-02 10:00; deliver it"):
+        run(pipeline.model_copy(update={"sources": {"s": source}}), environment)
+
+
+def test_times_that_python_lacks_and_spans_are_shown(
+    pipeline: Pipeline, environment: Environment, tmp_path: Path
+) -> None:
+    """In a row of the window that does not fit, in one of another window, in an unknown column."""
+    kind, here = pl.Datetime("us", "UTC"), pl.lit(datetime(2013, 1, 2, tzinfo=UTC))
+    far = pl.lit(2**58).cast(kind)
+    rows = pl.DataFrame({"id": [None, 2, 3], "value": [1.0, 2.0, 3.0], "note": ["a", "b", "c"]})
+    place = tmp_path / "rows.parquet"
+    rows.with_columns(
+        at=pl.when(pl.col("id") == 3).then(far).otherwise(here.cast(kind)),
+        until=far,
+        lasts=pl.lit(timedelta(microseconds=5)),
+    ).write_parquet(place)
+    source = pipeline.sources["s"].model_copy(
+        update={"kind": "parquet", "params": {"path": place.as_uri()}}
+    )
+    result = run(pipeline.model_copy(update={"sources": {"s": source}}), environment)
+    assert [r["id"] for r in staged(result)] == [2]
+    reasons = {str(one["reason"]): str(one["row"]) for one in staged(result, "rejected")}
+    assert len(reasons) == 3
+    assert "+11103-" in reasons["column 'until' is not declared"]
+    assert "0:00:00.000005" in reasons["column 'lasts' is not declared"]
 
 
 def test_a_source_that_may_be_empty_says_so(pipeline: Pipeline, environment: Environment) -> None:

@@ -8,6 +8,7 @@ import resource
 import shutil
 import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -367,6 +368,30 @@ def test_folders_that_are_links_are_copied_too(tmp_path: Path) -> None:
     shutil.rmtree(given.home)
     restore.run(Services(given), target, silent, replace=False)
     assert objects.read_text(f"{given.objects_root}/runs/p/r/judge/1/verdict.json") == "{}"
+
+
+def test_data_that_comes_with_hashes_is_no_backup(tmp_path: Path) -> None:
+    """Nor do two databases that differ in what they end in take each other's place."""
+    given = Environment(home=tmp_path / "home")
+    Control(given.control).migrate()
+    came = given.home / "landing" / "2024-01-01"
+    came.mkdir(parents=True)
+    for name in ("rows.csv", "manifest.json", "manifest.sha256"):
+        (came / name).write_text(name)
+    for name, value in (("x.db", 1), ("x.sqlite", 2)):
+        with closing(sqlite3.connect(given.home / name)) as database:
+            database.execute(f"CREATE TABLE t AS SELECT {value} AS v")
+            database.commit()
+    target = (tmp_path / "backup").as_uri()
+    backup.run(Services(given), target, silent)
+    shutil.rmtree(given.home)
+    restore.run(Services(given), target, silent, replace=False)
+    assert sorted(one.name for one in came.iterdir()) == [
+        "manifest.json", "manifest.sha256", "rows.csv",
+    ]  # fmt: skip
+    for name, value in (("x.db", 1), ("x.sqlite", 2)):
+        with closing(sqlite3.connect(given.home / name)) as database:
+            assert database.execute("SELECT v FROM t").fetchall() == [(value,)]
 
 
 def test_a_name_that_is_no_text_is_said(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ml_tasks.config import Environment
 from ml_tasks.errors import BackendError, ConfigError, ExitCode
 from ml_tasks.io import objects, runs
 from ml_tasks.io.control import Control
-from ml_tasks.result import Result, Window
+from ml_tasks.result import Failure, Result, Window
 from perennial import doctor, runner, summary, windows
 from perennial.__main__ import main
 from perennial.airflow_api import as_text
@@ -418,7 +418,7 @@ def test_without_a_champion_the_demo_shows_what_was_judged_and_where_to_go_on(
 
 
 def test_a_training_that_ended_keeps_its_name(environment: Environment) -> None:
-    """What gates said of it stays in the ledger; one that was killed goes on."""
+    """What gates said of it stays in the ledger; one that broke off goes on."""
     pipeline = config.load("flight_delays")
     control = Control(environment.control)
     control.migrate()
@@ -428,3 +428,10 @@ def test_a_training_that_ended_keeps_its_name(environment: Environment) -> None:
     assert runner._not_ended(environment, pipeline, base) == base
     control.finish(asked, "not promoted")
     assert runner._not_ended(environment, pipeline, base) == f"{base}-2"
+    uri = f"{environment.run_folder(pipeline.name, base)}/train/1/result.json"
+    for code, name in ((ExitCode.RETRY, base), (ExitCode.REJECTED, f"{base}-2")):
+        error = Failure(kind="StuckError", message="rank 1 hangs", exit_code=code)
+        objects.write_result(
+            uri, Result(task="train", pipeline=pipeline.name, run=base, error=error)
+        )
+        assert runner._not_ended(environment, pipeline, base) == name
