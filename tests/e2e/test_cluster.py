@@ -190,7 +190,7 @@ def laptop(
 
 @pytest.fixture(scope="module")
 def demo(core: CoreV1Api, laptop: Laptop) -> Iterator[Demo]:
-    """Run the loop in a place of its own while one thing after the other breaks.
+    """Run the loop in a place of its own while things break; each demo goes on from the last.
 
     All is made and removed here, so that a second try begins with nothing of the first.
     """
@@ -204,10 +204,11 @@ def demo(core: CoreV1Api, laptop: Laptop) -> Iterator[Demo]:
         after.callback(made.end)
         refused(made, "ingest", made.faults.use_memory, "resources.ingest.memory_gb")
         refused(made, "validate", made.faults.use_disk, "resources.validate.disk_gb")
+        ended_with_its_scheduler(made, laptop)
         # Nodes and the API go away now, beneath those who share the cluster, too.
         with whole.alone(), ExitStack() as broken:
             broken.callback(made.faults.mend)
-            goes_on(made, laptop)
+            goes_on(made)
         yield made
 
 
@@ -227,9 +228,8 @@ def refused(demo: Demo, task: str, strike: Callable[[Any], None], wanted: str) -
     assert wanted in "".join(said.split("\n")), said
 
 
-def goes_on(demo: Demo, laptop: Laptop) -> None:
-    """Go on to the end while one thing after the other breaks; each demo goes on from the last."""
-    core, faults = demo.faults.core, demo.faults
+def ended_with_its_scheduler(demo: Demo, laptop: Laptop) -> None:
+    """Go on until the scheduler is killed; who sees that has time for the laptop's run."""
     third = demo.start()
     demo.running(third, "derive")
     demo.kill("scheduler")
@@ -237,6 +237,11 @@ def goes_on(demo: Demo, laptop: Laptop) -> None:
     said = third.communicate()[0]
     assert "scheduler ended" in said
     assert third.returncode == RETRY
+
+
+def goes_on(demo: Demo) -> None:
+    """Go on to the end while one thing after the other breaks."""
+    core, faults = demo.faults.core, demo.faults
     last = demo.start()
     if command("API_DOWN"):
         demo.running(last, "assemble")

@@ -16,3 +16,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("PERENNIAL_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where products of that home are to lie; nobody has made it yet."""
+    made = home.with_name("pipelines")
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(made))
+    return made

@@ -43,14 +43,6 @@ def shop(**columns: Any) -> dict[str, list[Any]]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    made = tmp_path / "pipelines"
-    monkeypatch.setenv("PERENNIAL_PIPELINES", str(made))
-    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path / "home"))
-    return made
-
-
-@pytest.fixture
 def write(tmp_path: Path) -> Write:
     def to(name: str = "sales.csv", separator: str = ",", **columns: Any) -> str:
         pl.DataFrame(shop(**columns)).write_csv(tmp_path / name, separator=separator)

@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, uuid5
@@ -53,29 +54,18 @@ def texts(*of: str) -> list[str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    made = tmp_path / "pipelines"
-    monkeypatch.setenv("PERENNIAL_PIPELINES", str(made))
-    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path / "home"))
-    return made
-
-
-@pytest.fixture
 def csv(tmp_path: Path) -> Write:
-    def to(**columns: Any) -> str:
-        orders(**columns).write_csv(tmp_path / "orders.csv")
-        return str(tmp_path / "orders.csv")
-
-    return to
+    return partial(written, tmp_path / "orders.csv", pl.DataFrame.write_csv)
 
 
 @pytest.fixture
 def parquet(tmp_path: Path) -> Write:
-    def to(**columns: Any) -> str:
-        orders(**columns).write_parquet(tmp_path / "orders.parquet")
-        return str(tmp_path / "orders.parquet")
+    return partial(written, tmp_path / "orders.parquet", pl.DataFrame.write_parquet)
 
-    return to
+
+def written(place: Path, write: Callable[[pl.DataFrame, Path], object], **columns: Any) -> str:
+    write(orders(**columns), place)
+    return str(place)
 
 
 def new(source: str, *more: str, name: str = "orders") -> int:

@@ -107,10 +107,10 @@ def api() -> CoreV1Api:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give those on a cluster the time that they may have to wait for it."""
+    """Give those on a cluster the time that whoever takes it apart may need."""
     for item in items:
         if "api" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(900))
+            item.add_marker(pytest.mark.timeout(1800))
 
 
 @pytest.fixture(autouse=True)
