@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ml_tasks import policies
 from ml_tasks.config import limits
 from ml_tasks.config.outside import OUTSIDE
-from ml_tasks.errors import LimitError, NothingToDo
+from ml_tasks.errors import ConfigError, LimitError, NothingToDo
 from ml_tasks.io import audit
 from ml_tasks.io.control import Control
 from ml_tasks.io.triggers import by_policies
@@ -91,6 +91,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
 
     Raises:
         NothingToDo: There is no champion that was watched.
+        ConfigError: The schedule begins after the window.
         LeaseLostError: A later attempt has decided, or another run did meanwhile.
     """
     control = Control(context.environment.control)
@@ -100,7 +101,12 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     head = control.champion(pipeline.name)
     if head is None:
         raise NothingToDo(f"{pipeline.name} has no champion yet; train one")
-    wanted = Window.parse(f"{pipeline.schedule.start}/{window.end.isoformat()}")
+    start = pipeline.schedule.start
+    if window.end.date() <= start:
+        raise ConfigError(
+            f"{pipeline.name}: schedule.start is {start}, and {window} lies before it; set it back"
+        )
+    wanted = Window.parse(f"{start}/{window.end.isoformat()}")
     with control.lease_for(context, f"decided {pipeline.name}", wait=120) as lease:
         values = _again(control, pipeline, wanted) or _anew(
             control, pipeline, context, head, wanted, lease

@@ -66,7 +66,9 @@ def compare(
         evaluation: Number of resamples.
         seed: Seed of the resampling; the same for all, so that differences are paired.
     """
-    draws = Resamples.of(test.days, evaluation.bootstrap_samples, seed)
+    # Of one day each draw is the same, which would tell anything from anything else.
+    samples = evaluation.bootstrap_samples if len(np.unique(test.days)) > 1 else 0
+    draws = Resamples.of(test.days, samples, seed)
     measured = {name: metrics(test.task, test.y, p, draws) for name, p in predictions.items()}
     ours = measured[CANDIDATE]
 

@@ -20,7 +20,12 @@ def above_zero(gate: str, rival: str, metric: str, difference: Interval | None) 
             passed=False,
             measured=None,
             threshold=threshold,
-            evidence=f"{metric} was not compared with {rival}",
+            evidence=(
+                f"{metric} was not compared with {rival}"
+                if difference is None or not math.isfinite(difference.value)
+                else f"{metric} differs from {rival} by {difference.value:+.4f}; how far that is "
+                "chance cannot be told: wanted test rows of two days at least"
+            ),
         )
     return Judgement(
         gate=gate,

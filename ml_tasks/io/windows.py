@@ -87,8 +87,9 @@ class Windows(Database):
 
     def all_in(self, pipeline: Pipeline) -> Window | None:
         """Give all that is in of a product, from its first day on; `None` where nothing is."""
-        end = self.covered(pipeline.name)
-        return None if end is None else Window.parse(f"{pipeline.schedule.start}/{end}")
+        end, start = self.covered(pipeline.name), pipeline.schedule.start
+        # The first day may have been moved behind what is in.
+        return Window.parse(f"{start}/{end}") if end and end[:10] > str(start) else None
 
     def windows(self, pipeline: str) -> list[Ingested]:
         """Give the windows that are in, oldest first."""

@@ -61,7 +61,10 @@ class Days:
         seen = {look.day for look in before if look.signal in signals}
         patience = timedelta(seconds=self.reference.about.label_seconds)
         found: list[Look] = []
-        for day, own in _by_day(rows.drop_nulls(LABEL)):
+        import polars as pl
+
+        told = pl.all_horizontal(pl.col(LABEL, "prediction").cast(pl.Float64).is_finite())
+        for day, own in _by_day(rows.filter(told)):
             over = datetime.combine(day, time(), UTC) + timedelta(days=1)
             if str(day) not in seen and over + patience <= end:
                 found += self._looks(day, self.reference.truth(own))

@@ -75,7 +75,8 @@ def shown(entries: Sequence[AuditEntry]) -> dict[str, Any]:
 def _moved(
     control: Control, environment: Environment, pipeline: Pipeline, window: Window, who: str
 ) -> AuditEntry | None:
-    entries, seen = control.audit(pipeline.name), control.champion(pipeline.name)
+    # The head first: who is promoted between the two is in the log, and `seen` no longer the head.
+    seen, entries = control.champion(pipeline.name), control.audit(pipeline.name)
     found = standing.found(control, environment, pipeline, entries, window)
     if found is None or seen is None:
         return None

@@ -37,7 +37,7 @@ def wish(evidence: Evidence, params: Params) -> Wish | None:
     shares = np.array([one.rows for one in last], float) / sum(one.rows for one in last)
     lost = evidence.loss(float(shares @ values))
     noise = float(np.hypot(np.sqrt(np.sum((shares * errors) ** 2)), evidence.reference.error))
-    if not lost > max(params.drop, noise):
+    if not (lost > params.drop and lost > noise):  # nothing is more than noise that is not known
         return None
     return Wish(
         "performance",

@@ -47,14 +47,14 @@ def weigh(control: Control, pipeline: Pipeline) -> Weighed:
     found = [one for one in control.unheeded(pipeline.name) if _heeded(heeding, one)]
     by_cause = by_policies(control.triggers(pipeline.name))
     asked = [end for ends in by_cause.values() for end in ends]
-    if any(policy.alarms for policy in heeding):
-        found += _alarms(control, pipeline.name, asked)
+    window = control.all_in(pipeline)
+    if any(policy.alarms for policy in heeding) and window is not None:
+        found += _alarms(control, pipeline.name, asked, window)
     reports = tuple(found)
     if not reports:
         return Weighed(reports, None, "nothing is reported that counts and was not heeded before")
     if retraining.when == "all" and len(retraining.policies) > len(heeding):
         return Weighed(reports, None, "all policies must want it: monitoring decides")
-    window = control.all_in(pipeline)
     if window is None:
         return Weighed(reports, None, NONE_IN)
     back = rolled_back(control.audit(pipeline.name))
@@ -115,8 +115,13 @@ def _heeded(policies: Sequence[Outside], report: Report) -> bool:
     return any(policy.heeds(report.labels) for policy in policies)
 
 
-def _alarms(control: Control, pipeline: str, asked: Sequence[datetime]) -> list[Report]:
-    """Give the champion's alarms that page, on days that no training asked for takes in."""
+def _alarms(
+    control: Control, pipeline: str, asked: Sequence[datetime], window: Window
+) -> list[Report]:
+    """Give the champion's alarms that page, on days that this window is the first to take in.
+
+    One that lies behind a hole is no reason yet: a trigger that named it would not mend it.
+    """
     head = control.champion(pipeline)
     if head is None:
         return []
@@ -133,5 +138,7 @@ def _alarms(control: Control, pipeline: str, asked: Sequence[datetime]) -> list[
             received=alarm.day,
         )
         for alarm in control.alarms(pipeline, version=head.version)
-        if alarm.paged and not limits.taken_in(date.fromisoformat(alarm.day), asked)
+        if alarm.paged
+        and limits.taken_in(day := date.fromisoformat(alarm.day), [window.end])
+        and not limits.taken_in(day, asked)
     ]

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ml_tasks.config import Environment
 
 _SECRET = re.compile(r"(?i)secret|password|token|key|credential")
-_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
+_LOGIN = re.compile(r"(?<=://)\S*@")
+"""Up to the last @: a password may have what else ends it."""
 MASK = "***"
 
 

@@ -93,7 +93,8 @@ class Glance:
         if head is None or measure.version != head.version or told is None:
             return False
         lost = self.lost(measure)
-        noise = CHANCE * math.hypot(measure.error or math.inf, told.error or 0.0)
+        spread = math.inf if measure.error is None else measure.error
+        noise = CHANCE * math.hypot(spread, told.error or 0.0)
         return lost is not None and lost > noise
 
 

@@ -193,3 +193,15 @@ def test_a_capsule_holds_what_is_needed_and_no_secret(tmp_path: Path) -> None:
     assert "u:p@" not in objects.read_text(uri)
     hidden = capsule.masked({"AWS_SECRET_ACCESS_KEY": "x", "PLAIN": "y"})
     assert json.dumps(hidden) == '{"AWS_SECRET_ACCESS_KEY": "***", "PLAIN": "y"}'
+
+
+@pytest.mark.parametrize(
+    ("address", "hidden"),
+    [
+        ("postgresql+psycopg://u:pa/ss@db/c", "postgresql+psycopg://***@db/c"),
+        ("redis://:pa@ss@h:1/0", "redis://***@h:1/0"),
+        ("http://here/a", "http://here/a"),
+    ],
+)
+def test_no_password_stays_whatever_it_is_made_of(address: str, hidden: str) -> None:
+    assert capsule.masked({"ADDRESS": address}) == {"ADDRESS": hidden}

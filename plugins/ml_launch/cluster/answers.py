@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from kubernetes_asyncio import client
 from kubernetes_asyncio.client.exceptions import ApiException
 
 from ml_launch.cluster.lines import Pieces
@@ -14,6 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 REDIRECT = 300
+
+
+def unbounded() -> client.ApiClient:
+    """Give a client with as many connections as it is asked for: each log that is followed has one.
+
+    By default it has a hundred, and whoever wants one more waits for a pod to end.
+    """
+    given = client.Configuration.get_default_copy()
+    given.connection_pool_maxsize = 0  # what aiohttp calls no limit
+    return client.ApiClient(given)
 
 
 async def read(call: Callable[..., Any], *args: Any, **rest: Any) -> dict[str, Any]:

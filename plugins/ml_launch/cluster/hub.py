@@ -162,7 +162,7 @@ class Hub:
             if self._work:
                 return
             await config.load_config()
-            self._api = client.ApiClient()
+            self._api = answers.unbounded()
             work = (self._watch_pods, self._list_jobs, self._sample)
             self._work = [asyncio.create_task(self._kept_up(one)) for one in work]
 

@@ -161,3 +161,22 @@ def test_a_broken_segment_of_decent_size_is_caught_and_named() -> None:
     said = [judge(FLOOR, simulated(seed, right)) for seed in range(20)]
     assert not any(one.passed for one in said)
     assert all("worst of 40 segments is part=17 with" in one.evidence for one in said)
+
+
+def test_on_a_single_day_nothing_is_beyond_chance() -> None:
+    """Each resample of it is the same, so that anything would be better than anything."""
+    dice = np.random.default_rng(1)
+    y = (dice.uniform(size=40) < 0.3).astype(float)
+    measured = evaluate.compare(
+        evaluate.Test("classification", y, np.zeros(40), {}),
+        {name: dice.uniform(size=40) for name in (evaluate.CANDIDATE, "majority")},
+        candidate="h",
+        champion=None,
+        evaluation=Evaluation(metric="roc_auc", bootstrap_samples=200, gates=(Gate(name="x"),)),
+        seed=0,
+    )
+    for gate in ("roc_auc", "log_loss"):
+        beats = Gate(name="beats_baseline", params={"metric": gate, "baseline": "majority"})
+        judged = judge(beats, measured)
+        assert not judged.passed
+        assert "wanted test rows of two days at least" in judged.evidence

@@ -75,3 +75,10 @@ def test_an_outcome_has_as_many_words_as_there_is_room_for(control: Control) -> 
     trigger, _ = control.ask("p", MONITOR, MARCH, who="r", evidence={})
     control.finish(trigger.id, "x" * 1000)
     assert control.trigger(trigger.id).outcome == "x" * LONGEST_OUTCOME
+
+
+def test_a_run_may_have_as_long_a_name_as_airflow_lets_it(control: Control) -> None:
+    run = "r" * 250
+    made, new = control.ask("p", "form", MAY, who=run, evidence={}, replay=run)
+    assert (made.who, new) == (run, True)
+    assert control.ask("p", "form", MAY, who=run, evidence={}, replay=run) == (made, False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -156,3 +157,16 @@ def test_missing_values_cost_by_their_share(reference: Reference) -> None:
     ]
     moved = {s["name"]: s["cost"] for a in watched(reference, lost) for s in a.signals}
     assert moved["ks age missing"] == moved["profile age"] == 0
+
+
+@pytest.mark.parametrize("column", ["label", "prediction"])
+def test_what_is_no_number_is_not_looked_at(reference: Reference, column: str) -> None:
+    rows = day(DAYS, np.random.default_rng(3))
+    first = pl.int_range(pl.len()) == 0
+    odd = rows.with_columns(pl.when(first).then(math.nan).otherwise(column).alias(column))
+    found, wanted = (
+        Days("orders", "1", "run", reference).truth(some, [], BEGIN + timedelta(days=999))
+        for some in (odd, rows[1:])
+    )
+    assert found == wanted
+    assert all(math.isfinite(look.value) for look in found)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -242,3 +243,26 @@ def test_objects_that_are_gone_are_no_reason_to_stop_but_are_told_of(product: Pr
     made = withdrawal.made(product.control, product.environment, PIPELINE, WINDOWS[1], "w")
     assert (made.entry, product.champion) == (None, "2")
     assert "no model weights1 under" in str(made.fault)
+
+
+@pytest.mark.parametrize("look", ["audit", "champion"])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_who_is_promoted_while_it_is_decided_stays(
+    product: Product, monkeypatch: pytest.MonkeyPatch, look: str, number: int
+) -> None:
+    """The grade is another one's, and nothing is known of it yet: after whichever look it comes."""
+    product.train("3")
+    real, looks = getattr(Control, look), count(1)
+
+    def then_another(control: Control, *of: str) -> object:
+        seen = real(control, *of)
+        if next(looks) == number:
+            product.promote("3", "2")
+        return seen
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Control, look, then_another)
+        came = product.back()
+    if next(looks) > number:
+        assert came is None
+        assert product.champion == "3"

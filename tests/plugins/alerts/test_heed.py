@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -210,6 +211,37 @@ def test_the_products_own_pages_count_where_the_owner_says_so(
     assert watched() == ["version 1 inputs 2013-01-05"]
     assert "ks dep_delay" in control.trigger(heed(NAME, "run")).evidence["why"]
     assert watched() == [], "a training takes that day in"
+
+
+def test_an_alarm_behind_a_hole_waits_until_a_training_would_see_its_day(
+    product: Callable[..., Pipeline], control: Control
+) -> None:
+    bring_in(control, "2013-01-01", "2013-01-08")
+    bring_in(control, "2013-01-15", "2013-01-22")
+    control.promote(NAME, "1", expected=None, run="r", verdict_uri="u", who="me", why="first")
+    alarm = Alarm(
+        pipeline=NAME, version="1", day="2013-01-16", of="inputs", level=2.0, paged=True,
+        loss=0.01, signals=[{"name": "ks dep_delay"}], run="m",
+    )  # fmt: skip
+    with control.lease("watch", holder="m/monitor", attempt=1) as lease:
+        control.watch(NAME, [alarm], lease)
+    product(policies=[{"name": "outside", "params": {"alarms": True}}])
+    assert watched() == []
+    with pytest.raises(AirflowSkipException, match="nothing is reported that counts"):
+        heed(NAME, "early")
+    bring_in(control, "2013-01-08", "2013-01-15")
+    assert watched() == ["version 1 inputs 2013-01-16"]
+    assert control.trigger(heed(NAME, "run")).window.endswith("/2013-01-22")
+
+
+def test_a_schedule_that_begins_after_all_that_is_in(
+    product: Callable[..., Pipeline], listening: Control
+) -> None:
+    report(listening, "a")
+    made = product(policies=[OUTSIDE])
+    later = made.schedule.model_copy(update={"start": date(2013, 1, 8)})
+    assert listening.all_in(made.model_copy(update={"schedule": later})) is None
+    assert listening.all_in(made) is not None
 
 
 def test_the_watchers_tell_the_intake(product: Callable[..., Pipeline], listening: Control) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from kubernetes_asyncio import client, config
-from ml_launch.cluster import hub
+from ml_launch.cluster import answers, hub
 
 
 def test_what_nobody_foresaw_is_said_and_begun_anew(
@@ -36,8 +38,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[client.ApiClient]:
         await asyncio.sleep(0.05)
         client.Configuration.set_default(client.Configuration(host="http://127.0.0.1:9"))
 
-    def opening() -> client.ApiClient:
-        made.append(real())
+    def opening(given: client.Configuration) -> client.ApiClient:
+        made.append(real(given))
         return made[-1]
 
     monkeypatch.setattr(config, "load_config", login)
@@ -94,3 +96,44 @@ def test_what_nobody_waits_for_is_forgotten_and_who_still_waits_is_told() -> Non
         assert shared._seen == {}
 
     asyncio.run(gone())
+
+
+def test_logs_that_are_followed_leave_room_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has a connection of its own as long as its pod runs."""
+
+    async def log(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        await answer.write(b"2026-01-01T00:00:00Z here\n")
+        await asyncio.sleep(60)
+        return answer
+
+    async def pods(_request: web.Request) -> web.Response:
+        return web.json_response({"items": [], "metadata": {"resourceVersion": "1"}})
+
+    async def listed_beside(logs: int) -> dict[str, object]:
+        app = web.Application()
+        app.router.add_get("/api/v1/namespaces/n/pods", pods)
+        app.router.add_get("/api/v1/namespaces/n/pods/{pod}/log", log)
+        async with TestServer(app) as server:
+            given = client.Configuration(host=str(server.make_url("")).rstrip("/"))
+            monkeypatch.setattr(client.Configuration, "_default", given)
+            shared, followed = hub.Hub("n"), asyncio.Semaphore(0)
+            shared._api = answers.unbounded()
+
+            async def follow(pod: str) -> None:
+                async for _line in shared.log_lines(pod, None):
+                    followed.release()
+
+            following = [asyncio.create_task(follow(f"pod-{n}")) for n in range(logs)]
+            for _ in following:
+                await followed.acquire()
+            core = client.CoreV1Api(shared._api)
+            found = await answers.read(core.list_namespaced_pod, "n", _request_timeout=10)
+            for one in following:
+                one.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
+            await shared._api.close()
+        return found
+
+    assert asyncio.run(asyncio.wait_for(listed_beside(120), 60))["items"] == []

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import uuid
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
+from ml_pages.glance import Glance
+from ml_pages.judged import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +71,26 @@ def test_all_pipelines_are_seen_at_a_glance_with_what_is_wrong(browser: TestClie
     assert 'href="/run?pipeline=flight_delays&amp;run=train-3&amp;flow=training"' in page
     assert HOSTILE not in page
     assert "<script>alert" not in page
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "worse"), [(0.0, 0.0, True), (0.0, None, False), (0.49, 0.02, False)]
+)
+def test_what_does_not_spread_at_all_is_no_chance(
+    value: float, error: float | None, worse: bool
+) -> None:
+    """A model that says no to everything finds nothing on each day."""
+    measure: Any = SimpleNamespace(version="1", value=value, error=error)
+    facts: Any = SimpleNamespace(
+        head=SimpleNamespace(version="1"),
+        pipeline=SimpleNamespace(evaluation=SimpleNamespace(metric="recall")),
+    )
+    fresh: Any = None
+    made = Glance(
+        facts=facts, fresh=fresh, references={"1": Bounds(0.5, 0.45, 0.55, 0.02)}, realised=None,
+        estimated=None, standing=(), open=(), training=None, troubles=(),
+    )  # fmt: skip
+    assert made.worse(measure) is worse
 
 
 def test_a_champion_that_does_badly_says_so(
