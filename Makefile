@@ -76,8 +76,8 @@ mutants: setup  ## change joins, gates and fencing a little, and count what the 
 	$(BIN)/python -m bench.mutants
 
 check-k8s: setup | $(filter .tools/bin/uv,$(UV))  ## render k8s/ and check it without a cluster
-	VALIDATE=$(CURDIR)/$(BIN)/kubernetes-validate CHECKOV="$(abspath $(UV)) tool run checkov@3.3.30" \
-	  k8s/check
+	VALIDATE=../$(BIN)/kubernetes-validate \
+	  CHECKOV="$(if $(filter /%,$(UV)),,../)$(UV) tool run checkov@3.3.30" k8s/check
 
 lint: setup  ## style, types, import contracts
 	$(BIN)/ruff check .

@@ -221,7 +221,9 @@ def logs(
     dag_run: Annotated[
         str, typer.Option("--run", help="Its run, as Airflow or lineage names it; else the newest.")
     ] = "",
-    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.")] = 50,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")
+    ] = 50,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on as a service writes.")
     ] = False,

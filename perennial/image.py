@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import tomllib
 from dataclasses import dataclass
@@ -116,6 +117,8 @@ def build(
         images: Which.
         load: A command that takes an archive's path at its end; none when empty.
     """
+    if load:
+        loader(load)
     commit, lock = source.commit(environment), source.lock()
     planned = {image: arguments(wish, image, commit, lock) for image in images}
     folder = environment.home / "images"
@@ -173,10 +176,25 @@ def parts(said: str) -> list[tuple[str, str]]:
 def _load(builder: Builder, reference: str, archive: Path, command: str) -> None:
     builder.save(reference, archive)
     try:
-        if code := subprocess.run([*shlex.split(command), archive], check=False).returncode:
+        if code := subprocess.run([*loader(command), archive], check=False).returncode:
             raise BackendError(f"{command} {archive} ended with code {code}")
     finally:
         archive.unlink()
+
+
+def loader(command: str) -> list[str]:
+    """Take the command apart that loads an image.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as fault:
+        raise ConfigError(f"--load {command}: {fault}") from fault
+    if not words or shutil.which(words[0]) is None:
+        raise ConfigError(f"--load {command}: there is no such program")
+    return words
 
 
 def develop(environment: Environment, builder: Builder, wish: Wish, load: str) -> None:

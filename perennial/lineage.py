@@ -32,6 +32,11 @@ def show(environment: Environment, pipeline: str, wanted: str) -> int:
     registry, control = Registry(environment, pipeline), Control(environment.control)
     version = find(registry, control, wanted)
     tags: dict[str, str] = version.tags
+    if lacking := [name for name in (RUN, "snapshots", "window") if name not in tags]:
+        raise ConfigError(
+            f"{pipeline}: version {version.version} was registered by hand: it has no {lacking}, "
+            "and nothing here knows what it was made of"
+        )
     head = control.champion(pipeline)
     console.table(
         f"Model {pipeline} {version.version}",

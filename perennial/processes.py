@@ -40,6 +40,7 @@ class Running:
 
     pid: int
     created: float
+    """Seconds since the machine started, on Linux; elsewhere in time of day."""
     log: str
     port: int | None
     stopped: bool = False
@@ -52,10 +53,11 @@ class Running:
         """Whether it still runs."""
         try:
             process = psutil.Process(self.pid)
-            return (
-                abs(process.create_time() - self.created) < 1
-                and process.status() != psutil.STATUS_ZOMBIE
+            # The second is what older versions wrote.
+            ours = any(
+                abs(at - self.created) < 1 for at in (_begun(process), process.create_time())
             )
+            return ours and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
 
@@ -115,8 +117,8 @@ class Processes:
                 group=user and pwd.getpwnam(user).pw_gid,
                 extra_groups=user and [],
             )
-        created = psutil.Process(process.pid).create_time()
-        running = Running(process.pid, created, str(log), port, stands_on=stands_on)
+        begun = _begun(psutil.Process(process.pid))
+        running = Running(process.pid, begun, str(log), port, stands_on=stands_on)
         self._record({**self.known(), name: running})
         return running
 
@@ -161,6 +163,12 @@ class Processes:
         draft = self._file.with_suffix(".draft")
         draft.write_text(json.dumps({n: asdict(r) for n, r in known.items()}, indent=2))
         draft.replace(self._file)
+
+
+def _begun(process: psutil.Process) -> float:
+    """Say when a process began, whatever is done to the clock: Linux then moves the time of day."""
+    created: float = process.create_time()
+    return created - psutil.boot_time() if psutil.LINUX else created
 
 
 def installed() -> str:

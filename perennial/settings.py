@@ -6,11 +6,11 @@ import json
 import os
 import secrets
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml_tasks.config import ROOT
+from ml_tasks.io.backend import NO_LINKS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,9 +135,17 @@ def secret(file: Path) -> str:
     """Give what is drawn once and kept in a file that its owner alone reads."""
     if not file.is_file():
         draft = _draft(file, secrets.token_urlsafe(32))
-        with suppress(FileExistsError):  # another command has drawn it
+        try:
             file.hardlink_to(draft)
-        draft.unlink()
+        except FileExistsError:  # another command has drawn it
+            pass
+        except OSError as fault:
+            if fault.errno not in NO_LINKS:
+                raise
+            if not file.is_file():
+                draft.replace(file)
+        finally:
+            draft.unlink(missing_ok=True)
     return file.read_text()
 
 

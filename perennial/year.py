@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from perennial.story import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import TextIO
 
     from rich.console import Console
 
@@ -114,20 +116,32 @@ class _Shown:
 def _running(services: Services, out: Console) -> Iterator[None]:
     """Have what is needed run; what nobody else needs is ended in the end."""
     ours = services.dead() == list(services.names)
-    with console.waiting("starting", out) as show:
-        services.up(lambda name, seconds: show(f"{name} ready after {seconds:.0f} s"))
-    known = services.processes.known()
-    others = [name for name, one in known.items() if one.alive and name not in services.names]
+    services.home.mkdir(parents=True, exist_ok=True)
+    with (services.home / "year.lock").open("w") as shared:
+        fcntl.flock(shared, fcntl.LOCK_SH)
+        try:
+            with console.waiting("starting", out) as show:
+                services.up(lambda name, seconds: show(f"{name} ready after {seconds:.0f} s"))
+            yield
+        except KeyboardInterrupt:
+            out.print("interrupted: the same command goes on from here", markup=False)
+            if services.with_airflow and ours:
+                services.down()
+            raise
+        finally:
+            known = services.processes.known().items()
+            others = [name for name, one in known if one.alive and name not in services.names]
+            if not services.with_airflow and not others and _last(shared):
+                services.down()
+
+
+def _last(shared: TextIO) -> bool:
+    """Tell whether no other year goes by in this home."""
     try:
-        yield
-    except KeyboardInterrupt:
-        out.print("interrupted: the same command goes on from here", markup=False)
-        if services.with_airflow and ours:
-            services.down()
-        raise
-    finally:
-        if not services.with_airflow and not others:
-            services.down()
+        fcntl.flock(shared, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager

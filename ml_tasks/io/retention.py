@@ -85,7 +85,7 @@ def plan(environment: Environment, until: datetime, *, mlflow: bool) -> Plan:
     """
     control = Control(environment.control)
     control.migrate()
-    made, found = Plan(until), _runs(environment)
+    made, found = Plan(until), _runs(environment, control)
     busy = {holder.split("/")[-2] for holder in control.holders() if "/" in holder}
     for pipeline in sorted({pipeline for pipeline, _ in found}):
         registry = Registry(environment, pipeline)
@@ -140,8 +140,10 @@ def free(environment: Environment, made: Plan, *, dry: bool) -> list[tuple[str, 
     lake, control = Lake(environment), Control(environment.control)
     holder = f"clean {datetime.now(UTC).isoformat()}"
     with control.lease(TAGS, holder=holder, attempt=1, wait=120) as lease:
-        kept = set(_versions_tags(environment))
-        for key, held in _runs(environment).items():
+        found = _runs(environment, control)
+        known = {pipeline for pipeline, _ in found} | set(control.newest_windows(1))
+        kept = set(_versions_tags(environment, known))
+        for key, held in found.items():
             if key not in made.gone:
                 kept |= set(_tags_of(held))
         unneeded = [
@@ -155,10 +157,20 @@ def free(environment: Environment, made: Plan, *, dry: bool) -> list[tuple[str, 
     return unneeded
 
 
-def _runs(environment: Environment) -> dict[tuple[str, str], list[Object]]:
+def _runs(environment: Environment, control: Control) -> dict[tuple[str, str], list[Object]]:
+    """Give what lies there of each run, by pipeline and run.
+
+    Raises:
+        ConfigError: Nothing does, though runs are known: it is another place.
+    """
     found: dict[tuple[str, str], list[Object]] = defaultdict(list)
     for run, one in _below(environment, "runs"):
         found[run].append(one)
+    if not found and (known := sorted(control.newest_windows(1))):
+        raise ConfigError(
+            f"{environment.objects_root}: no run lies there, and runs of {known} are known; set "
+            "PERENNIAL_OBJECTS to where they are. Nothing is taken away"
+        )
     return dict(found)
 
 
@@ -206,10 +218,10 @@ def _capsules(
 
 
 def _logs(home: Path, until: datetime) -> Iterator[Item]:
-    for folder in (home / "logs", home / "airflow" / "logs"):
-        old = [o for o in objects.find(folder.as_uri()) if o.modified < until]
-        if old:
-            yield _item("log", folder.relative_to(home).as_posix(), old)
+    # Not those of services, which write on into the file that they have.
+    folder = home / "airflow" / "logs"
+    if old := [o for o in objects.find(folder.as_uri()) if o.modified < until]:
+        yield _item("log", folder.relative_to(home).as_posix(), old)
 
 
 def _artifacts(registry: Registry, run: str) -> Iterator[Item]:
@@ -252,8 +264,7 @@ def set_tag(digest: str, snapshots: dict[str, int]) -> str:
     return f"{TAG}{bytes_hash(named.encode())[:12]}"
 
 
-def _versions_tags(environment: Environment) -> Iterator[str]:
-    pipelines = {pipeline for pipeline, _ in _runs(environment)}
+def _versions_tags(environment: Environment, pipelines: Iterable[str]) -> Iterator[str]:
     for pipeline in sorted(pipelines):
         for version in Registry(environment, pipeline).versions():
             tags: dict[str, Any] = version.tags

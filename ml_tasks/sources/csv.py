@@ -9,7 +9,7 @@ import zlib
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ml_tasks.sources import files
 from ml_tasks.sources.delivery import BrokenRow, Delivery
@@ -38,6 +38,13 @@ class Params(files.FileParams):
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     null_values: tuple[str, ...] = ("",)
     """Texts that stand for null."""
+
+    @field_validator("delimiter")
+    @classmethod
+    def _parts_values(cls, delimiter: str) -> str:
+        if not delimiter.isascii() or delimiter in '\r\n"':
+            raise ValueError("one ASCII character that is neither a quote nor the end of a line")
+        return delimiter
 
 
 def read(

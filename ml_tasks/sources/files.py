@@ -81,7 +81,11 @@ def read(
         for item in objects.find(quote(folder, safe="/:") if local else folder):
             plain = unquote(item.uri) if local else item.uri
             if matches.fullmatch(plain):
-                found[item.uri] = (landed_at(plain) or item.modified, covers)
+                try:
+                    found[item.uri] = (landed_at(plain) or item.modified, covers)
+                except ValueError as fault:
+                    why = f"its name has no landing time in ISO 8601: {fault}"
+                    yield Delivery(item.uri, item.modified, covers=covers, fault=why)
     for uri, (landed, covers) in sorted(found.items(), key=lambda f: (f[1][0], f[0])):
         yield _as_declared(uri, landed, covers, decode, as_declared)
 
@@ -108,7 +112,11 @@ def expand(glob: str, window: Window) -> list[tuple[str, Window | None]]:
 
 
 def landed_at(uri: str) -> datetime | None:
-    """Read the landing time out of an address; `None` when it has none."""
+    """Read the landing time out of an address; `None` when it has none.
+
+    Raises:
+        ValueError: It has one that is no time.
+    """
     match = _LANDED.search(uri)
     if match is None:
         return None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
-    from sqlalchemy import Connection
+    from sqlalchemy import URL, Connection
 
     from ml_tasks.config import Environment, Source
     from ml_tasks.result import Window
@@ -61,17 +61,15 @@ def answer(params: Params, window: Window) -> Iterator[Delivery]:
         BackendError: The database did not answer.
         ConfigError: The address or the query is wrong.
     """
-    from sqlalchemy import create_engine, make_url
-    from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLAlchemyError
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
     from sqlalchemy.pool import NullPool
 
+    url = _url(params)
     try:
-        url = make_url(params.url)
         engine = create_engine(url, poolclass=NullPool)
-    except (ArgumentError, SQLAlchemyError, ModuleNotFoundError) as fault:
-        raise ConfigError(f"sql source: came a wrong url, wanted an SQLAlchemy one: {fault}") from (
-            fault
-        )
+    except (SQLAlchemyError, ModuleNotFoundError) as fault:
+        raise _no_url(fault) from fault
     where = url.render_as_string(hide_password=True)
     try:
         with engine.connect() as connection:
@@ -84,9 +82,21 @@ def answer(params: Params, window: Window) -> Iterator[Delivery]:
 
 def place(params: Params, environment: Environment) -> str:  # noqa: ARG001
     """Say which database is asked."""
-    from sqlalchemy import make_url
+    return _url(params).render_as_string(hide_password=True)
 
-    return make_url(params.url).render_as_string(hide_password=True)
+
+def _url(params: Params) -> URL:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(params.url)
+    except (ArgumentError, ValueError) as fault:
+        raise _no_url(fault) from fault
+
+
+def _no_url(fault: Exception) -> ConfigError:
+    return ConfigError(f"sql source: came a wrong url, wanted an SQLAlchemy one: {fault}")
 
 
 def _fetch(connection: Connection, params: Params, window: Window, where: str) -> Delivery:
@@ -103,10 +113,24 @@ def _fetch(connection: Connection, params: Params, window: Window, where: str) -
     for part in answer.mappings().partitions(params.batch_rows):
         rows = [dict(row) for row in part]
         if params.landed_at:
-            landed += [_moment(row.pop(params.landed_at)) for row in rows]
+            landed += _landed(params.landed_at, rows, where)
         batches.append(_batch(rows))
     at = max(landed) if landed else _moment(clock)
     return Delivery(where, at, tuple(batches), covers=window)
+
+
+def _landed(name: str, rows: Sequence[dict[str, Any]], where: str) -> list[datetime]:
+    """Take the column out of the rows; one that never changed may have none."""
+    if name not in rows[0]:
+        raise ConfigError(
+            f"sql source {where}: landed_at: came {name!r}, wanted a column of the query's: "
+            f"{list(rows[0])}"
+        )
+    told = [row.pop(name) for row in rows]
+    try:
+        return [_moment(value) for value in told if value is not None]
+    except ValueError as fault:
+        raise ConfigError(f"sql source {where}: landed_at {name!r}: {fault}") from fault
 
 
 def _moment(value: Any) -> datetime:

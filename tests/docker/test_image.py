@@ -131,3 +131,9 @@ def test_a_build_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         found.build("tasks", "perennial/tasks:1", [])
     with pytest.raises(BackendError, match="buildah from ended with code 125: no such image"):
         found.read("perennial/tasks:1", ["true"])
+
+
+@pytest.mark.parametrize("command", ["no-such-program import", "docker 'load"])
+def test_what_could_load_nothing_is_said_before_anything_is_built(command: str) -> None:
+    with pytest.raises(ConfigError, match="--load"):
+        image.loader(command)

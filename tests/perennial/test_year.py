@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -10,17 +11,19 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
 import yaml
+from rich.console import Console
 
 from ml_tasks import config
 from ml_tasks.config import Environment
+from ml_tasks.errors import BackendError
 from ml_tasks.io import objects, runs
 from ml_tasks.io.control import Control
-from perennial import weeks
+from perennial import weeks, year
 from perennial.__main__ import main
 from perennial.processes import Processes
 from perennial.services import Services
@@ -229,3 +232,44 @@ def test_weeks_lie_between_two_days(folder: Path) -> None:
         "2024-01-15/2024-01-22", "2024-01-22/2024-01-29",
     ]  # fmt: skip
     assert len(weeks.chosen(pipeline, "", "")) == 4
+
+
+class Beside:
+    """What `_running` asks of services."""
+
+    with_airflow, names = False, ("mlflow", "warm")
+
+    def __init__(self, home: Path, fault: Exception | None = None) -> None:
+        self.home, self.fault, self.ended = home, fault, 0
+        self.processes = Processes(home)
+
+    def dead(self) -> list[str]:
+        return []
+
+    def up(self, _told: object) -> None:
+        if self.fault:
+            raise self.fault
+
+    def down(self) -> None:
+        self.ended += 1
+
+
+def test_two_years_in_one_home_have_their_services_to_the_end(tmp_path: Path) -> None:
+    first, second = Beside(tmp_path), Beside(tmp_path)
+    out = Console(file=io.StringIO())
+    outer, inner = (year._running(cast("Services", one), out) for one in (first, second))
+    with outer:
+        with inner:
+            pass
+        assert (first.ended, second.ended) == (0, 0)
+    assert (first.ended, second.ended) == (1, 0)
+
+
+def test_what_began_before_one_did_not_start_is_ended(tmp_path: Path) -> None:
+    services = Beside(tmp_path, BackendError("mlflow did not start"))
+    with (
+        pytest.raises(BackendError),
+        year._running(cast("Services", services), Console(file=io.StringIO())),
+    ):
+        pass
+    assert services.ended == 1

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from ml_tasks.config import Environment
-from ml_tasks.errors import LeaseLostError
+from ml_tasks.errors import ConfigError, LeaseLostError
 from ml_tasks.io import housekeeping, objects, retention
 from ml_tasks.io.control import Control, Report
 from ml_tasks.io.database import now
@@ -116,6 +116,21 @@ def test_however_its_root_is_spelt_a_champions_run_stays(tmp_path: Path) -> None
     made = apart(platform)
     assert [(item.kind, item.name) for item in made.items] == [("run", "p/old")]
     assert platform.runs() == {"head"}
+
+
+def test_where_no_run_lies_that_control_knows_nothing_is_taken_away(platform: Platform) -> None:
+    """It is another place: what is needed cannot be told from what is not."""
+    platform.tag(platform.publish(1), f"{retention.TAG}of-a-version")
+    platform.write("capsules/p/old/train/1.json")
+    with platform.control.lease("w", holder="r/materialise", attempt=1) as lease:
+        platform.control.complete("p", "2013-01-01", "2013-01-08", "r", lease)
+    wanted = r"no run lies there, and runs of \['p'\] are known; set PERENNIAL_OBJECTS"
+    with pytest.raises(ConfigError, match=wanted):
+        retention.plan(platform.environment, UNTIL, mlflow=True)
+    with pytest.raises(ConfigError, match=wanted):
+        retention.free(platform.environment, retention.Plan(UNTIL), dry=False)
+    assert "capsules/p/old/train/1.json" in platform.there()
+    assert f"{retention.TAG}of-a-version" in platform.lake.load("raw.s").refs()
 
 
 def test_what_lies_beside_the_runs_is_left_alone(platform: Platform) -> None:

@@ -108,6 +108,24 @@ def test_garbage_is_a_fault_of_its_file_alone(environment: Environment, tmp_path
     assert found["b.parquet"].batches[0].num_rows == 1
 
 
+def test_a_landing_time_that_is_none_is_a_fault_of_its_file_alone(
+    environment: Environment, tmp_path: Path
+) -> None:
+    for name in ("landed=2013-01-02", "landed=2013-02-30"):
+        objects.write_text((tmp_path / f"{name}.csv").as_uri(), "id,at\n1,2013-01-02\n")
+    bad, good = deliveries(environment, "csv", path=f"{tmp_path.as_uri()}/*.csv")
+    assert good.fault is None
+    assert bad.fault is not None
+    assert bad.fault.startswith("its name has no landing time in ISO 8601: ")
+    assert bad.uri.endswith("2013-02-30.csv")
+
+
+@pytest.mark.parametrize("delimiter", ["é", "\n", '"', ""])
+def test_what_can_part_no_values(delimiter: str) -> None:
+    with pytest.raises(ConfigError, match=r"sources.s.params: delimiter"):
+        params_of("s", source("csv", path="file:///x.csv", delimiter=delimiter))
+
+
 def test_stars_and_the_landing_zone(environment: Environment) -> None:
     for name in ("x/1.csv", "x/y/2.csv", "x/y/z/3.csv"):
         objects.write_text(f"{environment.landing_root}/{name}", "id\n1\n")

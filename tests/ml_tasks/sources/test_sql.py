@@ -108,3 +108,30 @@ def test_what_is_wrong_is_said(
 ) -> None:
     with pytest.raises(error, match=message):
         fetch(environment, **{"url": url, **more})
+
+
+def test_rows_that_never_changed_have_no_time_of_it(environment: Environment, url: str) -> None:
+    with sa.create_engine(url).begin() as tx:
+        tx.execute(sa.text("UPDATE rows SET changed = NULL WHERE id <> 2"))
+    (delivery,) = fetch(environment, url)
+    assert delivery.landed_at == datetime(2013, 1, 2, 18, tzinfo=UTC)
+    with sa.create_engine(url).begin() as tx:
+        tx.execute(sa.text("UPDATE rows SET changed = NULL"))
+    (delivery,) = fetch(environment, url)
+    assert (datetime.now(UTC) - delivery.landed_at).total_seconds() < 3600
+    assert delivery.batches[0].schema.names == ["id", "at", "note"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"landed_at": "nope"}, r"landed_at: came 'nope', wanted a column of the query's: \['id'"),
+        ({"landed_at": "id"}, "landed_at 'id': Invalid isoformat string: '1'"),
+        ({"url": "postgresql://here:port/x"}, "came a wrong url, wanted an SQLAlchemy one"),
+    ],
+)
+def test_what_a_person_mistyped_is_said(
+    environment: Environment, url: str, more: dict[str, str], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        fetch(environment, **{"url": url, **more})
