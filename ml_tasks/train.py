@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks import models
-from ml_tasks.errors import ConfigError, PerennialError, StuckError
+from ml_tasks.errors import BackendError, ConfigError, PerennialError, StuckError
 from ml_tasks.io import objects, word
 from ml_tasks.io.content import bytes_hash
 from ml_tasks.io.control import Control
@@ -61,6 +61,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             own.on_step(epoch)
 
         began, resumed = time.monotonic(), trainer.resume()
+        _require_together(ddp.gathered(place, (trainer.progress.epoch, trainer.progress.step)))
         _fit(trainer, frames, spec, device, on_step)
         seconds = time.monotonic() - began
         parts = ddp.gathered(place, own.finish())
@@ -80,6 +81,19 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     )
     result = _result(pipeline, context, trainer, values, used.rows)
     return result.model_copy(update={"resources": resources})
+
+
+def _require_together(stand: Sequence[tuple[int, int]]) -> None:
+    """Make sure that all ranks go on from one checkpoint: each looks for the newest by itself.
+
+    Raises:
+        BackendError: One was written or lost between two looks.
+    """
+    if len(set(stand)) > 1:
+        raise BackendError(
+            f"ranks would go on from different checkpoints, at epoch and step {list(stand)}: an "
+            "attempt before writes there still; the next one begins from one"
+        )
 
 
 def _read(context: Context) -> tuple[dict[str, pl.DataFrame], Spec, str]:

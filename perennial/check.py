@@ -223,7 +223,14 @@ def _columns(pipeline: Pipeline) -> None:
 def _service(pipeline: Pipeline) -> None:
     from ml_tasks.io import features
 
-    features.refs(pipeline.features.service)
+    told = features.told(features.refs(pipeline.features.service))
+    columns = pipeline.sources[pipeline.label.source].columns
+    given = {*columns, *pipeline.features.keys, "asked_at", "event_time"}
+    if lacking := sorted(set(told) - given):
+        raise ConfigError(
+            f"features.service {pipeline.features.service}: it is asked by {lacking}, wanted them "
+            f"among the columns of {pipeline.label.source} or in features.keys"
+        )
 
 
 def _expressions(pipeline: Pipeline) -> None:
@@ -235,7 +242,7 @@ def _expressions(pipeline: Pipeline) -> None:
 
     source = pipeline.sources[pipeline.label.source]
     fields = [(name, arrow_type(kind)) for name, kind in source.columns.items()]
-    evaluate(
+    found = evaluate(
         pa.schema(fields).empty_table(),
         {
             "label.expression": pipeline.label.expression,
@@ -243,3 +250,12 @@ def _expressions(pipeline: Pipeline) -> None:
             **{f"evaluation.segments.{n}": s for n, s in pipeline.evaluation.segments.items()},
         },
     )
+    is_a = pa.types
+    for one in found.schema:
+        number = (
+            is_a.is_integer(one.type) or is_a.is_floating(one.type) or is_a.is_decimal(one.type)
+        )
+        if one.name == "label.expression" and not (number or is_a.is_boolean(one.type)):
+            raise ConfigError(f"{one.name}: came {one.type}, wanted a number or a truth value")
+        if is_a.is_nested(one.type) or is_a.is_interval(one.type) or is_a.is_duration(one.type):
+            raise ConfigError(f"{one.name}: came {one.type}, wanted a text, number, time or bool")

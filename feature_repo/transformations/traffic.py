@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,8 @@ from feature_repo.transformations.table import FeatureTable, happened_at, late, 
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SPANS = {"1h": 1, "3h": 3, "6h": 6, "24h": 24, "7d": 168, "28d": 672}
 """Name of a span and its hours."""
 PATIENCE = timedelta(hours=6)
@@ -177,8 +177,11 @@ def _parts(counted: Mapping[str, ibis.IntegerValue]) -> dict[str, ibis.IntegerVa
 def _ticks(
     happened: ibis.Table, keys: tuple[str, ...], start: datetime, end: datetime, minutes: int
 ) -> ibis.Table:
+    # One grid for all windows, wherever they begin: at a seam there would be a hole else.
+    step = timedelta(minutes=minutes)
+    first = start + (EPOCH - start) % step
     grid = (
-        ibis.range(ibis.timestamp(start), ibis.timestamp(end), ibis.interval(minutes=minutes))
+        ibis.range(ibis.timestamp(first), ibis.timestamp(end), ibis.interval(minutes=minutes))
         .unnest()
         .name("event_time")
         .as_table()

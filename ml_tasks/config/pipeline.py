@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -25,7 +26,7 @@ OWN_TIMES = ("known_at", "corrected_at")
 """Columns that every raw table has beside those of its source and `event_time`."""
 OWN_COLUMNS = (
     "event_time", "asked_at", "label", "label_known_at", "split",
-    "version", "prediction", "outlier",
+    "version", "prediction", "outlier", "shadow",
 )  # fmt: skip
 """Columns that every training set, or table of predictions, has beside its features."""
 NO_NAME = re.compile(r"\*|\^.*\$|.*[\x00-\x1f\x7f-\x9f].*", re.DOTALL)
@@ -66,6 +67,13 @@ class Source(Section):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Source:
+        alike = Counter(name.casefold() for name in self.columns)
+        if twice := sorted(name for name in self.columns if alike[name.casefold()] > 1):
+            raise ValueError(
+                f"names that differ by more than case, which SQL does not see: {twice}"
+            )
+        if len(set(self.key)) < len(self.key):
+            raise ValueError(f"key {list(self.key)}, wanted each column once")
         named = {*self.key, self.event_time, *self.known_at}
         if missing := sorted(named - set(self.columns)):
             raise ValueError(f"key, event_time or known_at name {missing}, wanted declared columns")
@@ -121,6 +129,8 @@ class Features(Section):
     def _given(self) -> Features:
         if self.service is None and not self.columns:
             raise ValueError("a service, columns, or both: there is nothing to learn from")
+        if len(set(self.columns)) < len(self.columns):
+            raise ValueError(f"columns {list(self.columns)}, wanted each once")
         if self.service is None and self.keys:
             raise ValueError("no keys: without a service nothing is looked up by them")
         return self

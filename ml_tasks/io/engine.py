@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from typing import TYPE_CHECKING
 
 from ml_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
 
     import ibis
     import pyarrow as pa
+    from duckdb import DuckDBPyConnection
 
     from ml_tasks.result import Window
 
 THREADS = 2
 """Fixed, so that a result does not depend on the machine."""
+CLOCKS = frozenset(
+    {
+        "now", "today", "current_date", "current_time", "current_timestamp", "localtime",
+        "localtimestamp", "get_current_time", "get_current_timestamp",
+    }
+)  # fmt: skip
+"""What SQL calls the time of day, by a function or by a name alone."""
 
 
 def compute(
@@ -47,7 +57,8 @@ def evaluate(rows: pa.Table, expressions: Mapping[str, str]) -> pa.Table:
         A table with one column an expression and the rows in their order.
 
     Raises:
-        ConfigError: An expression is wrong; names it and what DuckDB says.
+        ConfigError: An expression is wrong, or looks at more than its row; names it and what DuckDB
+            says.
     """
     import duckdb
     import pyarrow as pa
@@ -58,9 +69,62 @@ def evaluate(rows: pa.Table, expressions: Mapping[str, str]) -> pa.Table:
         columns = {}
         for name, expression in expressions.items():
             try:
+                _require_row_by_row(engine, expression, rows.column_names)
                 found = engine.sql(f"SELECT ({expression}) AS value FROM rows").to_arrow_table()  # noqa: S608 - the expression is the pipeline's own
             except duckdb.Error as fault:
                 why = str(fault).splitlines()[0]
                 raise ConfigError(f"expression {name}: came {expression!r}: {why}") from fault
             columns[name] = found["value"]
     return pa.table(columns)
+
+
+def _require_row_by_row(
+    engine: DuckDBPyConnection, expression: str, columns: Collection[str]
+) -> None:
+    """Make sure that a value depends on its own row alone: others are put in another order.
+
+    Raises:
+        duckdb.InvalidInputException: It looks at other rows, at the clock, or draws lots.
+    """
+    import duckdb
+
+    asked = engine.execute("SELECT json_serialize_sql(?)", [f"SELECT ({expression})"])
+    ((tree,),) = asked.fetchall()
+    elsewhere = _elsewhere(), CLOCKS.difference(columns)
+    found = sorted(set(_beyond_its_row(json.loads(tree), *elsewhere)))
+    if found:
+        raise duckdb.InvalidInputException(
+            f"it has {', '.join(found)}, wanted what can be told from a row by itself"
+        )
+
+
+def _beyond_its_row(
+    tree: object, functions: Collection[str], names: Collection[str]
+) -> Iterator[str]:
+    if isinstance(tree, list):
+        for one in tree:
+            yield from _beyond_its_row(one, functions, names)
+    if not isinstance(tree, dict):
+        return
+    kind, name = tree.get("class"), tree.get("function_name")
+    bare = ".".join(tree.get("column_names", ())) if kind == "COLUMN_REF" else ""
+    if kind in ("WINDOW", "SUBQUERY"):
+        yield f"a {kind.lower()}"
+    elif kind == "FUNCTION" and name in functions:
+        yield f"{name}()"
+    elif bare.lower() in names:
+        yield bare
+    for one in tree.values():
+        yield from _beyond_its_row(one, functions, names)
+
+
+@cache
+def _elsewhere() -> frozenset[str]:
+    """Give the functions that look at many rows, or say something else each time."""
+    import duckdb
+
+    named = duckdb.sql(
+        "SELECT function_name FROM duckdb_functions() GROUP BY function_name "
+        "HAVING bool_and(function_type = 'aggregate') OR bool_or(stability = 'VOLATILE')"
+    ).fetchall()
+    return CLOCKS | {"unnest", *(name for (name,) in named)}

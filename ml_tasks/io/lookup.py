@@ -55,7 +55,9 @@ def beside(
     """
     import polars as pl
 
-    own = [name for name in names if name in pipeline.sources[pipeline.label.source].columns]
+    source = pipeline.sources[pipeline.label.source]
+    former = {old: new for new, old in source.renamed_from.items()}
+    own = [name for name in names if name in source.columns or name in former]
     wide, lake = _with_keys(rows, pipeline), Lake(context.environment)
     at = dict(snapshots)
     refs: list[str] = []
@@ -66,7 +68,7 @@ def beside(
         if there and set(features.told([ref])) <= set(wide.columns):
             refs.append(ref)
             at |= {table: lake.snapshot(table) for table in tables if table not in at}
-    parts = [rows.select(own)]
+    parts = [rows.select(pl.col(former.get(name, name)).alias(name) for name in own)]
     if refs:
         parts.append(_joined(wide, refs, context, at))
     return pl.concat(parts, how="horizontal")

@@ -55,6 +55,8 @@ class Windows(Database):
     def complete(self, pipeline: str, start: str, end: str, run: str, lease: Lease) -> None:
         """Say that a window is in; the same again says it anew.
 
+        A part of a longer one changes nothing: all of that is in.
+
         Args:
             pipeline: The product.
             start: First moment, ISO 8601 in UTC.
@@ -68,6 +70,9 @@ class Windows(Database):
         key = (windows.c.pipeline == pipeline) & (windows.c.start == start)
         with self.transaction() as tx:
             lease.check_within(tx)
+            longer = sa.select(windows.c.run).where(key, windows.c.end > end)
+            if tx.execute(longer).first() is not None:
+                return
             tx.execute(windows.delete().where(key))
             tx.execute(
                 windows.insert().values(pipeline=pipeline, start=start, end=end, run=run, at=now())

@@ -146,7 +146,7 @@ def _null_share(column: pa.ChunkedArray) -> float:
 def _version(made: pa.Table, raw: pa.Table, key: tuple[str, ...], at: Times) -> pa.Table:
     """Give of each row of the set its newest version at a moment; the first one has no cut."""
     known_at, always = micros(raw["corrected_at"]), np.full(len(made), ALWAYS)
-    at_once = np.zeros(len(raw), np.int64)
+    at_once = np.full(len(raw), ALWAYS + 1)
     find = partial(search, raw, made, keys=key, event_time=at_once, known_at=known_at)
     known = find(asked_at=at).known
     return take(raw, np.where(known >= 0, known, find(asked_at=always).following))

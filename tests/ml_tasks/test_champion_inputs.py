@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 from feast import FeatureService
 
@@ -15,7 +16,7 @@ from ml_tasks.context import Context
 from ml_tasks.flow import FLOWS
 from ml_tasks.gates import beats_champion
 from ml_tasks.gates.verdict import Measured
-from ml_tasks.io import objects
+from ml_tasks.io import lookup, objects
 from ml_tasks.io.control import Control
 from ml_tasks.result import Result, Window
 
@@ -160,3 +161,23 @@ def test_only_the_version_that_is_named_goes_uncompared(version: str | None, pas
     assert said.passed is passed
     assert "champion 2 could not be measured: " in said.evidence
     assert "it is old" in said.evidence
+
+
+def test_a_column_that_was_renamed_is_read_by_its_former_name(
+    wide: Pipeline, environment: Environment
+) -> None:
+    source = wide.sources["flights"]
+    columns = {("miles" if n == "distance" else n): kind for n, kind in source.columns.items()}
+    renamed = source.model_copy(update={"columns": columns, "renamed_from": {"miles": "distance"}})
+    today = wide.model_copy(
+        update={
+            "sources": {"flights": renamed},
+            "features": wide.features.model_copy(update={"service": None, "keys": {}}),
+        }
+    )
+    context = Context(
+        task="score", pipeline=wide.name, run="r", attempt=1, environment=environment, window=WINDOW
+    )
+    rows = pl.DataFrame({"miles": [7.0], "carrier": ["UA"]})
+    found = lookup.beside(rows, today, context, {}, ["carrier", "distance"])
+    assert found.to_dicts() == [{"carrier": "UA", "distance": 7.0}]

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from ml_tasks import config, ingest
-from ml_tasks.config import ROOT, Environment, TaskResources, nodes
+from ml_tasks.config import ROOT, Environment, Source, TaskResources, nodes
 from ml_tasks.errors import ConfigError
 
 FLIGHTS = ROOT / "ml_tasks" / "pipelines" / "flight_delays.yaml"
@@ -121,6 +121,24 @@ def test_faults_name_file_key_came_wanted(
     with pytest.raises(ConfigError, match=message) as caught:
         config.parse(yaml.safe_dump(content), FLIGHTS)
     assert str(caught.value).startswith(str(FLIGHTS))
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        ({"columns": {"id": "int64", "at": "timestamp", "X": "int64", "x": "int64"}},
+         r"names that differ by more than case, which SQL does not see: \['X', 'x'\]"),
+        ({"key": ("id", "id")}, r"key \['id', 'id'\], wanted each column once"),
+    ],
+)  # fmt: skip
+def test_names_of_a_source_are_told_apart(part: dict[str, Any], told: str) -> None:
+    given = {
+        "kind": "csv", "key": ("id",), "event_time": "at", "known_at": ("at",),
+        "columns": {"id": "int64", "at": "timestamp"},
+    }  # fmt: skip
+    assert Source(**given)
+    with pytest.raises(ValidationError, match=told):
+        Source(**(given | part))
 
 
 def test_columns_that_the_set_has_of_its_own_are_no_features() -> None:

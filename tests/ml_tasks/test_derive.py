@@ -129,6 +129,24 @@ def test_rows_do_not_depend_on_where_a_window_ends(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["origin_traffic", "number_traffic"])
+def test_rows_do_not_depend_on_where_windows_meet(name: str) -> None:
+    """Ticks are those of one grid: at a seam between two of them there is no hole."""
+    dice = random.Random(9)  # noqa: S311 - a test's data
+    flights = [flight(i % 5, dice.uniform(-24, 48), dice.choice([-5, 30])) for i in range(60)]
+    seam, end = DAY.start + timedelta(hours=6, minutes=30), DAY.start + timedelta(days=2)
+    once = derived(name, flights, Window(start=DAY.start, end=end))
+    twice = [
+        *derived(name, [f for f in flights if f["scheduled_departure"] < seam],
+                 Window(start=DAY.start, end=seam)),
+        *derived(name, flights, Window(start=seam, end=end)),
+    ]  # fmt: skip
+    place = ["event_time", *TABLES[name].keys]
+    assert sorted(twice, key=lambda r: [r[p] for p in place]) == sorted(
+        once, key=lambda r: [r[p] for p in place]
+    )
+
+
 def test_no_row_knows_what_comes_after_it() -> None:
     past = [flight(i, -i, 20) for i in range(1, 20)]
     future = [flight(100 + i, i, 500) for i in range(1, 12)]

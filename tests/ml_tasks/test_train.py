@@ -16,7 +16,9 @@ import psutil
 import pytest
 import yaml
 
+from ml_tasks import train
 from ml_tasks.config import ROOT, Environment
+from ml_tasks.errors import BackendError
 from ml_tasks.io import objects
 from ml_tasks.io.content import content_hash
 from ml_tasks.models.predict import OnnxModel
@@ -280,3 +282,9 @@ def test_a_process_alone_that_hangs_is_ended(tmp_path: Path) -> None:
     assert done.stdout == f"{why}\n"
     assert f"{why}. Threads of rank 0:" in done.stderr
     assert "line 9 in <module>" in done.stderr
+
+
+def test_ranks_that_would_go_on_from_different_checkpoints_begin_again() -> None:
+    train._require_together([(3, 17), (3, 17)])
+    with pytest.raises(BackendError, match=r"different checkpoints, at epoch and step \[\(3, 17\)"):
+        train._require_together([(3, 17), (4, 0)])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 import pytest
 
+from ml_tasks.prover import facts, known
 from tests.ml_tasks.prover.leaks import (
     IN_A_TABLE,
     IN_THE_SET,
@@ -107,3 +110,21 @@ def test_the_evidence_names_the_leak() -> None:
         f"row {place}, asked {ask['asked_at']:%Y-%m-%d %H:%M}: came {found['craft_delay']}, "
         f"known was {was}"
     )
+
+
+@pytest.mark.parametrize("year", [1965, 1975])
+def test_versions_of_any_year_are_told_apart(year: int) -> None:
+    """Times before 1970 are negative numbers."""
+    day = datetime(year, 1, 1, tzinfo=UTC)
+    raw = pa.table(
+        {
+            "id": [1, 1],
+            "value": ["first", "corrected"],
+            "corrected_at": pa.array([None, day], pa.timestamp("us", "UTC")),
+        }
+    )
+    around = [day + timedelta(days=1), day - timedelta(days=1)]
+    asked = pa.array(around, pa.timestamp("us", "UTC"))
+    made = pa.table({"id": [1, 1]})
+    found = facts._version(made, raw, ("id",), known.micros(pa.chunked_array([asked])))
+    assert found["value"].to_pylist() == ["corrected", "first"]
