@@ -28,7 +28,7 @@ from ml_tasks.sources.schema import (
     raw_schema,
     renamed,
     typed,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -264,5 +264,6 @@ def test_who_is_promoted_while_it_is_decided_stays(
         patch.setattr(Control, look, then_another)
         came = product.back()
     if next(looks) > number:
-        assert came is None
-        assert product.champion == "3"
+        assert (came, product.champion) == (None, "3")
+    else:  # nobody looked so often: nobody was promoted, and it went back
+        assert (came, product.champion) == (3, "1")
