@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks import prover
+from ml_tasks.config.references import segment_column
 from ml_tasks.errors import ConfigError, RejectedError
 from ml_tasks.io import derived, features, lookup, objects, retention
 from ml_tasks.io.content import bytes_hash, content_hash
@@ -234,7 +235,7 @@ def _joined(
     if pipeline.features.service is not None:
         parts.append(lookup.of_service(rows, pipeline, context, snapshots))
     if pipeline.evaluation.segments:
-        wanted = {f"segment_{n}": sql for n, sql in pipeline.evaluation.segments.items()}
+        wanted = {segment_column(n): sql for n, sql in pipeline.evaluation.segments.items()}
         parts.append(pl.DataFrame(pl.from_arrow(evaluate(rows.to_arrow(), wanted))))
     return pl.concat(parts, how="horizontal").to_arrow()
 
@@ -292,7 +293,7 @@ def _description(
         "categorical": [n for n in names if n in text],
         "label": "label",
         "task": pipeline.label.task,
-        "segments": [f"segment_{n}" for n in pipeline.evaluation.segments],
+        "segments": [segment_column(n) for n in pipeline.evaluation.segments],
         "snapshots": snapshots,
         "rows": dict(sorted((c["values"], c["counts"]) for c in counts)),
         "hash": digest,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml_tasks.baselines import baseline
+from ml_tasks.config.references import CANDIDATE, CHAMPION, SEGMENT
 from ml_tasks.errors import ConfigError
 from ml_tasks.gates.verdict import Leaks, Measured, Segment
 from ml_tasks.io import objects
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 log = logging.getLogger(__name__)
-CANDIDATE, CHAMPION = "candidate", "champion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,7 @@ def compare(
         evaluation: Number of resamples.
         seed: Seed of the resampling; the same for all, so that differences are paired.
     """
-    # Of one day each draw is the same, which would tell anything from anything else.
-    samples = evaluation.bootstrap_samples if len(np.unique(test.days)) > 1 else 0
-    draws = Resamples.of(test.days, samples, seed)
+    draws = Resamples.of(test.days, evaluation.bootstrap_samples, seed)
     measured = {name: metrics(test.task, test.y, p, draws) for name, p in predictions.items()}
     ours = measured[CANDIDATE]
 
@@ -127,7 +125,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         y=test_rows[about["label"]].to_numpy().astype(float),
         days=test_rows["event_time"].dt.date().to_numpy(),
         segments={
-            name.removeprefix("segment_"): test_rows[name]
+            name.removeprefix(SEGMENT): test_rows[name]
             .fill_null("(none)")
             .cast(pl.String)
             .to_numpy()

@@ -166,13 +166,22 @@ def _require_reached(
     at = source.event_time
     batches = [pl.DataFrame(pl.from_arrow(b)) for one in deliveries for b in one.batches]
     came = [renamed(source, rows) for rows in batches]
-    typed_times = [rows.select(typed(rows, at, "timestamp")) for rows in came if at in rows]
-    times = pl.concat(typed_times)[at].drop_nulls() if typed_times else pl.Series()
+    told = [
+        rows.select(typed(rows, at, "timestamp").alias("time"), pl.col(at).cast(pl.String))
+        for rows in came
+        if at in rows
+    ]
+    rows = pl.concat(told) if told else pl.DataFrame(schema={"time": pl.Datetime, at: pl.String})
+    times = rows["time"].drop_nulls()
     if len(times) and not (times >= window.start).any():
         last = times.sort()[-1:].dt.strftime("%Y-%m-%d %H:%M").item()  # Python lacks some years
+        unclear = rows.filter(pl.col("time").is_null())[at]
+        also = (
+            f" and {len(unclear)} have no time, such as {at}={unclear[0]!r}" if len(unclear) else ""
+        )
         raise SourceError(
             f"source {name}, window {window}: none of its rows is there, those that are end at "
-            f"{last}; deliver it and ingest the window again, or set "
+            f"{last}{also}; deliver it and ingest the window again, or set "
             f"sources.{name}.may_be_empty where nothing may be right"
         )
 

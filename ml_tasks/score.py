@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from ml_tasks.config.references import segment_column
 from ml_tasks.errors import ConfigError, NothingToDo
 from ml_tasks.io import folders, lookup, objects, predictions
 from ml_tasks.io.control import Control
@@ -148,7 +149,7 @@ def answers(
     import polars as pl
 
     key = pipeline.sources[pipeline.label.source].key
-    wanted = {f"segment_{n}": sql for n, sql in pipeline.evaluation.segments.items()}
+    wanted = {segment_column(n): sql for n, sql in pipeline.evaluation.segments.items()}
     segments = pl.DataFrame(pl.from_arrow(evaluate(rows.to_arrow(), wanted))) if wanted else None
     times = [c for c in ("event_time", "asked_at") if c not in key]
     parts = [

@@ -192,7 +192,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         )
     for name, (count, good, staged) in accepted.items():
         table, renamed = f"raw.{name}", pipeline.sources[name].renamed_from
-        # Also without rows there is a table then, for whoever reads it.
+        # Also without rows the table takes on its form of today; the first window makes it.
         if count or lake.evolve(table, good.schema, renamed) is None:
             read = partial(_rows, pipeline, context, name) if count > good.num_rows else None
             outputs[f"raw_{name}"] = _publish(

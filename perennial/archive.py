@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
@@ -77,9 +78,11 @@ def put(target: str, part: str, path: str, file: Path) -> Entry:
 
     Raises:
         FileNotFoundError: It is gone.
-        BackendError: The target cannot be written.
+        BackendError: It cannot be read, or the target not be written.
     """
     mode, digest, size = file.stat().st_mode & 0o777, hashlib.sha256(), 0
+    if not os.access(file, os.R_OK):
+        raise BackendError(f"{file}: may not be read; give this user the right to, or remove it")
     entry = Entry(part=part, path=path, size=0, sha256="", mode=mode)
     store, place = _open(target, entry.place)
     with file.open("rb") as source:

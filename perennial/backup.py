@@ -160,7 +160,7 @@ def _copied(
 def _files(part: Part, target: str, databases: set[str]) -> Iterator[Entry]:
     root = state.path_of(part.address)
     place = state.path_of(target) if target.startswith("file:") else None
-    for file in state.walk(root, without=place):
+    for file in state.walk(root, home=part.name == state.HOME, without=place):
         if str(file) in databases:
             continue
         try:

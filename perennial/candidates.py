@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ml_tasks.config.pipeline import OWN_COLUMNS
+from ml_tasks.config.references import OWN_COLUMNS
 from ml_tasks.errors import ConfigError
 from perennial.guesses import NAMED
 from perennial.kinds import FIT

@@ -65,6 +65,7 @@ def _checks(
     for gate in pipeline.evaluation.gates:
         yield partial(gates.params_of, gate)
         yield partial(_gate, pipeline, gate)
+    yield partial(_test_days, pipeline)
     for name in pipeline.evaluation.baselines:
         yield partial(baselines.baseline, name)
     yield partial(_metric, pipeline)
@@ -111,6 +112,18 @@ def _gate(pipeline: Pipeline, gate: Gate) -> None:
         raise ConfigError(
             f"{where}: came no {needed} for {metric}, wanted one: {worse} is worse, so any bad "
             "model would pass"
+        )
+
+
+def _test_days(pipeline: Pipeline) -> None:
+    """Hold the days that are tested on against what each gate needs to say anything."""
+    came = pipeline.split.test_days
+    known = [gate.name for gate in pipeline.evaluation.gates if gate.name in gates.GATES]
+    if few := sorted({name for name in known if came < gates.GATES[name].TEST_DAYS}):
+        wanted = max(gates.GATES[name].TEST_DAYS for name in few)
+        raise ConfigError(
+            f"split.test_days: came {came}, wanted {wanted} at least: with fewer nothing passes "
+            f"{', '.join(few)}, which ask what is chance and are told by how days differ"
         )
 
 
@@ -223,13 +236,19 @@ def _columns(pipeline: Pipeline) -> None:
 def _service(pipeline: Pipeline) -> None:
     from ml_tasks.io import features
 
-    told = features.told(features.refs(pipeline.features.service))
+    refs = features.refs(pipeline.features.service)
+    told, where = features.told(refs), f"features.service {pipeline.features.service}"
     columns = pipeline.sources[pipeline.label.source].columns
     given = {*columns, *pipeline.features.keys, "asked_at", "event_time"}
     if lacking := sorted(set(told) - given):
         raise ConfigError(
-            f"features.service {pipeline.features.service}: it is asked by {lacking}, wanted them "
-            f"among the columns of {pipeline.label.source} or in features.keys"
+            f"{where}: it is asked by {lacking}, wanted them among the columns of "
+            f"{pipeline.label.source} or in features.keys"
+        )
+    if absent := sorted(set(features.raw_sources(refs)) - set(pipeline.sources)):
+        raise ConfigError(
+            f"{where}: its views are derived from {absent}, wanted them among sources; came "
+            f"{sorted(pipeline.sources)}"
         )
 
 

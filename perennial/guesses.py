@@ -9,6 +9,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from ml_tasks.errors import ConfigError
+from ml_tasks.gates import GATES
 from ml_tasks.sources.schema import shown
 from perennial.kinds import FIT
 from perennial.sample import EVER
@@ -26,6 +27,7 @@ LABELS = ("label", "target", "y", "class", "outcome")
 NAMED = re.compile(r"(id|uuid|key|.*_(id|uuid|key))", re.IGNORECASE)
 """Names of columns that name a row and say nothing else of it."""
 CLASSES = 10
+TEST_DAYS = max(gate.TEST_DAYS for gate in GATES.values())
 WIDE = 12
 """So many columns are tried as parts of a key."""
 
@@ -247,7 +249,7 @@ def calendar(times: pl.Series) -> Calendar:
     start, cron, each = _windows(first.date(), days)
     until = croniter(cron, last).get_next(datetime)
     begins = ordered[int(0.8 * len(ordered))], ordered[int(0.65 * len(ordered))]
-    test = max(1, math.ceil((until - begins[0]) / timedelta(days=1)))
+    test = max(TEST_DAYS, math.ceil((until - begins[0]) / timedelta(days=1)))
     validation = max(1, math.ceil((until - begins[1]) / timedelta(days=1)) - test)
     gap = 1 if days >= 60 else 0
     if until - timedelta(days=test + validation + 2 * gap) <= datetime.combine(start, time(), UTC):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from ml_tasks.config.pipeline import NO_NAME
+from ml_tasks.config.pipeline import NO_NAME, alike
 from ml_tasks.errors import ConfigError
 from ml_tasks.sources.schema import typed
 
@@ -61,8 +60,7 @@ def _hold_names(names: Sequence[str]) -> None:
                 f"^…$ are, without control characters, of at most {LONGEST} characters; rename it "
                 "in the data"
             )
-    times = Counter(name.lower() for name in names)
-    if twice := [name for name in names if times[name.lower()] > 1]:
+    if twice := alike(names):
         raise ConfigError(
             f"columns {twice}: came names that differ in their case alone, wanted others: SQL "
             "takes them for one; rename them in the data"

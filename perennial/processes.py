@@ -9,6 +9,7 @@ import signal
 import subprocess
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -21,7 +22,6 @@ from ml_tasks.io.source import lock
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-    from pathlib import Path
 
 STOP_SECONDS = 8
 """From SIGTERM to SIGKILL: a training writes its checkpoint meanwhile."""
@@ -30,6 +30,7 @@ FLUSH_SECONDS = 30
 TAIL_LINES = 15
 HELD = ("ml_tasks", "plugins")
 """Folders whose code runs in services, too; a task reads its own anew."""
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 MARK = "PERENNIAL_SERVICES_OF"
 """Stands in the environment of all that the services of a home start, with the home's path."""
 
@@ -47,10 +48,14 @@ class Running:
     """Whether it was ended because somebody wanted it so."""
     stands_on: str = ""
     """What it was started with, as `installed` gives it."""
+    boot: str = ""
+    """Which start of the machine that was, on Linux; older versions did not write it."""
 
     @property
     def alive(self) -> bool:
         """Whether it still runs."""
+        if self.boot and self.boot != _boot():
+            return False
         try:
             process = psutil.Process(self.pid)
             # The second is what older versions wrote.
@@ -118,7 +123,7 @@ class Processes:
                 extra_groups=user and [],
             )
         begun = _begun(psutil.Process(process.pid))
-        running = Running(process.pid, begun, str(log), port, stands_on=stands_on)
+        running = Running(process.pid, begun, str(log), port, stands_on=stands_on, boot=_boot())
         self._record({**self.known(), name: running})
         return running
 
@@ -169,6 +174,11 @@ def _begun(process: psutil.Process) -> float:
     """Say when a process began, whatever is done to the clock: Linux then moves the time of day."""
     created: float = process.create_time()
     return created - psutil.boot_time() if psutil.LINUX else created
+
+
+def _boot() -> str:
+    """Name this start of the machine: the next one numbers processes anew, from the same on."""
+    return BOOT.read_text().strip() if BOOT.is_file() else ""
 
 
 def installed() -> str:

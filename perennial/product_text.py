@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ml_tasks.config.references import segment_column
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -175,8 +177,8 @@ def _named(draft: Draft) -> Iterator[tuple[str, str]]:
     for column in draft.segments:
         slug = _slug(column)
         numbered = (f"{slug}_{number}" for number in count(2))
-        name = next(n for n in chain([slug], numbered) if f"segment_{n}" not in taken)
-        taken.add(f"segment_{name}")
+        name = next(n for n in chain([slug], numbered) if segment_column(n) not in taken)
+        taken.add(segment_column(name))
         yield name, column
 
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from perennial.archive import Entry, Manifest, Part
     from perennial.services import Services
 
-HOME = "home"
 """The part of the home's own files."""
 
 
@@ -132,7 +131,7 @@ def _as_it_was(services: Services, source: str, manifest: Manifest, scratch: Pat
     if services.given.profile == "embedded":
         return services
     for entry in manifest.entries:
-        if entry.part == HOME and entry.path.startswith("secrets/"):
+        if entry.part == state.HOME and entry.path.startswith("secrets/"):
             archive.get(source, entry, scratch / entry.path)
     return type(services)(services.given.model_copy(update={"home": scratch}))
 
@@ -201,11 +200,11 @@ def _place(part: Part) -> str:
 
 
 def _of_home(part: Part, home: Path) -> bool:
-    if part.name == HOME:
+    if part.name == state.HOME:
         return part.address == home.as_uri()
     place = Path(part.address)
     inside = part.kind == "sqlite" and place.is_relative_to(home) and ".." not in place.parts
-    return part.name.startswith(f"{HOME}-") and inside
+    return part.name.startswith(f"{state.HOME}-") and inside
 
 
 def _clusters(home: Path, *, own: bool) -> list[Path]:
@@ -227,7 +226,8 @@ def _taken(part: Part, urls: Mapping[str, str]) -> list[str]:
     root = _root(part)
     if part.kind == "sqlite":
         return [part.address] if root.exists() else []
-    return [str(root)] if next(state.walk(root), None) is not None else []
+    files = state.walk(root, home=part.name == state.HOME)
+    return [str(root)] if next(files, None) is not None else []
 
 
 def _root(part: Part) -> Path:
@@ -255,7 +255,7 @@ def _standing(part: Part, home: Path, urls: Mapping[str, str]) -> list[Path]:
         # A journal that stayed would be taken for the restored database's own.
         files = [Path(part.address + end) for end in ("", *state.BESIDE)]
         return [file for file in files if file.exists() and not file.is_relative_to(home)]
-    if part.name == HOME:
+    if part.name == state.HOME:
         own = [place for place in home.iterdir() if state.moves(place.name)]
         return [*own, *_clusters(home, own=not urls)]
     return [root] if part.kind == "files" and (root := _root(part)).exists() else []

@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from ml_tasks.config import Environment
 
 LEFT_OUT = (
-    "logs", "services.json", "warm.sock", "warm.rehearsal", "postgres", "redis", "s3", "restoring",
+    "logs", "services.json", "warm.sock", "warm.rehearsal", "year.lock", "postgres", "redis", "s3",
+    "restoring",
 )  # fmt: skip
 """Of a home: what its services make anew, and the folders of servers that have their own means."""
 RESTORING = "restoring"
 """Stands in a home for as long as a restore has not come to its end."""
+HOME = "home"
+"""The part that is the home's files."""
 REPLACED = "replaced-"
 """What a restore set aside."""
 ONLINE = "online"
@@ -61,13 +64,13 @@ def parts(environment: Environment, databases: Mapping[str, str]) -> list[Part]:
     home = environment.home
     found = [_database(name, url) for name, url in databases.items()]
     known = {part.address for part in found}
-    for file in walk(home):
+    for file in walk(home, home=True):
         if str(file) not in known and is_sqlite(file):
             name = f"home-{'-'.join(file.relative_to(home).with_suffix('').parts)}"
             if name in {part.name for part in found}:  # by what it ends in alone it is another
                 name += file.suffix
             found.insert(1, Part(name=name, kind="sqlite", address=str(file)))
-    found.append(Part(name="home", kind="files", address=home.as_uri()))
+    found.append(Part(name=HOME, kind="files", address=home.as_uri()))
     for name, root in zip(
         ROOTS,
         (environment.objects_root, environment.warehouse_root, environment.landing_root),
@@ -95,11 +98,12 @@ def path_of(address: str) -> Path:
     return Path(unquote(urlsplit(address).path))
 
 
-def walk(root: Path, without: Path | None = None) -> Iterator[Path]:
+def walk(root: Path, *, home: bool, without: Path | None = None) -> Iterator[Path]:
     """Give the regular files below a folder that are kept, in order; links are followed.
 
     Args:
         root: The folder.
+        home: Whether it is a home, of which not all is state.
         without: One that is left out: the backup that is being made. Those that were made before
             are left out wherever they lie.
 
@@ -108,11 +112,16 @@ def walk(root: Path, without: Path | None = None) -> Iterator[Path]:
         BackendError: A folder cannot be listed.
     """
     if root.is_dir():
-        yield from _below(root, (), without and without.resolve(), top=True)
+        yield from _below(root, (), without and without.resolve(), top=True, home=home)
 
 
 def _below(
-    folder: Path, above: tuple[Path, ...], without: Path | None, *, top: bool = False
+    folder: Path,
+    above: tuple[Path, ...],
+    without: Path | None,
+    *,
+    top: bool = False,
+    home: bool = False,
 ) -> Iterator[Path]:
     place = folder.resolve()
     # A link may lead back to where it lies, or to where a backup lies.
@@ -126,19 +135,23 @@ def _below(
         raise BackendError(f"{folder}: cannot be listed: {said(fault)}") from fault
     for entry in entries:
         name = entry.name
-        if (top and not moves(name)) or _DRAFT.fullmatch(name):
+        if (home and not moves(name)) or _DRAFT.fullmatch(name):
             continue
         if any("\udc80" <= letter <= "\udcff" for letter in name):
             raise ConfigError(f"{folder}: {os.fsencode(name)!r} is no UTF-8; rename it")
-        if entry.is_dir():
+        try:
+            folded, kept = entry.is_dir(), _kept(entry)
+        except OSError as fault:
+            raise BackendError(f"{entry}: cannot be looked at: {said(fault)}") from fault
+        if folded:
             yield from _below(entry, (*above, place), without)
-        elif _kept(entry):
+        elif kept:
             yield entry
 
 
 def _kept(file: Path) -> bool:
     beside = file.name.endswith(BESIDE) and is_sqlite(file.with_name(file.name.rpartition("-")[0]))
-    return not beside and file.is_file()
+    return file.is_file() and not beside
 
 
 def moves(name: str) -> bool:
@@ -161,9 +174,15 @@ def require_whole(home: Path) -> None:
 
 
 def is_sqlite(file: Path) -> bool:
-    """Tell whether a file is an SQLite database."""
+    """Tell whether a file is an SQLite database.
+
+    Raises:
+        BackendError: It cannot be read.
+    """
     try:
         with file.open("rb") as stream:
             return stream.read(len(_SQLITE)) == _SQLITE
     except FileNotFoundError:
         return False
+    except OSError as fault:
+        raise BackendError(f"{file}: cannot be read: {said(fault)}") from fault

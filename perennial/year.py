@@ -119,19 +119,23 @@ def _running(services: Services, out: Console) -> Iterator[None]:
     services.home.mkdir(parents=True, exist_ok=True)
     with (services.home / "year.lock").open("w") as shared:
         fcntl.flock(shared, fcntl.LOCK_SH)
+        begun = False
         try:
             with console.waiting("starting", out) as show:
                 services.up(lambda name, seconds: show(f"{name} ready after {seconds:.0f} s"))
+            begun = True
             yield
         except KeyboardInterrupt:
             out.print("interrupted: the same command goes on from here", markup=False)
-            if services.with_airflow and ours:
+            if services.with_airflow and ours and _last(shared):
                 services.down()
             raise
         finally:
             known = services.processes.known().items()
             others = [name for name, one in known if one.alive and name not in services.names]
-            if not services.with_airflow and not others and _last(shared):
+            needless = not services.with_airflow and not others
+            # What ran before is somebody else's, unless all that is wanted was brought up.
+            if needless and (begun or ours) and _last(shared):
                 services.down()
 
 

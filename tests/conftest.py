@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 quick_feast.install()  # before a test imports Feast by itself
-pytest_plugins = ("tests.tries",)
+pytest_plugins = ("tests.at_once", "tests.tries")
 READY_SECONDS = 120
 
 

@@ -1,4 +1,4 @@
-"""What a second try of a test needs: a limit of its own, and the reason of the first, at once."""
+"""Gives a second try of a test a limit of its own."""
 
 from __future__ import annotations
 
@@ -10,27 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LIMIT = pytest.StashKey[Any]()
-
-
-class Said:
-    """Shows what failed while others run on: a run that is cut off shows nothing at its end."""
-
-    def __init__(self, terminal: Any) -> None:
-        self.terminal = terminal
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.outcome in ("failed", "rerun"):
-            self.terminal.ensure_newline()
-            self.terminal.write_sep("_", f"{report.nodeid}: {report.when} {report.outcome}")
-            self.terminal.write_line(report.longreprtext)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_configure(config: pytest.Config) -> None:
-    """Show what fails, where there is somebody to show it to."""
-    terminal = config.pluginmanager.get_plugin("terminalreporter")
-    if terminal is not None:
-        config.pluginmanager.register(Said(terminal))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
+from ml_tasks.config import references
 from ml_tasks.config.alerts import Channel, each_once
 from ml_tasks.config.monitoring import Monitoring
 from ml_tasks.config.numbers import AtOnce, Count, Days, Few, Minutes, Real, Seconds, Seed
 from ml_tasks.config.schedule import Schedule  # noqa: TC001 - pydantic reads it
 from ml_tasks.config.section import Section
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,62}$")]
 ColumnType = Literal[
@@ -24,13 +28,14 @@ ColumnType = Literal[
 
 OWN_TIMES = ("known_at", "corrected_at")
 """Columns that every raw table has beside those of its source and `event_time`."""
-OWN_COLUMNS = (
-    "event_time", "asked_at", "label", "label_known_at", "split",
-    "version", "prediction", "outlier", "shadow",
-)  # fmt: skip
-"""Columns that every training set, or table of predictions, has beside its features."""
 NO_NAME = re.compile(r"\*|\^.*\$|.*[\x00-\x1f\x7f-\x9f].*", re.DOTALL)
 """What no column may be called: polars reads `*` and `^…$` as patterns, and ends on a NUL."""
+
+
+def alike(names: Collection[str]) -> list[str]:
+    """Give the names that SQL takes for one: they differ in the case of ASCII's letters alone."""
+    times = Counter(name.encode().lower() for name in names)
+    return [name for name in names if times[name.encode().lower()] > 1]
 
 
 class Source(Section):
@@ -67,10 +72,10 @@ class Source(Section):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Source:
-        alike = Counter(name.casefold() for name in self.columns)
-        if twice := sorted(name for name in self.columns if alike[name.casefold()] > 1):
+        if twice := alike(self.columns):
             raise ValueError(
-                f"names that differ by more than case, which SQL does not see: {twice}"
+                f"names that differ in more than case, which SQL does not see; came {twice}: "
+                "rename them in the data"
             )
         if len(set(self.key)) < len(self.key):
             raise ValueError(f"key {list(self.key)}, wanted each column once")
@@ -259,34 +264,7 @@ class Pipeline(Section):
 
     @model_validator(mode="after")
     def _references(self) -> Pipeline:
-        if self.label.source not in self.sources:
-            raise ValueError(f"label.source is {self.label.source!r}, wanted {list(self.sources)}")
-        columns = self.sources[self.label.source].columns
-        for field in ("columns", "known"):
-            if unknown := sorted(set(getattr(self.features, field)) - set(columns)):
-                raise ValueError(
-                    f"features.{field} name {unknown}, wanted some of {sorted(columns)}"
-                )
-        later = {self.label.known_at, *self.sources[self.label.source].known_at}
-        later -= {self.sources[self.label.source].event_time}
-        if late := sorted(later & set(self.features.known)):
-            raise ValueError(f"features.known name {late}, from which on it is known what became")
-        used = {*self.features.columns, *self.sources[self.label.source].key} - {"event_time"}
-        if taken := sorted(used & set(OWN_COLUMNS)):
-            raise ValueError(f"features.columns or key name {taken}, which the set has of its own")
-        if taken := sorted(used & {f"segment_{name}" for name in self.evaluation.segments}):
-            raise ValueError(
-                f"features.columns or key name {taken}, wanted other names than the set gives to "
-                "evaluation.segments: call these segments otherwise"
-            )
-        if times := [c for c in self.features.columns if "timestamp" in columns[c]]:
-            raise ValueError(f"features.columns name {times}, wanted numbers, texts or bools")
-        if columns.get(self.label.known_at, "").removesuffix("?") != "timestamp":
-            raise ValueError(
-                f"label.known_at is {self.label.known_at!r}, wanted a timestamp column"
-            )
-        if unknown := sorted(set(self.validation.expectations) - set(self.sources)):
-            raise ValueError(f"validation.expectations name {unknown}, wanted {list(self.sources)}")
+        references.hold(self)
         return self
 
     def resources_of(self, task: str) -> TaskResources:

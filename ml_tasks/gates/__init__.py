@@ -20,6 +20,9 @@ class _GateModule(Protocol):
     @property
     def Params(self) -> type[BaseModel]: ...  # noqa: N802 - the name of a class
 
+    @property
+    def TEST_DAYS(self) -> int: ...  # noqa: N802 - the name of a constant
+
     def judge(self, measured: Measured, params: Any) -> Judgement: ...
 
 

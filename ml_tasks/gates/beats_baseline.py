@@ -11,6 +11,9 @@ from ml_tasks.gates.paired import above_zero
 if TYPE_CHECKING:
     from ml_tasks.gates.verdict import Judgement, Measured
 
+TEST_DAYS = 2
+"""Of one day it cannot be told how far a difference is chance."""
+
 
 class Params(BaseModel):
     """Which metric, which baseline."""

@@ -12,6 +12,9 @@ from ml_tasks.gates.verdict import Judgement
 if TYPE_CHECKING:
     from ml_tasks.gates.verdict import Measured
 
+TEST_DAYS = 2
+"""Of one day it cannot be told how far a difference is chance."""
+
 
 class Params(BaseModel):
     """Which metric, and whom it need not be compared with."""

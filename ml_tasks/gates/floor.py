@@ -11,6 +11,9 @@ from ml_tasks.gates.verdict import Judgement
 if TYPE_CHECKING:
     from ml_tasks.gates.verdict import Measured
 
+TEST_DAYS = 1
+"""So few do."""
+
 
 class Params(Bounds):
     """Which metric and its bounds."""

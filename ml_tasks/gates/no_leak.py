@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 
+TEST_DAYS = 1
+"""So few do."""
+
 
 class Params(BaseModel):
     """What one column alone may tell."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ml_tasks.gates.verdict import Interval, Measured, Segment
 
-MIN_DAYS = 2
+TEST_DAYS = 2
 """With fewer days there is no spread between days to measure."""
 
 
@@ -54,7 +54,7 @@ def judge(measured: Measured, params: Params) -> Judgement:
     blank = [s.name for s in counted if not _was_measured(s, params.metric)]
     if blank or not counted:
         what = (
-            f"{params.metric} and its spread over {MIN_DAYS} days or more were not measured on "
+            f"{params.metric} and its spread over {TEST_DAYS} days or more were not measured on "
             f"{blank}"
             if blank
             else f"none of {len(measured.segments)} segments has {params.min_rows} rows"
@@ -118,6 +118,6 @@ def _was_measured(segment: Segment, metric: str) -> bool:
     found = segment.metrics.get(metric)
     return (
         found is not None
-        and segment.days >= MIN_DAYS
+        and segment.days >= TEST_DAYS
         and all(map(math.isfinite, (found.value, found.error, found.bias)))
     )

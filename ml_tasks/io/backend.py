@@ -65,15 +65,16 @@ def answering(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def reached(uri: str, done: str) -> Iterator[None]:
+def reached(uri: str, done: str, *, may_lack: bool = False) -> Iterator[None]:
     """Turn what a store of objects says into an error after which a later try may succeed.
 
     Args:
         uri: The object, for the message.
-        done: What is done with it: `read`, `written`, `listed`. That there is none to be read is no
-            fault of the store's, and is told as it is.
+        done: What is done with it, for the message: `read`, `written`, `listed`.
+        may_lack: Whether that there is none is no fault of the store's, and told as it is.
 
     Raises:
+        FileNotFoundError: There is none, and there need not be.
         BackendError: The store refused, or did not answer.
         ConfigError: A name that was met is no text.
     """
@@ -82,6 +83,6 @@ def reached(uri: str, done: str) -> Iterator[None]:
     except UnicodeDecodeError as fault:
         raise ConfigError(f"{uri}: {fault.object!r} is no UTF-8; rename the file") from fault
     except OSError as fault:
-        if done == "read" and isinstance(fault, FileNotFoundError):
+        if may_lack and isinstance(fault, FileNotFoundError):
             raise
         raise BackendError(f"{uri}: cannot be {done}: {said(fault)}") from fault

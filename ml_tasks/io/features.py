@@ -137,6 +137,13 @@ def below(refs: Collection[str]) -> list[str]:
     return [view for view in VIEWS if view in named]
 
 
+def raw_sources(refs: Collection[str]) -> list[str]:
+    """Give the sources from whose rows features are derived, by their `view:feature`."""
+    from feature_repo.transformations import TABLES
+
+    return sorted({source for view in below(refs) for source in TABLES[view].sources})
+
+
 def told(refs: Collection[str]) -> tuple[str, ...]:
     """Give what features have to be told of each row: entity keys and request columns."""
     from feature_repo.transformations import TABLES

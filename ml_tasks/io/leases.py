@@ -122,13 +122,15 @@ class Leases(Database):
             if settled or not lease.took_over:
                 self._give_back(lease)
 
-    def holders(self) -> list[str]:
-        """Give who holds a lease now: pipeline, run and task of each."""
+    def running(self) -> set[tuple[str, str]]:
+        """Give pipeline and run of each task that holds a lease now; others hold some, too."""
         with self.transaction() as tx:
             held = sa.select(leases.c.holder).where(
                 ~leases.c.released, leases.c.expires > clock(tx)
             )
-            return [row.holder for row in tx.execute(held)]
+            told = [row.holder.split("/") for row in tx.execute(held)]
+        # As `Context.holder` writes it: pipeline, run and task.
+        return {(one[0], one[1]) for one in told if len(one) == 3}
 
     def _give_back(self, lease: Lease) -> None:
         with self.transaction() as tx:

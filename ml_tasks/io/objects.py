@@ -81,7 +81,7 @@ def read_bytes(uri: str, digest: str | None = None) -> bytes:
 
 
 def _read(uri: str) -> bytes:
-    with reached(uri, "read"):
+    with reached(uri, "read", may_lack=True):
         if uri.startswith("file:"):
             # Without Arrow: who launches a task reads its result, and nothing else.
             return Path(unquote(urlsplit(uri).path)).read_bytes()
@@ -98,7 +98,7 @@ def opened(uri: str) -> pa.NativeFile:
         BackendError: The store did not answer.
     """
     store, path = filesystem(uri)
-    with reached(uri, "read"):
+    with reached(uri, "read", may_lack=True):
         return store.open_input_file(path)
 
 

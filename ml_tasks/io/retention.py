@@ -81,15 +81,15 @@ def plan(environment: Environment, until: datetime, *, mlflow: bool) -> Plan:
         mlflow: Whether MLflow can be asked; without it no training run may go.
 
     Raises:
+        ConfigError: Runs are known and none lies there: it is another place.
         BackendError: MLflow does not answer.
     """
     control = Control(environment.control)
     control.migrate()
-    made, found = Plan(until), _runs(environment, control)
-    busy = {holder.split("/")[-2] for holder in control.holders() if "/" in holder}
+    made, found, busy = Plan(until), _runs(environment, control), control.running()
     for pipeline in sorted({pipeline for pipeline, _ in found}):
         registry = Registry(environment, pipeline)
-        needed = busy | _needed(control, pipeline)
+        needed = {run for own, run in busy if own == pipeline} | _needed(control, pipeline)
         if mlflow:
             needed |= {version.tags.get(RUN, "") for version in registry.versions()}
         recorded = _recorded(control, pipeline)
@@ -135,6 +135,7 @@ def free(environment: Environment, made: Plan, *, dry: bool) -> list[tuple[str, 
         Table and tag of each.
 
     Raises:
+        ConfigError: Runs are known and none lies there: it is another place.
         LeaseLostError: It took so long that another tags snapshots by now.
     """
     lake, control = Lake(environment), Control(environment.control)

@@ -64,7 +64,7 @@ class Grading:
         task, metric = self.pipeline.label.task, self.pipeline.evaluation.metric
         usable = both.filter(pl.all_horizontal(pl.col("label", "ours", "theirs").is_finite()))
         days = usable["event_time"].dt.date()
-        draws = self.pipeline.evaluation.bootstrap_samples if days.n_unique() > 1 else 0
+        draws = self.pipeline.evaluation.bootstrap_samples
         resamples = Resamples.of(days.to_numpy(), draws, self.pipeline.training.seed)
         y, ours, theirs = (usable[name].to_numpy() for name in ("label", "ours", "theirs"))
         won = better(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from ml_tasks.config.references import segment_column
 from ml_tasks.training.bootstrap import Resamples, interval, metrics
 
 if TYPE_CHECKING:
@@ -58,12 +59,10 @@ class Measure:
         import polars as pl
 
         usable = rows.filter(pl.col("label").is_finite() & pl.col("prediction").is_finite())
-        several = usable["day"].n_unique() > 1
         found: dict[str, Interval] = {}
         days = 0.0
         if usable.height:
-            draws = self.draws if several else 0
-            resamples = Resamples.of(usable["day"].to_numpy(), draws, self.seed)
+            resamples = Resamples.of(usable["day"].to_numpy(), self.draws, self.seed)
             y, p = (usable[column].to_numpy() for column in ("label", "prediction"))
             drawn = metrics(self.task, y, p, resamples)
             found = {metric: interval(values) for metric, values in drawn.items()}
@@ -122,12 +121,12 @@ def _measured(rows: pl.DataFrame, measure: Measure, segments: tuple[str, ...]) -
     cast = {"version": pl.String, "prediction": pl.Float64}
     rows = rows.cast(cast).with_columns(  # type: ignore[arg-type]
         pl.col("event_time").dt.date().alias("day"),
-        *(pl.col(f"segment_{n}").cast(pl.String).fill_null(NO_VALUE) for n in segments),
+        *(pl.col(segment_column(n)).cast(pl.String).fill_null(NO_VALUE) for n in segments),
     )
     for (version,), own in sorted(rows.partition_by("version", as_dict=True).items()):
         yield measure.part(version, ALL, own)
         for name in segments:
-            values = own.partition_by(f"segment_{name}", as_dict=True)
+            values = own.partition_by(segment_column(name), as_dict=True)
             for (value,), some in sorted(values.items()):
                 yield measure.part(version, f"{name}={value}", some)
 

@@ -27,7 +27,7 @@ class Params(BaseModel):
 
 
 def wish(evidence: Evidence, params: Params) -> Wish | None:
-    """Want a training where the last windows are worse by so much, and by more than chance."""
+    """Want a training where the last windows are worse by so much, and by more than their error."""
     known = evidence.realised if params.kind == "realised" else evidence.estimated
     last = known[-params.windows :]
     if len(last) < params.windows:

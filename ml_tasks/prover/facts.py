@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml_tasks.config.references import segment_column
 from ml_tasks.prover.known import ALWAYS, micros, search, take
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def subject(
     derived = keys(then)
     for name in derived.column_names:
         then = then.append_column(name, derived[name])
-    segments = (f"segment_{name}" for name in pipeline.evaluation.segments)
+    segments = (segment_column(name) for name in pipeline.evaluation.segments)
     return Subject(
         made=made,
         set_hash=set_hash,

@@ -30,8 +30,16 @@ if TYPE_CHECKING:
 
 _FIELDS = {"date": "%Y-%m-%d", "year": "%Y", "month": "%m", "day": "%d", "hour": "%H"}
 _LANDED = re.compile(
-    r"landed=(\d{4}-\d{2}-\d{2}(?:T\d{2}:?\d{2}(?::?\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?)"
+    r"landed=(?P<time>(?>(?:\d{4}-\d\d-\d\d|\d{8})"
+    r"(?P<clock>[T ]\d\d(?::?\d\d(?::?\d\d(?:[.,]\d+)?)?)?(?P<zone>Z|[+-]\d\d(?::?\d\d)?)?)?)?)"
+    r"(?P<rest>[^/]*)"
 )
+"""A time, and what comes after it in the name."""
+_GOES_ON = r"[0-9A-Za-z:+]"
+"""After a time it would be a part of one: of a whole one, of one without a zone, of a day."""
+_OF_A_CLOCK = re.compile(rf"{_GOES_ON}|[.,-]\d")
+_OF_A_DAY = re.compile(rf"{_GOES_ON}| \d|[_-]\d\d[-:.h]\d\d")
+_OF_A_ZONE = re.compile(_GOES_ON)
 
 
 class FileParams(BaseModel):
@@ -117,11 +125,17 @@ def landed_at(uri: str) -> datetime | None:
     Raises:
         ValueError: It has one that is no time.
     """
-    match = _LANDED.search(uri)
+    match = _LANDED.search(unquote(uri))  # Hive writes %3A for the colon in a folder's name
     if match is None:
         return None
-    time = datetime.fromisoformat(match[1])
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    goes_on = _OF_A_ZONE if match["zone"] else _OF_A_CLOCK if match["clock"] else _OF_A_DAY
+    if not match["time"] or goes_on.match(match["rest"]):
+        raise ValueError(f"came {match[0]!r}, wanted such as landed=2024-01-31T06:00:00Z")
+    time = datetime.fromisoformat(match["time"])
+    try:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except OverflowError as fault:
+        raise ValueError(f"came {match[0]!r}, wanted a time of the years 1 to 9999") from fault
 
 
 def named(names: Sequence[str]) -> list[str]:

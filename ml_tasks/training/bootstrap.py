@@ -43,9 +43,14 @@ class Resamples:
 
     @classmethod
     def of(cls, days: NDArray[np.generic], draws: int, seed: int) -> Resamples:
-        """Draw days with replacement, as many as there are."""
+        """Draw days with replacement, as many as there are; of one day nothing is drawn.
+
+        Each of its draws would be the same, which would tell anything from anything else.
+        """
         names, index = np.unique(days, return_inverse=True)
         n = len(names)
+        if n < 2:
+            return cls(index, np.ones((1, n)))
         drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
         return cls(index, np.vstack([np.ones((1, n)), drawn]))
 

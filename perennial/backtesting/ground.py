@@ -7,7 +7,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ml_tasks.evaluate import CANDIDATE, CHAMPION, Test, compare
+from ml_tasks.config.references import CANDIDATE, CHAMPION
+from ml_tasks.evaluate import Test, compare
 from ml_tasks.io import objects
 from ml_tasks.judge import judge
 from ml_tasks.models.predict import OnnxModel

@@ -93,8 +93,9 @@ class Glance:
         if head is None or measure.version != head.version or told is None:
             return False
         lost = self.lost(measure)
-        spread = math.inf if measure.error is None else measure.error
-        noise = CHANCE * math.hypot(spread, told.error or 0.0)
+        # Nothing is more than a chance that nobody knows.
+        errors = (math.inf if one is None else one for one in (measure.error, told.error))
+        noise = CHANCE * math.hypot(*errors)
         return lost is not None and lost > noise
 
 

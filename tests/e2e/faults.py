@@ -73,6 +73,8 @@ class Faults:
     def __init__(self, core: CoreV1Api, namespace: str) -> None:
         self.core, self.namespace = core, namespace
         self.down: set[str] = set()
+        self.done: set[str] = set()
+        """Names of the commands that were run."""
 
     def pods(self, task: str) -> list[Any]:
         """Give the pods of a task."""
@@ -191,6 +193,7 @@ class Faults:
             command(name), shell=True, env=env, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"PERENNIAL_TEST_{name}: {done.stdout}{done.stderr}"
+        self.done.add(name)
 
 
 def _ready(node: Any) -> bool:

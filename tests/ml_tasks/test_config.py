@@ -127,7 +127,7 @@ def test_faults_name_file_key_came_wanted(
     ("part", "told"),
     [
         ({"columns": {"id": "int64", "at": "timestamp", "X": "int64", "x": "int64"}},
-         r"names that differ by more than case, which SQL does not see: \['X', 'x'\]"),
+         r"names that differ in more than case, which SQL does not see; came \['X', 'x'\]"),
         ({"key": ("id", "id")}, r"key \['id', 'id'\], wanted each column once"),
     ],
 )  # fmt: skip

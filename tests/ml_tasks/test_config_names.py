@@ -36,6 +36,14 @@ def test_other_names_are_names(name: str, content: dict[str, Any]) -> None:
     assert name in config.parse(yaml.safe_dump(content), FLIGHTS).sources["weather"].columns
 
 
+@pytest.mark.parametrize("names", [("ä", "Ä"), ("ß", "ss")])
+def test_names_that_sql_tells_apart_are_two(
+    names: tuple[str, str], content: dict[str, Any]
+) -> None:
+    content["sources"]["weather"]["columns"] |= dict.fromkeys(names, "string")
+    assert {*names} <= {*config.parse(yaml.safe_dump(content), FLIGHTS).sources["weather"].columns}
+
+
 def test_no_feature_is_called_as_the_set_calls_a_segment(content: dict[str, Any]) -> None:
     content["sources"]["flights"]["columns"]["segment_far"] = "string"
     content["features"]["columns"].append("segment_far")
@@ -54,4 +62,14 @@ def test_no_key_is_called_as_the_set_calls_a_segment(content: dict[str, Any]) ->
     content["sources"]["flights"]["key"].append("segment_far")
     content["evaluation"]["segments"] = {"far": "distance > 1000"}
     with pytest.raises(ConfigError, match=r"key name \['segment_far'\].* call these segments"):
+        config.parse(yaml.safe_dump(content), FLIGHTS)
+
+
+@pytest.mark.parametrize("name", ["candidate", "champion", "logistic_regression"])
+def test_no_key_is_called_as_an_evaluation_calls_predictions(
+    name: str, content: dict[str, Any]
+) -> None:
+    content["sources"]["flights"]["columns"][name] = "string"
+    content["sources"]["flights"]["key"].append(name)
+    with pytest.raises(ConfigError, match=rf"key names \['{name}'\], as the predictions of an"):
         config.parse(yaml.safe_dump(content), FLIGHTS)

@@ -394,6 +394,26 @@ def test_data_that_comes_with_hashes_is_no_backup(tmp_path: Path) -> None:
             assert database.execute("SELECT v FROM t").fetchall() == [(value,)]
 
 
+def test_of_a_folder_elsewhere_all_is_state(tmp_path: Path) -> None:
+    """Folders of a home that are called so are left out, not those of a landing zone."""
+    landing = tmp_path / "landing"
+    given = Environment(home=tmp_path / "home", landing=landing.as_uri())
+    Control(given.control).migrate()
+    for folder in (given.home / "logs", landing / "logs", landing / "s3"):
+        folder.mkdir(parents=True)
+        (folder / "rows.csv").touch()
+    made = backup.run(Services(given), (tmp_path / "backup").as_uri(), silent)
+    assert {one.place for one in made.entries if one.path.endswith("rows.csv")} == {
+        "landing/logs/rows.csv", "landing/s3/rows.csv",
+    }  # fmt: skip
+
+
+def test_a_link_that_cannot_be_looked_at_is_said(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("x" * 300)
+    with pytest.raises(BackendError, match="link: cannot be looked at: "):
+        list(state.walk(tmp_path, home=True))
+
+
 def test_a_name_that_is_no_text_is_said(tmp_path: Path) -> None:
     given = Environment(home=tmp_path / "home")
     folder = given.home / "landing"

@@ -72,6 +72,10 @@ def test_the_examples_are_good(capsys: pytest.CaptureFixture[str]) -> None:
          "came baseline 'logistic_regression', wanted one of evaluation.baselines"),
         ("ece, maximum: 0.08", "ece, minimum: 0.08", "came no maximum for ece, wanted one: larger"),
         ("roc_auc, minimum: 0.55", "roc_auc, maximum: 0.9", "came no minimum for roc_auc, wanted"),
+        ("    slot: strftime", "    dest: strftime", "features.keys name ['dest'], wanted other"),
+        ("test_days: 21", "test_days: 1",
+         "split.test_days: came 1, wanted 2 at least: with fewer nothing passes beats_baseline, "
+         "beats_champion, worst_segment, which"),
         ("monitoring:", "monitoring:\n  drift: [{test: moon}]",
          "monitoring.drift: came test 'moon', wanted one of"),
         ("monitoring:", "monitoring:\n  drift: [{test: ks, columns: [moon]}]",
@@ -93,6 +97,18 @@ def test_a_fault_is_one_line_that_names_file_and_key(
     assert len(lines) == 1, lines
     assert lines[0].startswith(str(file))
     assert said in lines[0]
+
+
+def test_the_sources_of_all_features_are_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "flight_delays.yaml"
+    file.write_text(EXAMPLE.replace(" weather:", " snow:"))
+    assert main(["config", "check", str(file)]) == 78
+    assert capsys.readouterr().err.splitlines() == [
+        f"{file}: features.service flight_delays_v1: its views are derived from ['weather'], "
+        "wanted them among sources; came ['flights', 'snow']"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,13 @@ def test_many_times_that_stand_for_none_are_refused(
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("days", [4, 5])
+def test_few_days_are_enough_for_what_each_gate_asks(days: int, folder: Path, csv: Write) -> None:
+    times = [LATEST - timedelta(hours=24 * days * row / ROWS) for row in range(ROWS)]
+    assert new(csv(at=[f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in times])) == 0
+    assert config.load("orders", folder).split.test_days == 2
+
+
 def test_times_that_python_lacks_are_refused_in_a_sentence(
     folder: Path, parquet: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -68,6 +68,16 @@ def test_a_clock_that_is_set_ends_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     assert not started.alive
 
 
+def test_after_the_machine_started_anew_a_process_is_another_one(tmp_path: Path) -> None:
+    """It may have the same number, and have begun as long after the start."""
+    started = Processes(tmp_path).start("asleep", ["sleep", "60"], {})
+    try:
+        assert not replace(started, boot="before").alive
+        assert replace(started, boot="").alive, "an earlier version wrote no start"
+    finally:
+        tree.end(started.pid, grace=0)
+
+
 @pytest.mark.parametrize("links", [True, False])
 def test_a_secret_is_drawn_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, links: bool

@@ -239,12 +239,14 @@ class Beside:
 
     with_airflow, names = False, ("mlflow", "warm")
 
-    def __init__(self, home: Path, fault: Exception | None = None) -> None:
-        self.home, self.fault, self.ended = home, fault, 0
+    def __init__(
+        self, home: Path, fault: Exception | None = None, dead: tuple[str, ...] = ()
+    ) -> None:
+        self.home, self.fault, self.ended, self._dead = home, fault, 0, dead
         self.processes = Processes(home)
 
     def dead(self) -> list[str]:
-        return []
+        return list(self._dead)
 
     def up(self, _told: object) -> None:
         if self.fault:
@@ -265,11 +267,15 @@ def test_two_years_in_one_home_have_their_services_to_the_end(tmp_path: Path) ->
     assert (first.ended, second.ended) == (1, 0)
 
 
-def test_what_began_before_one_did_not_start_is_ended(tmp_path: Path) -> None:
-    services = Beside(tmp_path, BackendError("mlflow did not start"))
+@pytest.mark.parametrize(("dead", "ended"), [(("mlflow", "warm"), 1), (("warm",), 0)])
+def test_what_began_before_one_did_not_start_is_ended(
+    tmp_path: Path, dead: tuple[str, ...], ended: int
+) -> None:
+    """Unless something ran before: that is somebody else's, as a restore's database."""
+    services = Beside(tmp_path, BackendError("mlflow did not start"), dead)
     with (
         pytest.raises(BackendError),
         year._running(cast("Services", services), Console(file=io.StringIO())),
     ):
         pass
-    assert services.ended == 1
+    assert services.ended == ended

@@ -167,16 +167,21 @@ def test_one_young_object_keeps_a_run(platform: Platform) -> None:
 
 
 def test_open_triggers_and_held_leases_keep_their_runs(platform: Platform) -> None:
-    for run in ("asked", "done", "holding", "held once"):
+    for run in ("asked", "done", "holding", "held once", "held by another product's"):
         platform.ingested(run)
     for run in ("asked", "done"):
         trigger, _ = platform.control.ask("p", "form", f"{WEEK}", who="t", evidence={}, replay=run)
         platform.control.claim(trigger.id, run)
         if run == "done":
             platform.control.finish(trigger.id, "promoted")
-    with platform.control.lease("a", holder="held once/derive", attempt=1):
+    with platform.control.lease("a", holder="p/held once/derive", attempt=1):
         pass
-    with platform.control.lease("b", holder="holding/derive", attempt=1):
+    held = platform.control.lease
+    with (
+        held("b", holder="p/holding/derive", attempt=1),
+        held("c", holder="q/held by another product's/derive", attempt=1),
+        held("d", holder="backup 2026-11-28", attempt=1),
+    ):
         apart(platform)
     assert platform.runs() == {"asked", "holding"}
 

@@ -69,12 +69,43 @@ def test_dates_are_filled_from_the_window(glob: str, first: str, count: int) -> 
     [
         ("landed=2013-01-02T06:00:00Z.csv", datetime(2013, 1, 2, 6, tzinfo=UTC)),
         ("landed=2013-01-02/x.csv", datetime(2013, 1, 2, tzinfo=UTC)),
+        ("landed=2013-01-02_part-1.csv", datetime(2013, 1, 2, tzinfo=UTC)),
+        ("landed=2013-01-02-part.1.csv", datetime(2013, 1, 2, tzinfo=UTC)),
+        ("landed=2013-01-02-02.csv", datetime(2013, 1, 2, tzinfo=UTC)),
+        ("landed=2013-01-02_0001.csv", datetime(2013, 1, 2, tzinfo=UTC)),
+        ("landed=20130102T060000Z-0001.csv", datetime(2013, 1, 2, 6, tzinfo=UTC)),
+        ("landed=2013-01-02T06:00:00Z.1.csv", datetime(2013, 1, 2, 6, tzinfo=UTC)),
+        ("landed=2013-01-02T06%3A30%3A00Z/x.csv", datetime(2013, 1, 2, 6, 30, tzinfo=UTC)),
+        ("landed=20130102.csv", datetime(2013, 1, 2, tzinfo=UTC)),
+        ("landed=20130102T060000Z.csv", datetime(2013, 1, 2, 6, tzinfo=UTC)),
+        ("landed=2013-01-02T06Z.csv", datetime(2013, 1, 2, 6, tzinfo=UTC)),
+        ("landed=2013-01-02 06:00.csv", datetime(2013, 1, 2, 6, tzinfo=UTC)),
+        ("landed=2013-01-02T06:00+02.csv", datetime(2013, 1, 2, 4, tzinfo=UTC)),
+        ("landed=2013-01-02T06:00:00.5Z.csv", datetime(2013, 1, 2, 6, 0, 0, 500000, tzinfo=UTC)),
         ("landed=2013-01-02T06:00:00-05:00.csv", datetime(2013, 1, 2, 11, tzinfo=UTC)),
         ("x.csv", None),
     ],
 )
 def test_landing_time_stands_in_the_name(name: str, landed: datetime | None) -> None:
     assert files.landed_at(f"file:///a/{name}") == landed
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "yesterday",
+        "2013-1-2",
+        "2013-13-01",
+        "2013-01-02T6",
+        "201301021",
+        "2013-01-02_06-30",
+        "2013-01-02T06:00.5",
+        "0001-01-01T00:00+05:00",
+    ],
+)
+def test_a_landing_time_that_is_none_is_said(name: str) -> None:
+    with pytest.raises(ValueError, match=r"wanted such as landed=|wanted a time|month"):
+        files.landed_at(f"file:///a/landed={name}.csv")
 
 
 def test_csv_comes_as_text_by_landing_time(environment: Environment, tmp_path: Path) -> None:
