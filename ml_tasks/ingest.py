@@ -200,8 +200,8 @@ def _whole(source: Source, deliveries: Sequence[Delivery], window: Window) -> pa
     times = (time, known.cast(time.type), pa.nulls(len(time), time.type))
     columns = dict(zip(came.column_names, came.columns, strict=True))
     columns |= zip(TIMES, times, strict=True)
-    with ThreadPoolExecutor(1) as beside:
-        twice = beside.submit(repeated, came, source.key)
+    with ThreadPoolExecutor(1) as pool:
+        twice = pool.submit(repeated, came, source.key)
         rows = arranged(pa.table(columns))
     return None if twice.result() else rows
 
@@ -250,8 +250,8 @@ def _table(rejected: list[Rejected]) -> pa.Table:
 
 def _write(context: Context, name: str, table: pa.Table, *, in_order: bool = False) -> Output:
     uri = f"{context.folder}/{name}.parquet"
-    with ThreadPoolExecutor(1) as beside:
-        digest = beside.submit(content_hash, table, in_order=in_order)
+    with ThreadPoolExecutor(1) as pool:
+        digest = pool.submit(content_hash, table, in_order=in_order)
         written = objects.write_parquet(uri, table)
         return Output(
             uri=uri, content_hash=digest.result(), bytes_hash=written, rows=table.num_rows

@@ -51,7 +51,7 @@ def faulty(result: Result) -> bool:
     return result.error is not None and result.error.exit_code != ExitCode.SKIP
 
 
-def broken(results: Mapping[str, Result]) -> str | None:
+def killed_task(results: Mapping[str, Result]) -> str | None:
     """Give the task that ended without a result, killed before it could write one, if one did."""
     if any(result.error is not None for result in results.values()):
         return None
@@ -60,16 +60,16 @@ def broken(results: Mapping[str, Result]) -> str | None:
     return next((task for task in wanted if task not in results), None)
 
 
-def broke_off(results: Mapping[str, Result]) -> bool:
+def may_resume(results: Mapping[str, Result]) -> bool:
     """Tell whether a run may go on: a task was killed, or ended by what another try may mend."""
     own = {task: result for task, result in results.items() if task != "record"}
     faults = [result.error.exit_code for result in own.values() if result.error is not None]
-    return broken(own) is not None or not {ExitCode.CRASH, ExitCode.RETRY}.isdisjoint(faults)
+    return killed_task(own) is not None or not {ExitCode.CRASH, ExitCode.RETRY}.isdisjoint(faults)
 
 
 def outcome(results: Mapping[str, Result]) -> str:
     """Say in a line what became of a run."""
-    if killed := broken(results):
+    if killed := killed_task(results):
         return f"{killed}: it was killed and left no result"
     for task, result in results.items():
         if result.error is not None:
@@ -119,7 +119,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     made = results["assemble"].outputs.get("set") if "assemble" in results else None
     if made is not None and made.uri is not None:
         registry.used(parent, name="set", digest=made.content_hash, uri=made.uri)
-    failed = any(faulty(result) for result in results.values()) or broken(results) is not None
+    failed = any(faulty(result) for result in results.values()) or killed_task(results) is not None
     registry.end(parent, failed=failed)
     registry.follow(control)
     log.info("%s tasks recorded under MLflow run %s", len(results), parent)

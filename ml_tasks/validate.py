@@ -284,7 +284,7 @@ def _publish(
                 return done
         return lake.publish(
             table, read() if read else added, window, lease,
-            renamed=renamed, beside=partial(united, without=without), properties=told,
+            renamed=renamed, merge=partial(united, without=without), properties=told,
         )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from ml_tasks.io import objects, runs, tracking
 from ml_tasks.io.control import Control
 from ml_tasks.io.triggers import DONE
 from ml_tasks.io.windows import NONE_IN
-from ml_tasks.record import broke_off
+from ml_tasks.record import may_resume
 from ml_tasks.result import RESULT, Window
 from perennial import console
 
@@ -111,7 +111,7 @@ def _not_ended(environment: Environment, pipeline: Pipeline, base: str) -> str:
     return next(
         name
         for name in chain([base], numbered)
-        if name not in known or broke_off(runs.results(environment, pipeline.name, name))
+        if name not in known or may_resume(runs.results(environment, pipeline.name, name))
     )
 
 

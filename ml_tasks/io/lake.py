@@ -167,7 +167,7 @@ class Lake:
         lease: Lease,
         *,
         renamed: Mapping[str, str] | None = None,
-        beside: Callable[[pa.Table, pa.Table], pa.Table] | None = None,
+        merge: Callable[[pa.Table, pa.Table], pa.Table] | None = None,
         properties: dict[str, str] | None = None,
     ) -> Output:
         """Replace one window of a table, whole or not at all; no commit where nothing changes.
@@ -179,11 +179,12 @@ class Lake:
         Args:
             table: `namespace.name`; made from the rows' schema when it is not there, and given
                 what columns of it are missing.
-            rows: All rows of the window, with `event_time`; timestamps in us, UTC.
+            rows: All rows of the window, with `event_time`, or what `merge` adds; timestamps in us,
+                UTC.
             window: The half-open range of `event_time` that is replaced.
             lease: The caller's right to publish it.
             renamed: New name of a column and the one before.
-            beside: Gives what the window is to hold from the rows that it has and these. It is
+            merge: Gives what the window is to hold from the rows that it has and these. It is
                 asked again with each try: a window that overlaps may be published meanwhile.
             properties: Written to the snapshot's summary (run, task).
 
@@ -193,7 +194,7 @@ class Lake:
             BackendError: Every commit was refused because others published meanwhile.
         """
         rows = plain(rows)
-        new = New(window, lambda had: beside(had, rows) if beside else rows, properties or {})
+        new = New(window, lambda had: merge(had, rows) if merge else rows, properties or {})
         loaded = self._fitted(table, rows.schema, renamed or {})
         return self._commit(loaded, partial(brought, new=new), lease)
 

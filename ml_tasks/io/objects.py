@@ -278,8 +278,8 @@ def write_parquet(uri: str, table: pa.Table) -> str:
         write_batch_size=BATCH,
         store_schema=False,
     )
-    with ThreadPoolExecutor(1) as beside:
-        digest = beside.submit(bytes_hash, data := buffer.getvalue())
+    with ThreadPoolExecutor(1) as pool:
+        digest = pool.submit(bytes_hash, data := buffer.getvalue())
         write_bytes(uri, data)
     return digest.result()
 

@@ -30,7 +30,7 @@ class New:
     """What a window is to hold."""
 
     window: Window
-    rows: Callable[[pa.Table], pa.Table]
+    merge: Callable[[pa.Table], pa.Table]
     """Gives all its rows from those that it has, as the table is when it is committed on."""
     properties: dict[str, str]
 
@@ -54,7 +54,7 @@ def numbered(table: Table | None, schema: pa.Schema) -> pa.Schema:
 def brought(table: Table, new: New) -> Output:
     """Let the loaded table have the window, and give it with the snapshot that has it."""
     before = scanned(table, new.window)
-    rows = plain(new.rows(before))  # as they will be read: else equal rows differ by type
+    rows = plain(new.merge(before))  # as they will be read: else equal rows differ by type
     digest = content_hash(rows)
     # What the rows come without stays as it is where nothing else is new.
     same = before.num_rows == rows.num_rows and (
@@ -75,8 +75,8 @@ def added(
     """
     if staged.uri is None or staged.bytes_hash is None:
         return None
-    with ThreadPoolExecutor(1) as beside:
-        came = beside.submit(objects.read_bytes, staged.uri, staged.bytes_hash)
+    with ThreadPoolExecutor(1) as pool:
+        came = pool.submit(objects.read_bytes, staged.uri, staged.bytes_hash)
         has = scanned(table, window, [EVENT_TIME]).num_rows
     data = came.result()
     if has or not _fits(table, data):

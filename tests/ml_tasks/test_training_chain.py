@@ -314,11 +314,11 @@ def test_a_failed_run_is_recorded_as_failed(environment: Environment, pipeline: 
 
 def test_a_task_that_was_killed_fails_its_run() -> None:
     done = {t: Result(task=t, pipeline="p", run="r") for t in ("ingest", "validate")}
-    assert record.broken(done) == "derive"
+    assert record.killed_task(done) == "derive"
     assert record.outcome(done) == "derive: it was killed and left no result"
     skip = Failure(kind="NothingToDo", message="another run has it", exit_code=99)
     skipped = {"claim": Result(task="claim", pipeline="p", run="r", error=skip)}
-    assert record.broken(skipped) is None
+    assert record.killed_task(skipped) is None
     assert record.outcome(skipped) == "another run has it"
     assert not record.faulty(skipped["claim"])
 

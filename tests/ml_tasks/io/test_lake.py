@@ -138,7 +138,7 @@ def test_a_window_that_overlaps_loses_nothing(lake: Lake, control: Control, late
         if not late:
             asked.append([])
             meanwhile()
-        done = lake.publish("raw.t", rows(3, day=20), month, lease, beside=beside)
+        done = lake.publish("raw.t", rows(3, day=20), month, lease, merge=beside)
     assert values(lake) == [1, 2, 3]
     assert asked == ([[1], [1, 2]] if late else [[], [1, 2]])
     assert (done.rows, done.content_hash) == (3, content_hash(lake.read("raw.t")))
