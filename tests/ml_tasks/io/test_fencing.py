@@ -63,6 +63,17 @@ class TestLease:
                 seen.append(lease.token)
         assert seen == [1, 2, 3, 4]
 
+    def test_whose_tasks_hold_leases_now_is_known(self, control: Control) -> None:
+        with control.lease("x", holder="p/over/derive", attempt=1):
+            pass
+        with (
+            control.lease("x", holder="p/r/derive", attempt=1),
+            control.lease("y", holder="q/r/train", attempt=1),
+            control.lease("z", holder="clean 2026", attempt=1),
+        ):
+            assert control.running() == {("p", "r"), ("q", "r")}
+        assert control.running() == set()
+
     def test_the_same_attempt_again_takes_over_what_it_left(self, control: Control) -> None:
         """It was killed, and is entered again as the attempt that it was."""
         killed = control.lease("x", holder="a", attempt=3)
