@@ -22,6 +22,7 @@ setup: $(STAMP)  ## install everything into .venv
 
 $(STAMP): requirements.lock pyproject.toml | $(filter .tools/bin/uv,$(UV))
 	test -x $(BIN)/python || $(UV) venv --quiet --python 3.11 .venv
+	@echo "installing what requirements.lock names: several gigabytes the first time, minutes"
 	$(UV) pip sync --quiet --python .venv requirements.lock
 	$(UV) pip install --quiet --python .venv --no-deps --editable .
 	touch $@

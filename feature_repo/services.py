@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from feast import FeatureService
 
 from feature_repo.on_demand import ON_DEMAND
+from feature_repo.transformations import TABLES
 from feature_repo.views import OWNER, VIEWS
 
 if TYPE_CHECKING:
@@ -20,13 +21,18 @@ _LEFT_OUT = {
 }  # fmt: skip
 
 
+_SOURCES = {"flights", "weather"}
+_OF_FLIGHTS = [view for name, view in VIEWS.items() if set(TABLES[name].sources) <= _SOURCES]
+"""What is derived for other products is no concern of this one."""
+
+
 def _asked(view: BaseFeatureView) -> list[str]:
     return [feature.name for feature in view.features if feature.name not in _LEFT_OUT]
 
 
 FLIGHT_DELAYS = FeatureService(
     name="flight_delays_v1",
-    features=[view[_asked(view)] for view in (*VIEWS.values(), *ON_DEMAND)],
+    features=[view[_asked(view)] for view in (*_OF_FLIGHTS, *ON_DEMAND)],
     description="All that is known of a flight one hour before its scheduled departure.",
     owner=OWNER,
 )

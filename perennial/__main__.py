@@ -127,8 +127,12 @@ def up(
     from perennial.services import Services
 
     services = Services(environment(profile))
-    with console.waiting("starting") as show:
-        started = services.up(lambda name, seconds: show(f"{name} ready after {seconds:.0f} s"))
+    try:
+        with console.waiting("starting") as show:
+            started = services.up(lambda name, seconds: show(f"{name} ready after {seconds:.0f} s"))
+    except KeyboardInterrupt:
+        console.plain("services that began to start go on: perennial down ends them")
+        raise
     console.say(f"started: {', '.join(started)}" if started else "everything runs already")
     views.addresses(services)
     return ExitCode.OK

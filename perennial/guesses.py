@@ -24,7 +24,7 @@ REPEATED = 0.005
 """Largest share of rows that may bear the key of another one."""
 EVENT_TIMES = ("event_time", "timestamp", "time", "datetime", "date", "ts", "at", "created_at")
 LABELS = ("label", "target", "y", "class", "outcome")
-NAMED = re.compile(r"(id|uuid|key|.*_(id|uuid|key))", re.IGNORECASE)
+NAMED = re.compile(r"(?i:id|uuid|key|.*[_ .-](id|uuid|key))|.*[a-z](Id|ID|Uuid|UUID|Key)")
 """Names of columns that name a row and say nothing else of it."""
 CLASSES = 10
 TEST_DAYS = max(gate.TEST_DAYS for gate in GATES.values())

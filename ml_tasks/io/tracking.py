@@ -40,7 +40,10 @@ def client(url: str) -> MlflowClient:
     sys.modules.setdefault("feast.infra.data_sources.mlflow.auth", None)  # type: ignore[arg-type]
     warnings.filterwarnings("ignore", "Failure attempting to register request header provider")
     import mlflow
+    from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
 
+    # Two lines for each task that is recorded, of which our own line says as much for all.
+    MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)
     mlflow.set_tracking_uri(url)
     mlflow.set_registry_uri(url)
     return cast("MlflowClient", _Reached(mlflow.MlflowClient(url, url), url))

@@ -244,7 +244,8 @@ def goes_on(demo: Demo) -> None:
     core, faults = demo.faults.core, demo.faults
     last = demo.start()
     if command("API_DOWN"):
-        demo.running(last, "assemble")
+        # Long enough before the training that nodes which could not be heard of are back for it.
+        demo.running(last, "materialise")
         faults.take_api_away()
     pods = demo.running(last, "train", 2)
     assert len({pod.spec.node_name for pod in pods}) == min(len(core.list_node().items), 2)

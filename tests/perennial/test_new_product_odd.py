@@ -23,6 +23,7 @@ import yaml
 
 from ml_tasks import config
 from perennial.__main__ import main
+from perennial.guesses import NAMED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +102,20 @@ def test_few_days_are_enough_for_what_each_gate_asks(days: int, folder: Path, cs
     times = [LATEST - timedelta(hours=24 * days * row / ROWS) for row in range(ROWS)]
     assert new(csv(at=[f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in times])) == 0
     assert config.load("orders", folder).split.test_days == 2
+
+
+@pytest.mark.parametrize("name", ["Customer ID", "customerId", "Order-ID", "order_id", "ID"])
+def test_an_id_is_known_by_its_name(name: str, folder: Path, csv: Write) -> None:
+    """It names each row, where a time that two rows share would take one of them away."""
+    times = orders()["at"].to_list()
+    ids = {name: [f"c{row * 7919 % ROWS}" for row in range(ROWS)]}
+    assert new(csv(id=None, at=[*times[:-1], times[-2]], **ids)) == 0
+    assert config.load("orders", folder).sources["orders"].key == (name,)
+
+
+@pytest.mark.parametrize("name", ["paid", "valid", "monkey", "Grid", "humid"])
+def test_words_that_end_alike_are_no_ids(name: str) -> None:
+    assert not NAMED.fullmatch(name)
 
 
 def test_times_that_python_lacks_are_refused_in_a_sentence(
