@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from perennial.archive import Entry, Manifest, Part
     from perennial.services import Services
 
-"""The part of the home's own files."""
-
 
 def command(
     source: Annotated[

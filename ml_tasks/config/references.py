@@ -14,7 +14,6 @@ OWN_COLUMNS = (
 """Columns that every training set, or table of predictions, has beside its features."""
 CANDIDATE, CHAMPION = "candidate", "champion"
 """Columns that the predictions of an evaluation have beside the key and those of the baselines."""
-
 SEGMENT = "segment_"
 """Begins the name of a set's column with the parts of a segmentation."""
 
