@@ -11,14 +11,13 @@ with the same compression. Seconds are those of the clock; processor seconds sta
 
 A window of one flight tells what two tasks and a commit cost in any case: control, leases, catalog,
 manifests. That is nearly all of what a week takes and does not grow with the rows: no ratio is
-wanted of a week. The bound of 1.3 is one of what rows cost: the largest window keeps it as it is,
-the real year above what a window of one flight takes on either side. What is above the peer there
-is the order of all rows: the keys are counted to see any that come twice, beside that the rows are
-sorted, and each column is gathered in their order into memory that is touched for the first time.
-The order lets the file be written sooner and smaller than the peer's, and is that of the hash, by
-which equal content is no commit and a set can be proved; the hash runs beside the writing and is
-not waited for. Seconds of the clock need both cores for that: where others have them too, their
-ratio nears that of processor seconds and goes beyond it.
+wanted of a week. Beyond that ours goes to the order of all rows: the keys are counted to see any
+that come twice, beside that the rows are sorted, and each column is gathered in their order into
+memory that is touched for the first time. The order lets the file be written sooner and smaller
+than the peer's, and is that of the hash, by which equal content is no commit and a set can be
+proved. Many rows are written as two files at once, and hashed beside that: seconds of the clock
+need both cores. Where others have them too, their ratio nears that of processor seconds and goes
+beyond it.
 """
 
 from __future__ import annotations
@@ -77,27 +76,17 @@ def measure(folder: Path) -> Iterator[Measured]:
     yield from told("a week of flights", folder, source, files)
     earlier = (BEFORE, year.head(1).with_columns(leaves.dt.offset_by("-1y")))
 
-    def year_of(what: str, rows: pl.DataFrame, times: int, bound: float | None) -> list[Measured]:
+    def year_of(
+        what: str, rows: pl.DataFrame, times: int, bound: float | None
+    ) -> Iterator[Measured]:
         windows = [earlier, *[(YEAR, rows)] * (times + 1)]
-        return list(told(what, folder, source, windows, bound))
+        return told(what, folder, source, windows, bound)
 
-    one = year_of("a year of one flight", year.head(1), TRIES, None)
-    yield from one
-    whole = year_of(f"a year, {year.height:,} flights", year, TRIES, None)
-    yield from whole
-    yield above(whole[0], one[0])
+    yield from year_of("a year of one flight", year.head(1), TRIES, None)
+    yield from year_of(f"a year, {year.height:,} flights", year, TRIES, WANTED)
     often = pl.concat(year.with_columns(pl.col("flight") + 10_000 * n) for n in range(TIMES))
     what = f"a year {TIMES} times over, {often.height:,} flights"
     yield from year_of(what, often, FEW_TRIES, WANTED)
-
-
-def above(whole: Measured, one: Measured) -> Measured:
-    """Give what the rows of a window cost: it without what a window of one flight takes."""
-    return Measured(
-        f"{whole.what}, above one of one flight", whole.ours - one.ours, whole.peer,
-        whole.theirs - one.theirs, whole.unit, WANTED,
-        note="what each takes of one flight is left out on both sides",
-    )  # fmt: skip
 
 
 def told(

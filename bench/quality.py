@@ -30,7 +30,7 @@ from bench.page import circumstances
 from bench.section import machine
 from ml_tasks.baselines import gradient_boosting
 from ml_tasks.config import ROOT, Environment
-from ml_tasks.io import objects
+from ml_tasks.io import objects, parquet
 from ml_tasks.models import spec as specs
 from ml_tasks.models.predict import OnnxModel
 from ml_tasks.models.spec import Spec
@@ -149,7 +149,7 @@ class Bench:
 def measured(bench: Bench) -> list[Row]:
     """Give a row a model and part of the set."""
     made, trained = learned(bench)
-    frame = pl.DataFrame(pl.from_arrow(objects.read_parquet(uri(made, "set"))))
+    frame = pl.DataFrame(pl.from_arrow(parquet.read(uri(made, "set"))))
     rows = {n: frame.filter(pl.col("split") == n) for n in ("train", *bench.span.parts)}
     description = json.loads(objects.read_text(uri(trained, "description")))
     spec = Spec.model_validate(description["spec"])

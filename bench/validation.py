@@ -22,7 +22,7 @@ from bench.measured import Measured, Spent, spent
 from ml_tasks import config, ingest, validate
 from ml_tasks.config import ROOT, Environment
 from ml_tasks.context import Context
-from ml_tasks.io import objects
+from ml_tasks.io import parquet
 from ml_tasks.result import Window
 from ml_tasks.validate import Came, judge
 
@@ -48,7 +48,7 @@ def measure(folder: Path) -> Iterator[Measured]:
     )  # fmt: skip
     ingested = ingest.run(pipeline, context)
     rows, rejected = (
-        objects.read_parquet(ingested.outputs[f"{kind}_{SOURCE}"].uri or "")
+        parquet.read(ingested.outputs[f"{kind}_{SOURCE}"].uri or "")
         for kind in ("staged", "rejected")
     )
     came = Came(rows=rows, rejected=rejected, read=rows.num_rows, key=pipeline.sources[SOURCE].key)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ml_tasks import prover
 from ml_tasks.config.references import segment_column
 from ml_tasks.errors import ConfigError, RejectedError
-from ml_tasks.io import derived, features, lookup, objects, retention
+from ml_tasks.io import derived, features, lookup, objects, parquet, retention
 from ml_tasks.io.content import bytes_hash, content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.engine import evaluate
@@ -156,7 +156,7 @@ def _written(
     proof, digest = leaks.model_dump_json(indent=2), str(description["hash"])
     set_uri, text_uri = f"{context.folder}/set.parquet", f"{context.folder}/set.json"
     leaks_uri = f"{context.folder}/leaks.json"
-    objects.write_parquet(set_uri, made)
+    parquet.write(set_uri, made)
     objects.write_text(text_uri, json.dumps(description, indent=2))
     objects.write_text(leaks_uri, proof)
     return {
@@ -183,7 +183,7 @@ def _for_champion(
         return {}
     table = lookup.beside(rows, pipeline, context, snapshots, lacks).to_arrow()
     uri = f"{context.folder}/champion.parquet"
-    objects.write_parquet(uri, table)
+    parquet.write(uri, table)
     return {"champion": Output(uri=uri, content_hash=content_hash(table), rows=made.num_rows)}
 
 

@@ -13,7 +13,7 @@ from ml_tasks.baselines import baseline
 from ml_tasks.config.references import CANDIDATE, CHAMPION, SEGMENT
 from ml_tasks.errors import ConfigError
 from ml_tasks.gates.verdict import Leaks, Measured, Segment
-from ml_tasks.io import objects
+from ml_tasks.io import objects, parquet
 from ml_tasks.io.content import bytes_hash, content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.models.predict import OnnxModel
@@ -152,7 +152,7 @@ def _set(context: Context) -> tuple[pl.DataFrame, dict[str, Any]]:
     made, about = context.output("assemble", "set"), context.output("assemble", "description")
     if made.uri is None or about.uri is None:
         raise ConfigError("assemble's outputs are no objects; run assemble again")
-    rows = pl.DataFrame(pl.from_arrow(objects.read_parquet(made.uri)))
+    rows = pl.DataFrame(pl.from_arrow(parquet.read(made.uri)))
     return rows, json.loads(objects.read_text(about.uri))
 
 
@@ -184,7 +184,7 @@ def _champion(context: Context, head: Head, rows: pl.DataFrame) -> Numbers | str
     model = champion.of_head(context.environment, head)
     assembled = context.inputs["assemble"]
     if (kept := assembled.outputs.get("champion")) is not None and kept.uri is not None:
-        other = pl.DataFrame(pl.from_arrow(objects.read_parquet(kept.uri)))
+        other = pl.DataFrame(pl.from_arrow(parquet.read(kept.uri)))
         rows = pl.concat([rows, other.drop(rows.columns, strict=False)], how="horizontal")
     if missing := sorted(set(model.inputs) - set(rows.columns)):
         if assembled.values.get("champion") != head.version:
@@ -219,7 +219,7 @@ def _result(
     )
     table, text = said.to_arrow(), measured.model_dump_json(indent=2)
     set_uri, uri = f"{context.folder}/predictions.parquet", f"{context.folder}/evaluation.json"
-    objects.write_parquet(set_uri, table)
+    parquet.write(set_uri, table)
     objects.write_text(uri, text)
     points = {name: measure(test.task, test.y, p) for name, p in predictions.items()}
     log.info("%s: %s", pipeline.evaluation.metric, {

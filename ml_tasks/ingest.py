@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_tasks import sources
 from ml_tasks.errors import SourceError
-from ml_tasks.io import objects
+from ml_tasks.io import parquet
 from ml_tasks.io.content import arranged, coded, content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.evolution import read_as
@@ -36,12 +36,15 @@ if TYPE_CHECKING:
 
     import polars as pl
     import pyarrow as pa
+    from pyiceberg.table import Table
 
     from ml_tasks.config import Pipeline, Source
     from ml_tasks.context import Context
     from ml_tasks.sources.delivery import Delivery
 
 log = logging.getLogger(__name__)
+MANY = 2**17
+"""Rows from which on they are staged as two objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +125,17 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     outputs: dict[str, Output] = {}
     values: dict[str, Any] = {"unchanged": True}
     for name, source in pipeline.sources.items():
-        deliveries = list(sources.read(name, source, window, context.environment))
+        table = f"raw.{name}"
+        with ThreadPoolExecutor(1) as pool:
+            looked = pool.submit(_had, lake, control, table, source, window)
+            deliveries = list(sources.read(name, source, window, context.environment))
+            found, published, ranges = looked.result()
         if not deliveries and not source.may_be_empty:
             raise SourceError(
                 f"source {name}, window {window}: nothing was delivered, looked at "
                 f"{sources.place(name, source, context.environment)}; deliver it and ingest the "
                 f"window again, or set sources.{name}.may_be_empty where nothing may be right"
             )
-        table, published = f"raw.{name}", None
-        found = lake.find(table)
-        if found is not None:
-            form = raw_schema(source), source.renamed_from
-            published = read_as(found, *form, window=window)
-        ranges = _published(control, table, window)
         staged = stage(source, deliveries, window, published, ranges)
         unread = any(one.fault for one in deliveries)
         if not (staged.read or unread or ranges or source.may_be_empty):
@@ -206,6 +207,15 @@ def _whole(source: Source, deliveries: Sequence[Delivery], window: Window) -> pa
     return None if twice.result() else rows
 
 
+def _had(
+    lake: Lake, control: Control, table: str, source: Source, window: Window
+) -> tuple[Table | None, pa.Table | None, list[Window]]:
+    """Give the table, its rows of the window, and what of the window has been published."""
+    found, form = lake.find(table), (raw_schema(source), source.renamed_from)
+    rows = None if found is None else read_as(found, *form, window=window)
+    return found, rows, _published(control, table, window)
+
+
 def _published(control: Control, table: str, window: Window) -> list[Window]:
     known = [Window.parse(f"{one.start}/{one.end}") for one in control.publications(table)]
     return [one for one in known if one.start < window.end and window.start < one.end]
@@ -249,12 +259,20 @@ def _table(rejected: list[Rejected]) -> pa.Table:
 
 
 def _write(context: Context, name: str, table: pa.Table, *, in_order: bool = False) -> Output:
-    uri = f"{context.folder}/{name}.parquet"
-    with ThreadPoolExecutor(1) as pool:
+    """Write rows as an object, many as two at once; they are hashed beside that."""
+    half = table.num_rows // 2 if table.num_rows >= MANY else table.num_rows
+    parts = {f"{context.folder}/{name}.parquet": table.slice(0, half)}
+    if half < table.num_rows:
+        parts[f"{context.folder}/{name}_more.parquet"] = table.slice(half)
+    with ThreadPoolExecutor(1 + len(parts)) as pool:
         digest = pool.submit(content_hash, table, in_order=in_order)
-        written = objects.write_parquet(uri, table)
+        first, *more = pool.map(parquet.write, parts, parts.values())
         return Output(
-            uri=uri, content_hash=digest.result(), bytes_hash=written, rows=table.num_rows
+            uri=next(iter(parts)),
+            content_hash=digest.result(),
+            bytes_hash=first,
+            rows=table.num_rows,
+            more=dict(zip(list(parts)[1:], more, strict=True)),
         )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ml_tasks import config
 from ml_tasks.config.metrics import sign
 from ml_tasks.errors import ConfigError
-from ml_tasks.io import folders, objects
+from ml_tasks.io import folders, objects, parquet
 from ml_tasks.models.predict import OnnxModel
 from ml_tasks.monitoring import fitting, worth
 from ml_tasks.monitoring.budget import Budget
@@ -38,7 +38,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         raise ConfigError("assemble's or train's outputs are no objects; run them again")
     stored = champion.stored(str(graph.uri), str(described.uri))
     model = OnnxModel(objects.read_bytes(stored.graph), stored.spec)
-    rows = pl.DataFrame(pl.from_arrow(objects.read_parquet(str(made.uri))))
+    rows = pl.DataFrame(pl.from_arrow(parquet.read(str(made.uri))))
     label = json.loads(objects.read_text(str(about.uri)))["label"]
     rows = rows.filter(pl.col("split").is_in(PARTS)).with_columns(pl.col(label).alias("label"))
     rows = rows.with_columns(pl.Series("prediction", model.predict(rows)))

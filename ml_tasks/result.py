@@ -79,6 +79,13 @@ class Output(_Frozen):
     """SHA-256 of the object's bytes, where its reader proves them."""
     rows: int | None = None
     window: Window | None = None
+    more: dict[str, str] = Field(default_factory=dict)
+    """Objects of the rows that follow, in order, and the SHA-256 of their bytes."""
+
+    @property
+    def parts(self) -> dict[str, str | None]:
+        """All its objects in the order of their rows, with the SHA-256 of their bytes if known."""
+        return {self.uri: self.bytes_hash, **self.more} if self.uri else {}
 
 
 class Resources(_Frozen):

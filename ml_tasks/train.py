@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_tasks import models
 from ml_tasks.errors import BackendError, ConfigError, PerennialError, StuckError
-from ml_tasks.io import objects, word
+from ml_tasks.io import objects, parquet, word
 from ml_tasks.io.content import bytes_hash
 from ml_tasks.io.control import Control
 from ml_tasks.models import spec as specs
@@ -104,7 +104,7 @@ def _read(context: Context) -> tuple[dict[str, pl.DataFrame], Spec, str]:
     if made.uri is None or about.uri is None:
         raise ConfigError("assemble's outputs are no objects; run assemble again")
     description = json.loads(objects.read_text(about.uri))
-    rows = pl.DataFrame(pl.from_arrow(objects.read_parquet(made.uri)))
+    rows = pl.DataFrame(pl.from_arrow(parquet.read(made.uri)))
     frames = {name: rows.filter(pl.col("split") == name) for name in ("train", "validation")}
     spec = specs.fit(
         frames["train"],

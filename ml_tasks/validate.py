@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_tasks.config import OWN_TIMES
 from ml_tasks.errors import RejectedError
-from ml_tasks.io import data_docs, objects
+from ml_tasks.io import data_docs, parquet
 from ml_tasks.io.control import Control
 from ml_tasks.io.data_docs import DataDocs, Section
 from ml_tasks.io.evolution import conform, read_as
@@ -242,9 +242,9 @@ def _then(came: Came, good: pa.Table) -> pa.Table:
 
 def _staged(context: Context, name: str) -> pa.Table:
     output = context.output("ingest", name)
-    if output.uri is None:
+    if not output.parts:
         raise RejectedError(f"ingest's output {name} is no object; run ingest again")
-    return objects.read_parquet(output.uri, digest=output.bytes_hash)
+    return parquet.read_parts(output.parts)
 
 
 def _publish(

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ml_tasks.io import circumstances, objects
+from ml_tasks.io import circumstances, objects, parquet
 from ml_tasks.io.content import content_hash
 from ml_tasks.io.lake import Lake
 
@@ -132,7 +132,7 @@ def _table(output: Output, environment: Environment) -> pa.Table:
 
 
 def _parquet(output: Output, _environment: Environment) -> pa.Table:
-    return objects.read_parquet(str(output.uri))
+    return parquet.read_parts(output.parts)
 
 
 def _document(output: Output, _environment: Environment) -> Any:

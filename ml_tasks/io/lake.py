@@ -14,7 +14,7 @@ from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io import evolution
 from ml_tasks.io.backend import answering
 from ml_tasks.io.commits import TRIES, committed
-from ml_tasks.io.content import plain
+from ml_tasks.io.content import EVENT_TIME, plain
 from ml_tasks.io.database import Database
 from ml_tasks.io.scan import newest, scanned
 from ml_tasks.io.window_commit import New, added, brought
@@ -40,6 +40,9 @@ PROPERTIES = {
     # Each read opens every manifest, and each window adds one.
     "commit.manifest-merge.enabled": "true",
     "commit.manifest.min-count-to-merge": "8",
+    # Windows are what is asked for; of all else each file of a window has nearly everything.
+    "write.metadata.metrics.default": "none",
+    f"write.metadata.metrics.column.{EVENT_TIME}": "full",
 }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,14 +17,11 @@ from ml_tasks.io.content import bytes_hash
 from ml_tasks.result import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import pyarrow as pa
     from pyarrow import fs
     from typing_extensions import Buffer
-
-BATCH = 2**16
-"""Values that a column is written by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,51 +233,6 @@ def find(prefix: str) -> list[Object]:
             if i.type == fs.FileType.File and not i.base_name.startswith(".")
         ]
     return sorted(found, key=lambda one: one.uri)
-
-
-def read_parquet(
-    uri: str, columns: Sequence[str] | None = None, *, digest: str | None = None
-) -> pa.Table:
-    """Read a Parquet object as a table.
-
-    Args:
-        uri: Where it lies.
-        columns: Only these.
-        digest: SHA-256 that its bytes must have.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    file = pa.BufferReader(read_bytes(uri, digest))
-    return pq.read_table(file, columns=list(columns) if columns else None)
-
-
-def write_parquet(uri: str, table: pa.Table) -> str:
-    """Write a table as a Parquet object, zstd-compressed; equal tables give equal bytes.
-
-    However texts are held, plain ones are read.
-
-    Returns:
-        The SHA-256 of its bytes.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    buffer = pa.BufferOutputStream()
-    pq.write_table(
-        table,
-        buffer,
-        compression="zstd",
-        coerce_timestamps="us",
-        # Times seldom come again: a dictionary of them is made in vain.
-        use_dictionary=[one.name for one in table.schema if not pa.types.is_timestamp(one.type)],
-        write_batch_size=BATCH,
-        store_schema=False,
-    )
-    with ThreadPoolExecutor(1) as pool:
-        digest = pool.submit(bytes_hash, data := buffer.getvalue())
-        write_bytes(uri, data)
-    return digest.result()
 
 
 def read_result(uri: str) -> Result:

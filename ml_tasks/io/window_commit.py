@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ml_tasks.errors import ConfigError
@@ -14,9 +15,10 @@ from ml_tasks.io.scan import scanned, within
 from ml_tasks.result import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import pyarrow as pa
+    from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table
 
     from ml_tasks.result import Window
@@ -68,18 +70,18 @@ def brought(table: Table, new: New) -> Output:
 def added(
     table: Table, staged: Output, window: Window, properties: dict[str, str]
 ) -> Output | None:
-    """Let the loaded table have an object as it is, and give it with the snapshot that has it.
+    """Let the loaded table have objects as they are, and give it with the snapshot that has them.
 
-    `None` where the window has rows, the object's columns are not numbered as the table's, or
-    nobody wrote down what its bytes were.
+    `None` where the window has rows, the objects' columns are not numbered as the table's, or
+    nobody wrote down what their bytes were.
     """
     if staged.uri is None or staged.bytes_hash is None:
         return None
-    with ThreadPoolExecutor(1) as pool:
-        came = pool.submit(objects.read_bytes, staged.uri, staged.bytes_hash)
+    with ThreadPoolExecutor(len(staged.parts)) as pool:
+        came = pool.map(objects.read_bytes, staged.parts, staged.parts.values())
         has = scanned(table, window, [EVENT_TIME]).num_rows
-    data = came.result()
-    if has or not _fits(table, data):
+        data = list(came)
+    if has or not all(_fits(table, one) for one in data):
         return None
     _add(table, data, properties)
     return _now(table, Output(content_hash=staged.content_hash, rows=staged.rows, window=window))
@@ -118,18 +120,24 @@ def _fits(table: Table, data: bytes) -> bool:
         return False
 
 
-def _add(table: Table, data: bytes, properties: dict[str, str]) -> None:
-    """Append a file: it is written as the library would write its rows."""
-    from pyiceberg.io.pyarrow import parquet_file_to_data_file
-
+def _add(table: Table, data: Sequence[bytes], properties: dict[str, str]) -> None:
+    """Append files: they are written as the library would write their rows."""
     from ml_tasks.io.transaction import Transaction
 
-    copy = table.location_provider().new_data_location(f"{uuid.uuid4()}.parquet")
-    with table.io.new_output(copy).create() as stream:
-        stream.write(data)
-    file = parquet_file_to_data_file(table.io, table.metadata, copy)
+    with ThreadPoolExecutor(len(data)) as pool:
+        files = list(pool.map(partial(_copied, table), data))
     with (
         Transaction(table) as tx,
         tx.update_snapshot(snapshot_properties=properties).merge_append() as append,
     ):
-        append.append_data_file(file)
+        for file in files:
+            append.append_data_file(file)
+
+
+def _copied(table: Table, data: bytes) -> DataFile:
+    from pyiceberg.io.pyarrow import parquet_file_to_data_file
+
+    copy = table.location_provider().new_data_location(f"{uuid.uuid4()}.parquet")
+    with table.io.new_output(copy).create() as stream:
+        stream.write(data)
+    return parquet_file_to_data_file(table.io, table.metadata, copy)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ml_tasks.config.references import CANDIDATE, CHAMPION
 from ml_tasks.evaluate import Test, compare
-from ml_tasks.io import objects
+from ml_tasks.io import objects, parquet
 from ml_tasks.judge import judge
 from ml_tasks.models.predict import OnnxModel
 from perennial.backtesting import steps
@@ -99,7 +99,7 @@ class Ground:
         import polars as pl
 
         if self._test is None or self._test[0] != new.end:
-            made = objects.read_parquet(new.uri("assemble", "set"))
+            made = parquet.read(new.uri("assemble", "set"))
             rows = pl.DataFrame(pl.from_arrow(made)).filter(pl.col("split") == "test")
             self._test = new.end, rows
         return self._test[1]

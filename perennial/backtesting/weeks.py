@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_tasks import monitor, score
 from ml_tasks.context import Context
-from ml_tasks.io import folders, lookup, objects
+from ml_tasks.io import folders, lookup, objects, parquet
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.watched import Alarm, Look, Measure
 from ml_tasks.models.predict import OnnxModel
@@ -102,7 +102,7 @@ class Rows:
         name = f"{window.slug}-{steps.key(config['features'], config['label'], names)}"
         uri = f"{self.environment.objects_root}/asked/{name}.parquet"
         if objects.exists(uri):
-            return pl.DataFrame(pl.from_arrow(objects.read_parquet(uri)))
+            return pl.DataFrame(pl.from_arrow(parquet.read(uri)))
         rows = score.questions(Lake(self.environment), self.pipeline, window)
         context = Context(
             task="score",
@@ -114,7 +114,7 @@ class Rows:
         )
         beside = lookup.beside(rows, self.pipeline, context, {}, names)
         made = score.answers(rows, beside, "", np.zeros(rows.height), self.pipeline)
-        objects.write_parquet(uri, made.to_arrow())
+        parquet.write(uri, made.to_arrow())
         return made
 
 
@@ -275,7 +275,7 @@ class _File:
         if not objects.exists(self._json) or not objects.exists(self._looks):
             return []
         known = json.loads(objects.read_text(self._json))["measures"]
-        rows = objects.read_parquet(self._looks).to_pylist()
+        rows = parquet.read(self._looks).to_pylist()
         return [look for one in rows if (look := Look(**one)).run in known]
 
     def write(self, found: Followed, looks: Sequence[Look]) -> None:
@@ -284,7 +284,7 @@ class _File:
 
         if looks:
             rows = pl.DataFrame([asdict(one) for one in looks], infer_schema_length=None)
-            objects.write_parquet(self._looks, rows.to_arrow())
+            parquet.write(self._looks, rows.to_arrow())
         objects.write_text(self._json, json.dumps(asdict(found)))
 
 

@@ -23,7 +23,7 @@ import pytest
 import yaml
 
 from ml_tasks.config import Environment
-from ml_tasks.io import objects
+from ml_tasks.io import objects, parquet
 from ml_tasks.io.content import content_hash
 from ml_tasks.result import Output, Result
 
@@ -126,7 +126,7 @@ def write_set(root: str) -> None:
     about = {
         "numeric": ["x"], "categorical": ["word"], "label": "label", "task": "classification",
     }  # fmt: skip
-    objects.write_parquet(f"{root}/set.parquet", rows)
+    parquet.write(f"{root}/set.parquet", rows)
     objects.write_text(f"{root}/set.json", json.dumps(about))
     outputs = {
         "set": Output(uri=f"{root}/set.parquet", content_hash=content_hash(rows)),

@@ -11,7 +11,7 @@ from ml_tasks import assemble, ingest
 from ml_tasks.config import Environment, Label, Pipeline, Split
 from ml_tasks.context import Context
 from ml_tasks.errors import ConfigError, RejectedError
-from ml_tasks.io import objects
+from ml_tasks.io import objects, parquet
 from ml_tasks.io.engine import evaluate
 from ml_tasks.io.lake import Lake
 from ml_tasks.prover import facts
@@ -41,7 +41,7 @@ def made(lake_of_weeks: Environment, flights: Pipeline) -> Result:
 def rows(made: Result) -> pl.DataFrame:
     uri = made.outputs["set"].uri
     assert uri is not None
-    return pl.DataFrame(pl.from_arrow(objects.read_parquet(uri)))
+    return pl.DataFrame(pl.from_arrow(parquet.read(uri)))
 
 
 def test_the_parts_follow_each_other(rows: pl.DataFrame, flights: Pipeline) -> None:

@@ -16,7 +16,7 @@ from ml_tasks.context import Context
 from ml_tasks.flow import FLOWS
 from ml_tasks.gates import beats_champion
 from ml_tasks.gates.verdict import Measured
-from ml_tasks.io import lookup, objects
+from ml_tasks.io import lookup, objects, parquet
 from ml_tasks.io.control import Control
 from ml_tasks.result import Result, Window
 
@@ -89,7 +89,7 @@ def read(result: Result, name: str) -> Measured:
 def predicted(done: dict[str, Result], who: str) -> list[float]:
     uri = done["evaluate"].outputs["predictions"].uri
     assert uri is not None
-    return list(objects.read_parquet(uri)[who].to_pylist())
+    return list(parquet.read(uri)[who].to_pylist())
 
 
 def test_the_champion_is_measured_on_what_its_challenger_does_without(
@@ -103,8 +103,8 @@ def test_the_champion_is_measured_on_what_its_challenger_does_without(
     description = json.loads(objects.read_text(about))
     taken_in = {*description["numeric"], *description["categorical"]}
     assert not taken_in & set(GONE)
-    assert set(GONE) <= set(objects.read_parquet(beside).column_names)
-    assert not set(objects.read_parquet(beside).column_names) & taken_in
+    assert set(GONE) <= set(parquet.read(beside).column_names)
+    assert not set(parquet.read(beside).column_names) & taken_in
     measured = read(done["evaluate"], "evaluation")
     assert (measured.champion, measured.champion_unmeasured) == ("1", None)
     assert measured.over_champion["roc_auc"].value != 0

@@ -12,7 +12,7 @@ from ml_tasks import config, ingest
 from ml_tasks.config import ROOT, Pipeline, Source
 from ml_tasks.context import Context
 from ml_tasks.errors import SourceError
-from ml_tasks.io import objects
+from ml_tasks.io import objects, parquet
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.result import Result, Window
@@ -60,7 +60,7 @@ def run(pipeline: Pipeline, environment: Environment, attempt: int = 1) -> Resul
 def staged(result: Result, kind: str = "staged") -> list[dict[str, object]]:
     uri = result.outputs[f"{kind}_s"].uri
     assert uri is not None
-    return list(objects.read_parquet(uri).to_pylist())
+    return list(parquet.read(uri).to_pylist())
 
 
 def publish(environment: Environment, result: Result) -> None:
@@ -69,7 +69,7 @@ def publish(environment: Environment, result: Result) -> None:
     uri = result.outputs["staged_s"].uri
     assert uri is not None
     with control.lease("raw.s", holder="r/validate", attempt=1) as lease:
-        Lake(environment).publish("raw.s", objects.read_parquet(uri), WEEK, lease)
+        Lake(environment).publish("raw.s", parquet.read(uri), WEEK, lease)
     control.published("raw.s", WEEK.start.isoformat(), WEEK.end.isoformat(), "r")
 
 

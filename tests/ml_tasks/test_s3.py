@@ -12,7 +12,7 @@ import pytest
 from ml_tasks import ingest, validate
 from ml_tasks.config import Environment, Pipeline
 from ml_tasks.context import Context
-from ml_tasks.io import objects
+from ml_tasks.io import objects, parquet
 from ml_tasks.io.lake import Lake
 from ml_tasks.result import Result, Window
 
@@ -112,7 +112,7 @@ def test_a_week_goes_from_a_glob_on_s3_to_a_lake_on_s3(
 ) -> None:
     for day in DAYS:
         if kind == "parquet":
-            objects.write_parquet(f"{bucket}/in/{day}/orders.parquet", orders(day))
+            parquet.write(f"{bucket}/in/{day}/orders.parquet", orders(day))
             continue
         import pyarrow.csv
 

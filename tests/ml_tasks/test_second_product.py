@@ -13,7 +13,7 @@ from ml_tasks import config, decide
 from ml_tasks.config import ROOT, Environment, Gate, Pipeline, Policy, Retraining
 from ml_tasks.context import Context
 from ml_tasks.flow import FLOWS
-from ml_tasks.io import folders, objects, predictions
+from ml_tasks.io import folders, objects, parquet, predictions
 from ml_tasks.io.content import content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
@@ -78,7 +78,7 @@ def trained(delays: Pipeline, environment: Environment, chain: Chain) -> dict[st
 def read(result: Result, name: str) -> Any:
     uri = result.outputs[name].uri
     assert uri is not None
-    return objects.read_parquet(uri) if uri.endswith(".parquet") else objects.read_bytes(uri)
+    return parquet.read(uri) if uri.endswith(".parquet") else objects.read_bytes(uri)
 
 
 def test_it_declares_the_shared_sources_as_the_first_does(

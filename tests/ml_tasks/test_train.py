@@ -19,7 +19,7 @@ import yaml
 from ml_tasks import train
 from ml_tasks.config import ROOT, Environment
 from ml_tasks.errors import BackendError
-from ml_tasks.io import objects
+from ml_tasks.io import objects, parquet
 from ml_tasks.io.content import content_hash
 from ml_tasks.models.predict import OnnxModel
 from ml_tasks.models.spec import Spec
@@ -53,7 +53,7 @@ def write_set(environment: Environment, rows: int = 3000) -> str:
         "task": "classification",
     }
     root = environment.objects_root
-    objects.write_parquet(f"{root}/set.parquet", table)
+    parquet.write(f"{root}/set.parquet", table)
     objects.write_text(f"{root}/set.json", json.dumps(description))
     made = Result(
         task="assemble",

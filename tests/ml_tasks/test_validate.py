@@ -11,7 +11,7 @@ from ml_tasks import config, validate
 from ml_tasks.config import ROOT, Environment, Pipeline, Source, Validation
 from ml_tasks.context import Context
 from ml_tasks.errors import ConfigError, RejectedError
-from ml_tasks.io import objects
+from ml_tasks.io import objects, parquet
 from ml_tasks.io.control import Control
 from ml_tasks.io.expectations import check
 from ml_tasks.io.lake import Lake
@@ -62,7 +62,7 @@ def run(
     outputs = {}
     for output, table in (("staged_s", staged), ("rejected_s", rejected)):
         uri = f"{environment.objects_root}/{output}.parquet"
-        objects.write_parquet(uri, table)
+        parquet.write(uri, table)
         outputs[output] = Output(uri=uri, content_hash="0")
     values = {} if read is None else {"s": {"read": read}}
     ingested = Result(task="ingest", pipeline="p", run=name, outputs=outputs, values=values)

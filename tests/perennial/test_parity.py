@@ -15,7 +15,7 @@ from ml_tasks import config
 from ml_tasks.config import Environment
 from ml_tasks.errors import ConfigError
 from ml_tasks.flow import step
-from ml_tasks.io import objects
+from ml_tasks.io import objects, parquet
 from ml_tasks.io.control import Control
 from perennial import difference, new_product, parity, runner
 from perennial.__main__ import main
@@ -176,8 +176,8 @@ def widen(environment: Environment) -> None:
     """Have more rows in the training set."""
     uri = f"{environment.objects_root}/runs/good/parity/assemble/1/result.json"
     made, wide = objects.read_result(uri), f"{environment.objects_root}/wide.parquet"
-    rows = objects.read_parquet(str(made.outputs["set"].uri))
-    objects.write_parquet(wide, pa.concat_tables([rows] * TIMES))
+    rows = parquet.read(str(made.outputs["set"].uri))
+    parquet.write(wide, pa.concat_tables([rows] * TIMES))
     given = made.outputs["set"].model_copy(update={"uri": wide})
     told = made.model_copy(update={"outputs": {**made.outputs, "set": given}})
     objects.write_result(uri, told)

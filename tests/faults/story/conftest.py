@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from ml_tasks.flow import FLOWS
-from ml_tasks.io import objects
+from ml_tasks.io import objects, parquet
 from ml_tasks.io.control import Control
 from ml_tasks.sources import nycflights13
 
@@ -151,7 +151,7 @@ class World:
         """Land a part of the new window again, with other arrivals."""
         root = (self.home / "landing" / "flights").as_uri()
         for found in objects.find(f"{root}/2013-01-06") + objects.find(f"{root}/2013-01-07"):
-            rows = pl.DataFrame(pl.from_arrow(objects.read_parquet(found.uri)))
+            rows = pl.DataFrame(pl.from_arrow(parquet.read(found.uri)))
             changed = rows.gather_every(9).with_columns(
                 pl.col("arrival_delay") + 5,
                 pl.col("landed_at") + pl.duration(minutes=5, time_unit="us"),
@@ -160,7 +160,7 @@ class World:
 
     def _land(self, name: str, day: str, landed: str, rows: pl.DataFrame) -> None:
         uri = f"{(self.home / 'landing' / name).as_uri()}/{day}/landed={landed}.parquet"
-        objects.write_parquet(uri, rows.to_arrow())
+        parquet.write(uri, rows.to_arrow())
 
 
 def _days(frame: pl.DataFrame, column: str) -> Iterator[tuple[str, pl.DataFrame]]:

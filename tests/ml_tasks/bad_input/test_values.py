@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_tasks.io import objects
+from ml_tasks.io import objects, parquet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ def to_champion(product: Product) -> pl.DataFrame:
     head = product.control.champion("parcels")
     assert head is not None
     assert head.version == done["register"].values["version"]
-    said = objects.read_parquet(done["evaluate"].outputs["predictions"].uri or "")
+    said = parquet.read(done["evaluate"].outputs["predictions"].uri or "")
     return pl.DataFrame(pl.from_arrow(said))
 
 
@@ -114,7 +114,7 @@ def test_a_column_without_any_value(column: int, product: Product, parcels: list
     """It tells nothing, and the others are learned from."""
     product.bring_in(changed(parcels, column, "", everywhere))
     done = product.all_of(TO_VERDICT, trigger=product.ask())
-    said = objects.read_parquet(done["evaluate"].outputs["predictions"].uri or "")
+    said = parquet.read(done["evaluate"].outputs["predictions"].uri or "")
     assert finite(pl.DataFrame(pl.from_arrow(said)))
     assert done["judge"].values["passed"] is (column == SHOP)
 

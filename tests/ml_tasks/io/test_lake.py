@@ -11,7 +11,7 @@ from pyiceberg.table.update import update_table_metadata
 
 from ml_tasks.config import Environment
 from ml_tasks.errors import ConfigError, LeaseLostError, RejectedError
-from ml_tasks.io import objects
+from ml_tasks.io import objects, parquet
 from ml_tasks.io.content import content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
@@ -94,7 +94,7 @@ def test_what_was_staged_is_what_is_published(lake: Lake, control: Control, tmp_
 
     def add(table: pa.Table, window: Window, **told: str) -> Output | None:
         uri, digest = (tmp_path / "staged.parquet").as_uri(), content_hash(table)
-        written = {"bytes_hash": objects.write_parquet(uri, table)} | told
+        written = {"bytes_hash": parquet.write(uri, table)} | told
         staged = Output(uri=uri, content_hash=digest, rows=table.num_rows, **written)
         with control.lease("raw.t", holder="r/t", attempt=1) as lease:
             return lake.add("raw.t", staged, window, lease, schema=table.schema)
@@ -256,8 +256,8 @@ def test_where_manifests_do_not_say_it_the_newest_time_is_read(
 ) -> None:
     publish(lake, control, rows(1, day=2), FIRST)
     with lake.load("raw.t").transaction() as tx:
-        tx.set_properties({"write.metadata.metrics.default": "counts"})
+        tx.set_properties({"write.metadata.metrics.column.event_time": "counts"})
     publish(lake, control, rows(2, day=9), SECOND)
     files = [one.file for one in lake.load("raw.t").scan().plan_files()]
-    assert sorted(len(one.upper_bounds or {}) for one in files) == [0, 3]
+    assert sorted(len(one.upper_bounds or {}) for one in files) == [0, 1]
     assert lake.latest("raw.t") == datetime(2013, 1, 9, tzinfo=UTC)

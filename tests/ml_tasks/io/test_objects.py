@@ -9,7 +9,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from ml_tasks.errors import BackendError, ConfigError
-from ml_tasks.io import objects
+from ml_tasks.io import objects, parquet
 from ml_tasks.result import Result
 
 if TYPE_CHECKING:
@@ -106,10 +106,10 @@ def test_an_address_of_another_kind() -> None:
 def test_equal_tables_give_equal_bytes(tmp_path: Path) -> None:
     table = pa.table({"a": [1, 2], "b": ["x", None]})
     one, two = ((tmp_path / name).as_uri() for name in ("1.parquet", "2.parquet"))
-    objects.write_parquet(one, table)
-    objects.write_parquet(two, table)
+    parquet.write(one, table)
+    parquet.write(two, table)
     assert objects.read_bytes(one) == objects.read_bytes(two)
-    assert objects.read_parquet(one, ["b"]).to_pydict() == {"b": ["x", None]}
+    assert parquet.read(one, ["b"]).to_pydict() == {"b": ["x", None]}
 
 
 def test_results(tmp_path: Path) -> None:

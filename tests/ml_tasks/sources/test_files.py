@@ -8,7 +8,7 @@ import pytest
 
 from ml_tasks.config import Source
 from ml_tasks.errors import ConfigError
-from ml_tasks.io import objects
+from ml_tasks.io import objects, parquet
 from ml_tasks.result import Window
 from ml_tasks.sources import files, params_of, place, read, reader
 from ml_tasks.sources.schema import enforce
@@ -126,7 +126,7 @@ def test_csv_comes_as_text_by_landing_time(environment: Environment, tmp_path: P
 
 def test_garbage_is_a_fault_of_its_file_alone(environment: Environment, tmp_path: Path) -> None:
     objects.write_bytes((tmp_path / "a.parquet").as_uri(), b"garbage")
-    objects.write_parquet((tmp_path / "b.parquet").as_uri(), pa.table({"id": [1]}))
+    parquet.write((tmp_path / "b.parquet").as_uri(), pa.table({"id": [1]}))
     objects.write_bytes((tmp_path / "c.txt").as_uri(), b"not asked for")
     found = {
         d.uri.rsplit("/", 1)[1]: d
@@ -251,7 +251,7 @@ def test_names_that_no_table_has_are_a_fault_of_the_file(
     if kind == "csv":
         objects.write_text(uri, f"{','.join(names)}\n1,2,3,4\n")
     else:
-        objects.write_parquet(uri, pa.table([pa.array([1])] * 4, names=names))
+        parquet.write(uri, pa.table([pa.array([1])] * 4, names=names))
     (found,) = deliveries(environment, kind, path=uri)
     assert (found.fault, found.batches) == (fault, ())
     rows, (bad,) = enforce(source(kind, path=uri), found, WEEK)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from ml_tasks.config import Source
-from ml_tasks.io import objects
+from ml_tasks.io import objects, parquet
 from ml_tasks.result import Window
 from ml_tasks.sources import read
 from ml_tasks.sources.schema import enforce, fitting
@@ -191,7 +191,7 @@ def test_a_long_value_is_read_also_beside_what_does_not_fit(environment: Environ
 def test_parquet_that_holds_times_as_texts(environment: Environment, tmp_path: Path) -> None:
     uri = (tmp_path / "rows.parquet").as_uri()
     texts = ["2013-01-01", "2013-01-01T06:00:00Z", "2013-01-01 06:00:00.5+00:00"]
-    objects.write_parquet(uri, pa.table({"id": [0, 1, 2], "at": texts}))
+    parquet.write(uri, pa.table({"id": [0, 1, 2], "at": texts}))
     changes = {"kind": "parquet", "params": {"path": uri}}
     declared = source({}).model_copy(update=changes)
     (found,) = read("s", declared, DAY, environment)
@@ -205,7 +205,7 @@ def test_a_bad_row_of_a_year_that_python_does_not_have_is_shown(
     uri = (tmp_path / "rows.parquet").as_uri()
     far = pa.scalar(569_000_000_000_000_000, pa.timestamp("us", "UTC"))
     good = pa.scalar(datetime(2013, 1, 1, 6, tzinfo=UTC), far.type)
-    objects.write_parquet(uri, pa.table({"id": ["x", "2"], "at": [good, good], "v": [far, good]}))
+    parquet.write(uri, pa.table({"id": ["x", "2"], "at": [good, good], "v": [far, good]}))
     changes = {"kind": "parquet", "params": {"path": uri}}
     declared = source({"v": "timestamp"}).model_copy(update=changes)
     (found,) = read("s", declared, DAY, environment)
