@@ -14,7 +14,7 @@ from ml_tasks.flow import FLOWS, step, task_names
 from ml_tasks.io import objects, runs, tracking
 from ml_tasks.io.control import Control
 from ml_tasks.io.triggers import DONE
-from ml_tasks.io.windows import NONE_IN
+from ml_tasks.io.windows import NONE_IN, latest_end
 from ml_tasks.record import may_resume
 from ml_tasks.result import RESULT, Window
 from perennial import console
@@ -97,9 +97,14 @@ def run(
 
 def _hold(window: str) -> None:
     try:
-        Window.parse(window)
+        held = Window.parse(window)
     except ValueError as fault:
         raise ConfigError(str(fault)) from fault
+    if held.end > (latest := latest_end()):
+        raise ConfigError(
+            f"--window: came {held}, wanted {latest:%Y-%m-%d} as its end at the latest: days to "
+            "come have no rows, and would count as in"
+        )
 
 
 def _not_ended(environment: Environment, pipeline: Pipeline, base: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -21,6 +22,8 @@ NONE_IN = (
     "brought in are not its features)"
 )
 """What to say where nothing is covered."""
+AHEAD = timedelta(hours=25)
+"""So far a window may end in the future: with today, by a clock that goes a little otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,11 @@ class Ingested:
     start: str
     end: str
     run: str
+
+
+def latest_end() -> datetime:
+    """Give the latest end that somebody may ask for: days to come have no rows."""
+    return datetime.now(UTC) + AHEAD
 
 
 class Windows(Database):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -14,7 +13,7 @@ from ml_tasks.config.limits import DECIDERS
 from ml_tasks.errors import NothingToDo
 from ml_tasks.io.control import Control
 from ml_tasks.io.triggers import ASKED
-from ml_tasks.io.windows import NONE_IN
+from ml_tasks.io.windows import NONE_IN, latest_end
 from ml_tasks.result import Window
 
 if TYPE_CHECKING:
@@ -24,8 +23,6 @@ log = logging.getLogger(__name__)
 
 
 SCHEDULE = "schedule"
-AHEAD = timedelta(hours=25)
-"""So far a window may end in the future: with today, by a clock that goes a little otherwise."""
 FIELDS = frozenset({"cause", "window_start", "window_end", "why", "again", "trigger"})
 """What the form has, and so what another system may say."""
 
@@ -92,7 +89,7 @@ def _require_known(window: Window) -> None:
     Raises:
         AirflowFailException: Days of it are still to come.
     """
-    latest = datetime.now(UTC) + AHEAD
+    latest = latest_end()
     if window.end > latest:
         raise AirflowFailException(
             f"window_end: came {window.end:%Y-%m-%d}, wanted {latest:%Y-%m-%d} at the latest: days "

@@ -3,7 +3,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -11,7 +14,7 @@ import psutil
 import pytest
 
 from ml_tasks import config
-from ml_tasks.config import Environment
+from ml_tasks.config import ROOT, Environment
 from ml_tasks.errors import BackendError, ConfigError, ExitCode
 from ml_tasks.io import objects, runs
 from ml_tasks.io.control import Control
@@ -43,6 +46,20 @@ def test_clean_says_what_went(home: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "0 snapshots would have expired" in capsys.readouterr().out
     assert main(["clean", "--older-than", "0"]) == 78
     assert (home / "warehouse").is_dir()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_whatever_interrupts_a_command_it_says_so_and_ends(home: Path, number: int) -> None:
+    log = home / "logs" / "mlflow.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("begun\n")
+    words = [sys.executable, "-m", "perennial", "logs", "mlflow", "--follow"]
+    told = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(words, cwd=ROOT, **told) as command:  # type: ignore[call-overload]
+        assert command.stdout.readline() == "begun\n"
+        command.send_signal(number)
+        said, _ = command.communicate(timeout=60)
+    assert (command.returncode, said) == (130, "interrupted\n")
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,6 +143,7 @@ def test_tasks_run_by_name_and_find_what_they_need(
         (["run", "fly"], "task 'fly': wanted one of ingest, validate"),
         (["run", "ingest"], "ingest: came no window, wanted --window START/END"),
         (["run", "ingest", "--window", "2013-13-01/2013-14-01"], "window '2013-13-01/2013-14-01':"),
+        (["run", "ingest", "--window", "2013-01-01/2131-01-08"], "would count as in"),
         (["repro", __file__], "what lies there is no capsule"),
         (["run", "ingestion"], "ingestion: came no window, wanted --window START/END"),
         (["run", "ingestion", "--window", WEEK], "MLflow: came no address, wanted that of this"),
