@@ -48,7 +48,7 @@ def measure(folder: Path) -> Iterator[Measured]:
     )  # fmt: skip
     ingested = ingest.run(pipeline, context)
     rows, rejected = (
-        parquet.read(ingested.outputs[f"{kind}_{SOURCE}"].uri or "")
+        parquet.read_parts(ingested.outputs[f"{kind}_{SOURCE}"].parts)
         for kind in ("staged", "rejected")
     )
     came = Came(rows=rows, rejected=rejected, read=rows.num_rows, key=pipeline.sources[SOURCE].key)

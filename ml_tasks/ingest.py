@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from ml_tasks.sources.delivery import Delivery
 
 log = logging.getLogger(__name__)
-MANY = 2**17
-"""Rows from which on they are staged as two objects."""
+HALVED = 2**17
+"""Rows from which on they are staged as two objects: fewer are written before that pays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +125,15 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     outputs: dict[str, Output] = {}
     values: dict[str, Any] = {"unchanged": True}
     for name, source in pipeline.sources.items():
-        table = f"raw.{name}"
-        with ThreadPoolExecutor(1) as pool:
-            looked = pool.submit(_had, lake, control, table, source, window)
-            deliveries = list(sources.read(name, source, window, context.environment))
-            found, published, ranges = looked.result()
+        deliveries = list(sources.read(name, source, window, context.environment))
         if not deliveries and not source.may_be_empty:
             raise SourceError(
                 f"source {name}, window {window}: nothing was delivered, looked at "
                 f"{sources.place(name, source, context.environment)}; deliver it and ingest the "
                 f"window again, or set sources.{name}.may_be_empty where nothing may be right"
             )
+        # Only now: what another run brought in while this one read is what corrections are held to.
+        found, published, ranges = _had(lake, control, f"raw.{name}", source, window)
         staged = stage(source, deliveries, window, published, ranges)
         unread = any(one.fault for one in deliveries)
         if not (staged.read or unread or ranges or source.may_be_empty):
@@ -260,10 +258,10 @@ def _table(rejected: list[Rejected]) -> pa.Table:
 
 def _write(context: Context, name: str, table: pa.Table, *, in_order: bool = False) -> Output:
     """Write rows as an object, many as two at once; they are hashed beside that."""
-    half = table.num_rows // 2 if table.num_rows >= MANY else table.num_rows
+    half = table.num_rows // 2 if table.num_rows >= HALVED else table.num_rows
     parts = {f"{context.folder}/{name}.parquet": table.slice(0, half)}
     if half < table.num_rows:
-        parts[f"{context.folder}/{name}_more.parquet"] = table.slice(half)
+        parts[f"{context.folder}/{name}-more.parquet"] = table.slice(half)
     with ThreadPoolExecutor(1 + len(parts)) as pool:
         digest = pool.submit(content_hash, table, in_order=in_order)
         first, *more = pool.map(parquet.write, parts, parts.values())

@@ -65,10 +65,10 @@ def _short(time: datetime) -> str:
 
 
 class Output(_Frozen):
-    """One thing that a task made visible: an object or a table's window."""
+    """One thing that a task made visible: an object, or several with many rows, or a window."""
 
     uri: str | None = None
-    """Where the object lies; `None` for a table."""
+    """Where the object lies, of several the first; `None` for a table."""
     table: str | None = None
     """The lake table's name, `namespace.table`; `None` for an object."""
     snapshot: int | None = None
@@ -79,7 +79,7 @@ class Output(_Frozen):
     """SHA-256 of the object's bytes, where its reader proves them."""
     rows: int | None = None
     window: Window | None = None
-    more: dict[str, str] = Field(default_factory=dict)
+    more: dict[str, str] = Field(default_factory=dict, exclude_if=lambda more: not more)
     """Objects of the rows that follow, in order, and the SHA-256 of their bytes."""
 
     @property

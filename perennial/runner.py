@@ -103,7 +103,7 @@ def _hold(window: str) -> None:
     if held.end > (latest := latest_end()):
         raise ConfigError(
             f"--window: came {held}, wanted {latest:%Y-%m-%d} as its end at the latest: days to "
-            "come have no rows, and would count as in"
+            "come have no rows"
         )
 
 

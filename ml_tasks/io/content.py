@@ -90,7 +90,7 @@ def coded(table: pa.Table) -> pa.Table:
 
     held = [
         column.cast(pa.string()).dictionary_encode()
-        if is_text(_plain(column.type)) and not pa.types.is_dictionary(column.type)
+        if is_text(column.type) and not pa.types.is_dictionary(column.type)
         else column
         for column in table.columns
     ]
@@ -102,8 +102,7 @@ def _plain(held: pa.DataType) -> pa.DataType:
 
     if pa.types.is_dictionary(held):
         return _plain(held.value_type)
-    text = pa.types.is_large_string(held) or pa.types.is_string_view(held)
-    return pa.string() if text else held
+    return pa.string() if is_text(held) else held
 
 
 def _first(table: pa.Table) -> list[str]:

@@ -213,14 +213,14 @@ class Lake:
         renamed: Mapping[str, str] | None = None,
         properties: dict[str, str] | None = None,
     ) -> Output | None:
-        """Publish an object of a window's rows by a copy of its bytes, as `publish` does rows.
+        """Publish objects of a window's rows by copies of their bytes, as `publish` does rows.
 
-        `staged` tells the hashes of its bytes and its rows, `schema` the form that they are to
-        have. Gives `None`, with nothing published, where the window has rows or the object's
+        `staged` tells the hashes of their bytes and of all rows, `schema` the form that those are
+        to have. Gives `None`, with nothing published, where the window has rows or the objects'
         columns are not numbered as the table's.
 
         Raises:
-            RejectedError: The object's bytes are not those that were written.
+            RejectedError: An object's bytes are not those that were written.
         """
         bring = partial(added, staged=staged, window=window, properties=properties or {})
         return self._commit(self._fitted(table, schema, renamed or {}), bring, lease)
@@ -261,7 +261,7 @@ class Lake:
 
         found = self.find(table)
         if found is not None:
-            return evolution.evolve(found, schema, renamed)
+            return evolution.evolve(found, schema, renamed, properties=PROPERTIES)
         with suppress(sa.exc.IntegrityError):  # made by another task meanwhile
             self.catalog.create_namespace_if_not_exists(table.split(".")[0])
         try:

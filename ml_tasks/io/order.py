@@ -97,7 +97,8 @@ def is_text(kind: pa.DataType) -> bool:
     """Tell whether a column holds texts, plain ones or a dictionary's."""
     import pyarrow as pa
 
-    return bool(pa.types.is_string(kind) or pa.types.is_dictionary(kind))
+    wide = pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return bool(wide or pa.types.is_string(kind) or pa.types.is_dictionary(kind))
 
 
 def encoded(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], pa.Array]:

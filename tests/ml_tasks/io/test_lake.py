@@ -14,7 +14,7 @@ from ml_tasks.errors import ConfigError, LeaseLostError, RejectedError
 from ml_tasks.io import objects, parquet
 from ml_tasks.io.content import content_hash
 from ml_tasks.io.control import Control
-from ml_tasks.io.lake import Lake
+from ml_tasks.io.lake import PROPERTIES, Lake
 from ml_tasks.io.versions import united
 from ml_tasks.io.window_commit import numbered
 from ml_tasks.result import Output, Window
@@ -261,3 +261,21 @@ def test_where_manifests_do_not_say_it_the_newest_time_is_read(
     files = [one.file for one in lake.load("raw.t").scan().plan_files()]
     assert sorted(len(one.upper_bounds or {}) for one in files) == [0, 1]
     assert lake.latest("raw.t") == datetime(2013, 1, 9, tzinfo=UTC)
+
+
+def test_a_table_that_was_made_before_takes_on_the_properties_of_today(
+    lake: Lake, control: Control, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A property that somebody set stays: manifests of it tell what that says."""
+    lake.catalog.create_namespace("raw")
+    lake.catalog.create_table("raw.t", rows(1).schema, properties={"commit.retry.num-retries": "3"})
+    fitting = rows(1, 2).cast(numbered(lake.find("raw.t"), rows(1).schema))
+    uri = (tmp_path / "staged.parquet").as_uri()
+    staged = Output(
+        uri=uri, bytes_hash=parquet.write(uri, fitting), content_hash="0", rows=fitting.num_rows
+    )
+    with control.lease("raw.t", holder="r/t", attempt=1) as lease:
+        assert lake.add("raw.t", staged, FIRST, lease, schema=fitting.schema)
+    assert lake.load("raw.t").properties == {**PROPERTIES, "commit.retry.num-retries": "3"}
+    assert not [one for one in caplog.records if one.name.startswith("pyiceberg")]
+    assert values(lake) == [1, 2]

@@ -4,12 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import boto3
-import pyarrow as pa
 import pytest
 from moto.server import ThreadedMotoServer
 
 from ml_tasks.errors import BackendError, ConfigError
-from ml_tasks.io import objects, parquet
+from ml_tasks.io import objects
 from ml_tasks.result import Result
 
 if TYPE_CHECKING:
@@ -101,15 +100,6 @@ def test_a_missing_object(tmp_path: Path) -> None:
 def test_an_address_of_another_kind() -> None:
     with pytest.raises(ConfigError, match="wanted file:///… or s3://"):
         objects.read_bytes("ftp://host/x")
-
-
-def test_equal_tables_give_equal_bytes(tmp_path: Path) -> None:
-    table = pa.table({"a": [1, 2], "b": ["x", None]})
-    one, two = ((tmp_path / name).as_uri() for name in ("1.parquet", "2.parquet"))
-    parquet.write(one, table)
-    parquet.write(two, table)
-    assert objects.read_bytes(one) == objects.read_bytes(two)
-    assert parquet.read(one, ["b"]).to_pydict() == {"b": ["x", None]}
 
 
 def test_results(tmp_path: Path) -> None:
