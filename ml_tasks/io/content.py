@@ -139,6 +139,7 @@ def _column_hash(column: pa.ChunkedArray, by: NDArray[np.int64] | None) -> bytes
     """Hash validity and values in order; where a value is null the bytes beneath do not count."""
     import numpy as np
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     def taken(values: NDArray[Any]) -> NDArray[Any]:
         return values if by is None else np.take(values, by)
@@ -158,11 +159,14 @@ def _column_hash(column: pa.ChunkedArray, by: NDArray[np.int64] | None) -> bytes
     places = np.full(len(texts) + 1, -1, np.int32)
     for at in range(0, len(codes), PART):
         part = codes[at : at + PART]
-        fresh = part[(part >= 0) & (places[part] < 0)]
-        new = fresh[np.sort(np.unique(fresh, return_index=True)[1])]
-        places[new] = np.arange(len(known), len(known) + len(new))
-        known += new.tolist()
-        digest.update(places[part].data)
+        told = np.take(places, part, mode="wrap")
+        fresh = part[(told < 0) & (part >= 0)]
+        if len(fresh):
+            new = pc.unique(pa.array(fresh)).to_numpy()  # in the order in which they come
+            places[new] = np.arange(len(known), len(known) + len(new))
+            known += new.tolist()
+            told = np.take(places, part, mode="wrap")
+        digest.update(told.data)
     texts = texts.take(pa.array(known)).cast(pa.large_string())
     digest.update(np.diff(np.frombuffer(texts.buffers()[1], np.int64, len(known) + 1)).data)
     digest.update(texts.buffers()[2] or b"")
