@@ -11,11 +11,11 @@ with the same compression. Seconds are those of the clock; processor seconds sta
 
 A window of one flight tells what two tasks and a commit cost in any case: control, leases, catalog,
 manifests. That is nearly all of what a week takes and does not grow with the rows: no ratio is
-wanted of a week. Beyond that ours goes to the order of all rows: the keys are counted to see any
-that come twice, beside that the rows are sorted, and each column is gathered in their order into
-memory that is touched for the first time. The order lets the file be written sooner and smaller
-than the peer's, and is that of the hash, by which equal content is no commit and a set can be
-proved. Many rows are written as two files at once, and hashed beside that: seconds of the clock
+wanted of a week. What else is above the peer is the order of all rows: the keys are counted to see
+any that come twice, beside that the rows are sorted, and each column is gathered in their order
+into memory that is touched for the first time. The order lets the file be written sooner and
+smaller than the peer's, and is that of the hash, by which equal content is no commit and a set can
+be proved. Many rows are written as two files at once, and hashed beside that: seconds of the clock
 need both cores. Where others have them too, their ratio nears that of processor seconds and goes
 beyond it.
 """

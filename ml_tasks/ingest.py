@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from ml_tasks.sources.delivery import Delivery
 
 log = logging.getLogger(__name__)
-HALVED = 2**17
-"""Rows from which on they are staged as two objects: fewer are written before that pays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,20 +255,16 @@ def _table(rejected: list[Rejected]) -> pa.Table:
 
 
 def _write(context: Context, name: str, table: pa.Table, *, in_order: bool = False) -> Output:
-    """Write rows as an object, many as two at once; they are hashed beside that."""
-    half = table.num_rows // 2 if table.num_rows >= HALVED else table.num_rows
-    parts = {f"{context.folder}/{name}.parquet": table.slice(0, half)}
-    if half < table.num_rows:
-        parts[f"{context.folder}/{name}-more.parquet"] = table.slice(half)
-    with ThreadPoolExecutor(1 + len(parts)) as pool:
+    with ThreadPoolExecutor(1) as pool:
         digest = pool.submit(content_hash, table, in_order=in_order)
-        first, *more = pool.map(parquet.write, parts, parts.values())
+        written = parquet.write_parts(f"{context.folder}/{name}.parquet", table)
+        (uri, its_hash), *more = written.items()
         return Output(
-            uri=next(iter(parts)),
+            uri=uri,
             content_hash=digest.result(),
-            bytes_hash=first,
+            bytes_hash=its_hash,
             rows=table.num_rows,
-            more=dict(zip(list(parts)[1:], more, strict=True)),
+            more=dict(more),
         )
 
 

@@ -65,7 +65,10 @@ def _short(time: datetime) -> str:
 
 
 class Output(_Frozen):
-    """One thing that a task made visible: an object, or several with many rows, or a window."""
+    """One thing that a task made visible: an object or a table's window.
+
+    Many rows may lie in several objects: who reads rows goes by `parts`.
+    """
 
     uri: str | None = None
     """Where the object lies, of several the first; `None` for a table."""
@@ -76,9 +79,10 @@ class Output(_Frozen):
     content_hash: str
     """SHA-256 of the logical content; equal content gives equal hashes everywhere."""
     bytes_hash: str | None = None
-    """SHA-256 of the object's bytes, where its reader proves them."""
+    """SHA-256 of the object's bytes, of several the first's, where its reader proves them."""
     rows: int | None = None
     window: Window | None = None
+    # Left out where there are none: who went back to an older release reads the result as well.
     more: dict[str, str] = Field(default_factory=dict, exclude_if=lambda more: not more)
     """Objects of the rows that follow, in order, and the SHA-256 of their bytes."""
 

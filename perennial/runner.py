@@ -14,7 +14,7 @@ from ml_tasks.flow import FLOWS, step, task_names
 from ml_tasks.io import objects, runs, tracking
 from ml_tasks.io.control import Control
 from ml_tasks.io.triggers import DONE
-from ml_tasks.io.windows import NONE_IN, latest_end
+from ml_tasks.io.windows import NONE_IN, to_come
 from ml_tasks.record import may_resume
 from ml_tasks.result import RESULT, Window
 from perennial import console
@@ -61,19 +61,19 @@ def run(
         name: Name of the run; one is made from the window when it is empty.
 
     Raises:
-        ConfigError: There is no such task or flow, or it wants a window.
+        ConfigError: There is no such task or flow, it wants a window, or days of that are to come.
     """
     flow = next((f for f in FLOWS if f == what), None)
     if flow is None and what not in task_names():
         raise ConfigError(
             f"task {what!r}: wanted one of {', '.join(task_names())}, or a flow: {', '.join(FLOWS)}"
         )
-    if flow == "training" and window is None:
-        window = str(_all_that_is_in(environment, pipeline))
-    if window is None and (flow is not None or what in WINDOWED):
-        raise ConfigError(f"{what}: came no window, wanted --window START/END")
     if window is not None:
         _hold(window)
+    elif flow == "training":
+        window = str(_all_that_is_in(environment, pipeline))
+    elif flow is not None or what in WINDOWED:
+        raise ConfigError(f"{what}: came no window, wanted --window START/END")
     chosen = slug(name or f"command-{window or 'now'}")
     if flow == "training" and not name:
         chosen = _not_ended(environment, pipeline, chosen)
@@ -100,11 +100,8 @@ def _hold(window: str) -> None:
         held = Window.parse(window)
     except ValueError as fault:
         raise ConfigError(str(fault)) from fault
-    if held.end > (latest := latest_end()):
-        raise ConfigError(
-            f"--window: came {held}, wanted {latest:%Y-%m-%d} as its end at the latest: days to "
-            "come have no rows"
-        )
+    if early := to_come(held):
+        raise ConfigError(f"--window, its end: {early}")
 
 
 def _not_ended(environment: Environment, pipeline: Pipeline, base: str) -> str:

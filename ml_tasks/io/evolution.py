@@ -89,12 +89,7 @@ def changes(
 
 
 def evolve(
-    table: Table,
-    schema: pa.Schema,
-    renamed: Mapping[str, str],
-    *,
-    derived: bool = False,
-    properties: Mapping[str, str] | None = None,
+    table: Table, schema: pa.Schema, renamed: Mapping[str, str], *, derived: bool = False
 ) -> Table:
     """Let a table take on the columns of a schema; where it has them nothing is done.
 
@@ -103,7 +98,6 @@ def evolve(
         schema: Names and types.
         renamed: New name and the one before.
         derived: A column whose type cannot be widened begins anew instead of being refused.
-        properties: Of the table where it has none of that name: it was made before they were.
 
     Raises:
         ConfigError: The table cannot take them on; says which, and what to do.
@@ -111,9 +105,6 @@ def evolve(
     """
 
     def change(table: Table) -> None:
-        if lacking := {n: v for n, v in (properties or {}).items() if n not in table.properties}:
-            with table.transaction() as tx:
-                tx.set_properties(lacking)
         if wanted := changes(table, schema, renamed, derived=derived):
             _apply(table, wanted)
             log.info("%s: columns changed: %s", ".".join(table.name()), wanted)

@@ -34,16 +34,22 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-PROPERTIES = {
+FIXED = {
     # The library's own retries would rebase a commit without asking for the lease.
     "commit.retry.num-retries": "0",
+}
+"""Properties that each table has."""
+PROPERTIES = {
+    **FIXED,
     # Each read opens every manifest, and each window adds one.
     "commit.manifest-merge.enabled": "true",
     "commit.manifest.min-count-to-merge": "8",
-    # Windows are what is asked for; of all else each file of a window has nearly everything.
+    # Windows are what is asked for; of all else each file of a window has nearly everything. So
+    # files come without statistics of texts, and the library would say so of each.
     "write.metadata.metrics.default": "none",
     f"write.metadata.metrics.column.{EVENT_TIME}": "full",
 }
+"""Properties that a table is made with; one that was made before, or elsewhere, lacks some."""
 
 
 class Lake:
@@ -256,19 +262,27 @@ class Lake:
         return found
 
     def _fitted(self, table: str, schema: pa.Schema, renamed: Mapping[str, str]) -> Table:
-        """Load a table that has the columns of a schema: it is made, or takes them on."""
+        """Load a table that has the columns and properties wanted: it is made, or takes them on."""
         from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError
 
         found = self.find(table)
         if found is not None:
-            return evolution.evolve(found, schema, renamed, properties=PROPERTIES)
+            return evolution.evolve(committed(found, _equip), schema, renamed)
         with suppress(sa.exc.IntegrityError):  # made by another task meanwhile
             self.catalog.create_namespace_if_not_exists(table.split(".")[0])
         try:
             return self.catalog.create_table(table, schema=schema, properties=PROPERTIES)
         except (TableAlreadyExistsError, CommitFailedException):
             log.info("%s: made by another task meanwhile", table)
-        return evolution.evolve(self.load(table), schema, renamed)
+        return evolution.evolve(committed(self.load(table), _equip), schema, renamed)
+
+
+def _equip(table: Table) -> None:
+    """Let a table have the properties that it lacks; those that somebody chose stay."""
+    wanted = PROPERTIES | table.properties | FIXED
+    if wanted != table.properties:
+        with table.transaction() as tx:
+            tx.set_properties(wanted)
 
 
 def _first_alone(address: str) -> AbstractContextManager[object]:

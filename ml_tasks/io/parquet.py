@@ -10,20 +10,23 @@ from ml_tasks.io.content import bytes_hash
 from ml_tasks.io.order import is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import pyarrow as pa
 
 BATCH = 2**16
 """Values that a column is written by."""
+MANY = 2**17
+"""Rows from which on they are written as two objects: fewer are written before that pays."""
+MORE = "-more.parquet"
+"""How the second one's address ends: a name that is told by its task has no hyphen."""
 
 
-def read(uri: str, columns: Sequence[str] | None = None, *, digest: str | None = None) -> pa.Table:
+def read(uri: str, *, digest: str | None = None) -> pa.Table:
     """Read an object as a table.
 
     Args:
         uri: Where it lies.
-        columns: Only these.
         digest: SHA-256 that its bytes must have.
 
     Raises:
@@ -35,7 +38,7 @@ def read(uri: str, columns: Sequence[str] | None = None, *, digest: str | None =
     import pyarrow.parquet as pq
 
     file = pa.BufferReader(objects.read_bytes(uri, digest))
-    return pq.read_table(file, columns=list(columns) if columns else None)
+    return pq.read_table(file)
 
 
 def read_parts(parts: Mapping[str, str | None]) -> pa.Table:
@@ -71,7 +74,7 @@ def write(uri: str, table: pa.Table) -> str:
         coerce_timestamps="us",
         # Times seldom come again: a dictionary of them is made in vain.
         use_dictionary=[one.name for one in table.schema if not pa.types.is_timestamp(one.type)],
-        # Of texts each file has nearly all: the least and the greatest rule none out.
+        # Of texts each file has nearly all (`lake.PROPERTIES`).
         write_statistics=[one.name for one in table.schema if not is_text(one.type)],
         write_batch_size=BATCH,
         store_schema=False,
@@ -80,3 +83,17 @@ def write(uri: str, table: pa.Table) -> str:
         digest = pool.submit(bytes_hash, data := buffer.getvalue())
         objects.write_bytes(uri, data)
     return digest.result()
+
+
+def write_parts(uri: str, table: pa.Table) -> dict[str, str]:
+    """Write a table as `write` does, many rows as two objects at once.
+
+    Returns:
+        Where they lie, in the order of the rows, and the SHA-256 of their bytes.
+    """
+    if table.num_rows < MANY:
+        return {uri: write(uri, table)}
+    half = table.num_rows // 2
+    parts = {uri: table.slice(0, half), uri.removesuffix(".parquet") + MORE: table.slice(half)}
+    with ThreadPoolExecutor(len(parts)) as pool:
+        return dict(zip(parts, pool.map(write, parts, parts.values()), strict=True))

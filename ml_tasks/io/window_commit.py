@@ -121,7 +121,7 @@ def _fits(table: Table, data: bytes) -> bool:
 
 
 def _add(table: Table, data: Sequence[bytes], properties: dict[str, str]) -> None:
-    """Append files: they are written as the library would write their rows."""
+    """Append files: they are put where the library would write their rows."""
     from ml_tasks.io.transaction import Transaction
 
     with ThreadPoolExecutor(len(data)) as pool:

@@ -35,9 +35,15 @@ class Ingested:
     run: str
 
 
-def latest_end() -> datetime:
-    """Give the latest end that somebody may ask for: days to come have no rows."""
-    return datetime.now(UTC) + AHEAD
+def to_come(window: Window) -> str | None:
+    """Say what is wrong with the end of a window that is asked for before its days are over."""
+    latest = datetime.now(UTC) + AHEAD
+    if window.end <= latest:
+        return None
+    return (
+        f"came {window.end:%Y-%m-%d}, wanted {latest:%Y-%m-%d} at the latest: days to come have no "
+        "rows"
+    )
 
 
 class Windows(Database):

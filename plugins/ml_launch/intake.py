@@ -13,7 +13,7 @@ from ml_tasks.config.limits import DECIDERS
 from ml_tasks.errors import NothingToDo
 from ml_tasks.io.control import Control
 from ml_tasks.io.triggers import ASKED
-from ml_tasks.io.windows import NONE_IN, latest_end
+from ml_tasks.io.windows import NONE_IN, to_come
 from ml_tasks.result import Window
 
 if TYPE_CHECKING:
@@ -89,12 +89,8 @@ def _require_known(window: Window) -> None:
     Raises:
         AirflowFailException: Days of it are still to come.
     """
-    latest = latest_end()
-    if window.end > latest:
-        raise AirflowFailException(
-            f"window_end: came {window.end:%Y-%m-%d}, wanted {latest:%Y-%m-%d} at the latest: days "
-            "to come have no rows; empty takes all that is in"
-        )
+    if early := to_come(window):
+        raise AirflowFailException(f"window_end: {early}; empty takes all that is in")
 
 
 def _written(control: Control, pipeline: str, identity: str) -> str:

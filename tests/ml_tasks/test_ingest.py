@@ -353,5 +353,8 @@ def test_what_another_run_brought_in_meanwhile_is_what_corrections_are_held_to(
         publish(environment, first)
 
     monkeypatch.setattr(sources, "read", slow)
-    (row,) = staged(run(pipeline, environment, 2))
+    second = run(pipeline, environment, 2)
+    said = second.values["s"]
+    assert (said["corrections"], said["late"], said["new"]) == (1, 0, 0)
+    (row,) = staged(second)
     assert (row["value"], row["corrected_at"]) == (6, datetime(2013, 1, 5, tzinfo=UTC))

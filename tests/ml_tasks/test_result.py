@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ml_tasks.result import Result, Window
+from ml_tasks.result import Output, Result, Window
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,15 @@ def test_window_refuses(text: str, message: str) -> None:
 def test_result_survives_json() -> None:
     result = Result(task="ingest", pipeline="p", run="r", values={"rows": 3})
     assert Result.model_validate_json(result.model_dump_json()) == result
+
+
+def test_the_objects_of_an_output() -> None:
+    table = Output(table="raw.t", content_hash="0")
+    one = Output(uri="file:///a", bytes_hash="1", content_hash="0")
+    two = Output(uri="file:///a", bytes_hash="1", content_hash="0", more={"file:///b": "2"})
+    assert table.parts == {}
+    assert one.parts == {"file:///a": "1"}
+    assert list(two.parts.items()) == [("file:///a", "1"), ("file:///b", "2")]
+    assert "more" not in one.model_dump()
+    for output in (table, one, two):
+        assert Output.model_validate_json(output.model_dump_json()) == output
