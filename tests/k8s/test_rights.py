@@ -387,7 +387,8 @@ def test_a_tasks_pod_has_no_token_and_with_one_it_may_do_nothing(
     place: Place, field: Field, tmp_path: Path
 ) -> None:
     lines = follow(field.start(field.command("import os, json; os.environ['ASKED'] = '[]'" + ASK)))
-    assert lines == ["token False"]
+    # What a busy cluster lets a pod wait for is said before.
+    assert lines[-1:] == ["token False"]
 
     here, core = f"/namespaces/{place.namespace}", "/api/v1"
     asked = [
@@ -406,7 +407,8 @@ def test_a_tasks_pod_has_no_token_and_with_one_it_may_do_nothing(
     file.write_text(yaml.safe_dump(forced(asked)))
     field.environment = replace_template(field.environment, file)
     lines = follow(field.start(field.command(ASK)))
-    assert lines == ["token False", *(f"{method} {path} 403" for method, path in asked)]
+    wanted = ["token False", *(f"{method} {path} 403" for method, path in asked)]
+    assert lines[-len(wanted) :] == wanted
 
 
 def replace_template(environment: Environment, file: Path) -> Environment:
