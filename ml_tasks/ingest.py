@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 from ml_tasks import sources
 from ml_tasks.errors import SourceError
 from ml_tasks.io import parquet
-from ml_tasks.io.content import arranged, coded, content_hash
+from ml_tasks.io.content import EVENT_TIME, arranged, arranged_once, coded, content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.evolution import read_as
 from ml_tasks.io.lake import Lake
-from ml_tasks.io.order import repeated
 from ml_tasks.io.versions import newest_versions
 from ml_tasks.io.window_commit import numbered
 from ml_tasks.result import Output, Result, Window
@@ -197,10 +196,9 @@ def _whole(source: Source, deliveries: Sequence[Delivery], window: Window) -> pa
     times = (time, known.cast(time.type), pa.nulls(len(time), time.type))
     columns = dict(zip(came.column_names, came.columns, strict=True))
     columns |= zip(TIMES, times, strict=True)
-    with ThreadPoolExecutor(1) as pool:
-        twice = pool.submit(repeated, came, source.key)
-        rows = arranged(pa.table(columns))
-    return None if twice.result() else rows
+    # What the rows are sorted by tells their keys apart, too.
+    key = [EVENT_TIME if name == source.event_time else name for name in source.key]
+    return arranged_once(pa.table(columns), key)
 
 
 def _had(

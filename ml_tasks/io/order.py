@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     import pyarrow as pa
@@ -27,9 +27,11 @@ class Order(NamedTuple):
     """Their numbers, the first one first."""
     tied: bool
     """Two of them are the same in all columns."""
+    repeated: bool = False
+    """Two of them have the same key."""
 
 
-def order(table: pa.Table, names: Sequence[str]) -> Order:
+def order(table: pa.Table, names: Sequence[str], key: Sequence[str] = ()) -> Order:
     """Sort rows by columns, the first column first; nulls come before all, NaN after all.
 
     A column's values are turned into whole numbers of the same order. Numbers of as many columns
@@ -39,29 +41,31 @@ def order(table: pa.Table, names: Sequence[str]) -> Order:
     Args:
         table: Columns of truth values, numbers, times and texts.
         names: Those that count.
+        key: Columns that should tell any two rows apart; none where nobody asks.
     """
     import numpy as np
 
     if table.num_rows < 2 or not names:
-        return Order(np.arange(table.num_rows), tied=table.num_rows > 1)
-    words, used = _words(table, names)
-    rows = _ranked(words)
+        return Order(np.arange(table.num_rows), table.num_rows > 1, repeated(table, key))
+    words, bits = _words(table, names)
+    twice = _comes_twice(table, key, words, dict(zip(names, bits, strict=False)))
+    rows, used = _ranked(words), len(bits)
     tied, groups = _together(words)
     while used < len(names) and len(tied):
-        words, more = _words(table, names[used:], rows[tied], groups)
-        used += more
+        words, bits = _words(table, names[used:], rows[tied], groups)
+        used += len(bits)
         rows[tied] = rows[tied][_ranked(words)]
         still, groups = _together(words)
         tied = tied[still]
-    return Order(rows, tied=len(tied) > 0)
+    return Order(rows, len(tied) > 0, twice)
 
 
 def repeated(table: pa.Table, names: Sequence[str]) -> bool:
-    """Tell whether two rows are the same in all of some columns."""
-    if table.num_rows < 2:
+    """Tell whether two rows are the same in all of some columns; of none, no two are."""
+    if table.num_rows < 2 or not names:
         return False
-    words, used = _words(table, names)
-    return order(table, names).tied if used < len(names) else _twice(words)
+    words, bits = _words(table, names)
+    return order(table, names).tied if len(bits) < len(names) else _twice(words)
 
 
 def numbers(column: pa.ChunkedArray, spare: Words | None = None) -> tuple[Words, int]:
@@ -168,6 +172,22 @@ def _by_all_cores(words: Words) -> NDArray[np.int64]:
     return pl.Series(words).arg_sort().to_numpy().astype(np.int64)
 
 
+def _comes_twice(
+    table: pa.Table, key: Sequence[str], words: Words, widths: Mapping[str, int]
+) -> bool:
+    """Tell whether a key comes twice: by words of columns that are so wide, where it is in them."""
+    import numpy as np
+
+    if not key or not widths.keys() >= set(key):
+        return repeated(table, key)
+    at, mask = 0, 0
+    for name, width in reversed(widths.items()):
+        if name in key:
+            mask |= (1 << width) - 1 << at
+        at += width
+    return _twice(words & np.uint64(mask))
+
+
 def _twice(words: Words) -> bool:
     """Tell whether a word comes twice; they are left in any order."""
     if len(words) < MANY:
@@ -192,8 +212,8 @@ def _words(
     names: Sequence[str],
     rows: NDArray[np.int64] | None = None,
     groups: Words | None = None,
-) -> tuple[Words, int]:
-    """Put the numbers of as many columns as fit into words, and say how many.
+) -> tuple[Words, list[int]]:
+    """Put the numbers of as many columns as fit into words, and give how many bits each has.
 
     Args:
         table: Where the columns are.
@@ -203,24 +223,25 @@ def _words(
     """
     import numpy as np
 
-    words, spare = np.zeros(0, np.uint64), None
+    words, spare, widths = np.zeros(0, np.uint64), None, list[int]()
     room = WORD - (int(groups[-1]).bit_length() if groups is not None else 0)
     few = rows is not None and len(rows) < table.num_rows // 2
-    for used, name in enumerate(names):
+    for name in names:
         found, most = numbers(table[name].take(rows) if few else table[name], spare)
         bits = most.bit_length()
-        if used and bits > room:
-            return words, used
+        if widths and bits > room:
+            break
         # One column always fits behind the group: neither has more than half a word.
         here = found if few or rows is None else found[rows]
-        if used:
+        if widths:
             words <<= np.uint64(bits)
             words |= here
         else:
             words = here if groups is None else (groups << np.uint64(bits)) | here
         spare = spare if words is found else found
         room -= bits
-    return words, len(names)
+        widths.append(bits)
+    return words, widths
 
 
 def _from_least(values: NDArray[Any]) -> Words:

@@ -16,6 +16,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ import states
 from ml_launch.warm import AHEAD
 
 from feature_repo import quick_feast
+from ml_tasks.io import parquet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +36,9 @@ TASKS = (
     *("evaluate", "judge", "register", "promote", "record", "score", "monitor", "decide"),
 )
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
+MANY = 2**10
+"""Rows of a window from which on it is staged as two objects: the story's flights are, its weather
+is not."""
 
 
 class Points:
@@ -42,10 +47,15 @@ class Points:
     def __init__(self, request: dict[str, Any]) -> None:
         self._kill, self._stop = request.get("kill"), request.get("stop")
         self._number, self._seen = 0, 0
+        self._alone = threading.Lock()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         self._file = os.open(request["points"], flags, 0o644)
 
     def __call__(self, name: str, *, counts: bool = True) -> None:
+        with self._alone:  # objects are written by more than one thread
+            self._pass(name, counts=counts)
+
+    def _pass(self, name: str, *, counts: bool) -> None:
         if counts:
             self._number += 1
             os.write(self._file, f"{self._number} {name}\n".encode())
@@ -209,6 +219,7 @@ def serve() -> None:
 
 if __name__ == "__main__":
     quick_feast.install()
+    parquet.MANY = MANY
     modules = (*AHEAD, *ALSO, *(f"ml_tasks.{task}" for task in TASKS), "ml_tasks.training.loop")
     for module in modules:
         importlib.import_module(module)

@@ -49,8 +49,32 @@ def test_rows_are_sorted_as_polars_sorts_them(
     assert found.tied == repeated(TABLE, names) == wanted.is_duplicated().any()
 
 
+@pytest.mark.parametrize("many", [MANY, 1])
+@pytest.mark.parametrize(
+    ("names", "key"),
+    [
+        (("at", "flag", "small", "text"), ("at", "text")),  # within the first word, bits between
+        (("at", "flag", "small", "text"), ("text", "at", "small", "flag")),
+        (("at", "flag", "small", "text"), ("none", "flag")),  # not all of it is sorted by
+        (("at", "many", "flag"), ("flag", "at")),  # of two words
+        (("at", "many"), ("many",)),
+        (("at",), ()),
+    ],
+)
+def test_keys_that_come_twice(
+    names: tuple[str, ...], key: tuple[str, ...], many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml_tasks.io.order.MANY", many)
+    frame = pl.DataFrame(pl.from_arrow(TABLE))
+    once = TABLE if not key else frame.unique(key, maintain_order=True).to_arrow()
+    assert order(TABLE, names, key).repeated == (len(once) < ROWS)
+    assert not order(once, names, key).repeated
+    assert sorted(order(once, names, key).rows) == list(range(len(once)))
+
+
 @pytest.mark.parametrize("rows", [0, 1, 2])
 def test_few_rows(rows: int) -> None:
     found = order(TABLE.slice(0, rows), ["many"])
     assert len(found.rows) == rows
     assert not found.tied
+    assert not order(TABLE.slice(0, rows), ["many"], ["many"]).repeated
