@@ -58,13 +58,24 @@ class Staged:
     """Rows that fit the schema, whether or not the lake had them."""
 
 
-def stage(
-    source: Source,
-    deliveries: list[Delivery],
-    window: Window,
-    published: pa.Table | None,
-    ranges: Sequence[Window] = (),
-) -> Staged:
+@dataclass(frozen=True, slots=True)
+class Had:
+    """What of a window there is before it is staged."""
+
+    table: Table | None
+    """What the lake has of the source; `None` where it has nothing yet."""
+    rows: pa.Table | None
+    """The window's rows in the lake, as the source declares them now; `None` without a table."""
+    ranges: list[Window]
+    """What of the window had been published, with rows or without."""
+
+    @property
+    def nothing(self) -> bool:
+        """All that comes is new."""
+        return not self.ranges and (self.rows is None or not self.rows.num_rows)
+
+
+def stage(source: Source, deliveries: Sequence[Delivery], window: Window, had: Had) -> Staged:
     """Compare a window's deliveries, in the order they landed, with what is published.
 
     A row whose key is not known yet is new. A row that differs from the version of its key that
@@ -76,19 +87,12 @@ def stage(
         source: What the rows should look like.
         deliveries: Files or answers, by landing time.
         window: The half-open range of event time.
-        published: The window's rows in the lake, as the source declares them now; `None` when
-            there are none.
-        ranges: What of the window had been published, with rows or without.
+        had: What is published of it.
     """
     import polars as pl
 
-    if not ranges and (published is None or not published.num_rows):
-        whole = _whole(source, deliveries, window)
-        if whole is not None:
-            return Staged(whole, read=whole.num_rows)
     schema, key = raw_schema(source), list(source.key)
-    had = published if published is not None else schema.empty_table()
-    known = pl.DataFrame(pl.from_arrow(had))
+    known = pl.DataFrame(pl.from_arrow(schema.empty_table() if had.rows is None else had.rows))
     added, rejected, read, late = [known.clear()], [], 0, 0
     for landed_at, together in groupby(deliveries, key=lambda delivery: delivery.landed_at):
         parts = []
@@ -99,7 +103,7 @@ def stage(
             read += rows.height
         rows = pl.concat(parts).unique(key, keep="last", maintain_order=True)
         before = newest_versions(known, key, by=landed_at)
-        news = _news(source, rows, before, landed_at, ranges)
+        news = _news(source, rows, before, landed_at, had.ranges)
         first = news.join(before, on=key, how="anti", nulls_equal=True)
         late += first.height - first["corrected_at"].null_count()
         added.append(news)
@@ -129,13 +133,20 @@ def run(pipeline: Pipeline, context: Context) -> Result:
                 f"{sources.place(name, source, context.environment)}; deliver it and ingest the "
                 f"window again, or set sources.{name}.may_be_empty where nothing may be right"
             )
-        # Only now: what another run brought in while this one read is what corrections are held to.
-        found, published, ranges = _had(lake, control, f"raw.{name}", source, window)
-        staged = stage(source, deliveries, window, published, ranges)
+        with ThreadPoolExecutor(1) as pool:
+            # Only now: what another run brought in while this one read is what corrections are
+            # held to.
+            looked = pool.submit(_had, lake, control, f"raw.{name}", source, window)
+            whole = _whole(source, deliveries, window)
+        had = looked.result()
+        if whole is not None and had.nothing:
+            staged = Staged(whole, read=whole.num_rows)
+        else:
+            staged = stage(source, deliveries, window, had)
         unread = any(one.fault for one in deliveries)
-        if not (staged.read or unread or ranges or source.may_be_empty):
+        if not (staged.read or unread or had.ranges or source.may_be_empty):
             _require_reached(name, source, deliveries, window)
-        rows = staged.rows.cast(numbered(found, staged.rows.schema))
+        rows = staged.rows.cast(numbered(had.table, staged.rows.schema))
         outputs[f"staged_{name}"] = _write(context, f"staged_{name}", rows, in_order=True)
         outputs[f"rejected_{name}"] = _write(context, f"rejected_{name}", _table(staged.rejected))
         values[name] = _summary(staged, len(deliveries))
@@ -201,13 +212,10 @@ def _whole(source: Source, deliveries: Sequence[Delivery], window: Window) -> pa
     return arranged_once(pa.table(columns), key)
 
 
-def _had(
-    lake: Lake, control: Control, table: str, source: Source, window: Window
-) -> tuple[Table | None, pa.Table | None, list[Window]]:
-    """Give the table, its rows of the window, and what of the window has been published."""
+def _had(lake: Lake, control: Control, table: str, source: Source, window: Window) -> Had:
     found, form = lake.find(table), (raw_schema(source), source.renamed_from)
     rows = None if found is None else read_as(found, *form, window=window)
-    return found, rows, _published(control, table, window)
+    return Had(found, rows, _published(control, table, window))
 
 
 def _published(control: Control, table: str, window: Window) -> list[Window]:

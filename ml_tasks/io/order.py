@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy as np
     import pyarrow as pa
@@ -172,9 +172,7 @@ def _by_all_cores(words: Words) -> NDArray[np.int64]:
     return pl.Series(words).arg_sort().to_numpy().astype(np.int64)
 
 
-def _comes_twice(
-    table: pa.Table, key: Sequence[str], words: Words, widths: Mapping[str, int]
-) -> bool:
+def _comes_twice(table: pa.Table, key: Sequence[str], words: Words, widths: dict[str, int]) -> bool:
     """Tell whether a key comes twice: by words of columns that are so wide, where it is in them."""
     import numpy as np
 
