@@ -13,11 +13,10 @@ A window of one flight tells what two tasks and a commit cost in any case: contr
 manifests. That is nearly all of what a week takes and does not grow with the rows: no ratio is
 wanted of a week. What else is above the peer is the order of all rows: they are sorted, by the same
 words keys that come twice are seen, and each column is gathered in their order into memory that is
-touched for the first time. The order lets the file be written sooner and
-smaller than the peer's, and is that of the hash, by which equal content is no commit and a set can
-be proved. Many rows are written as two files at once, and hashed beside that: seconds of the clock
-need both cores. Where others have them too, their ratio nears that of processor seconds and goes
-beyond it.
+touched for the first time. The order lets the file be written sooner and smaller than the peer's,
+and is that of the hash, by which equal content is no commit and a set can be proved. Many rows are
+written as two files at once, and hashed beside that: seconds of the clock need both cores. Where
+others have them too, their ratio nears that of processor seconds and goes beyond it.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ TRIES, FEW_TRIES = 41, 5
 WANTED = 1.3
 PARTS = {
     ("sources/csv.py", "decode_as"): "parsing",
-    ("ml_tasks/ingest.py", "_whole"): "schema, keys and order",
+    ("ml_tasks/ingest.py", "_whole"): "schema, keys and order, with the look at the lake beside it",
     ("ml_tasks/ingest.py", "_write"): "staging, with the hash beside it",
     ("io/lake.py", "add"): "the commit with its data file",
 }

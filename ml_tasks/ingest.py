@@ -62,20 +62,24 @@ class Staged:
 class Had:
     """What of a window there is before it is staged."""
 
-    table: Table | None
-    """What the lake has of the source; `None` where it has nothing yet."""
-    rows: pa.Table | None
-    """The window's rows in the lake, as the source declares them now; `None` without a table."""
-    ranges: list[Window]
-    """What of the window had been published, with rows or without."""
+    rows: pa.Table
+    """Its rows in the lake, as the source declares them now."""
+    ranges: Sequence[Window]
+    """What of it had been published, with rows or without."""
 
     @property
     def nothing(self) -> bool:
-        """All that comes is new."""
-        return not self.ranges and (self.rows is None or not self.rows.num_rows)
+        """No row is there, and nothing was published: all that comes is new."""
+        return not self.ranges and not self.rows.num_rows
 
 
-def stage(source: Source, deliveries: Sequence[Delivery], window: Window, had: Had) -> Staged:
+def stage(
+    source: Source,
+    deliveries: Sequence[Delivery],
+    window: Window,
+    had: Had,
+    whole: pa.Table | None = None,
+) -> Staged:
     """Compare a window's deliveries, in the order they landed, with what is published.
 
     A row whose key is not known yet is new. A row that differs from the version of its key that
@@ -88,11 +92,14 @@ def stage(source: Source, deliveries: Sequence[Delivery], window: Window, had: H
         deliveries: Files or answers, by landing time.
         window: The half-open range of event time.
         had: What is published of it.
+        whole: All that is delivered, where all of it may be new.
     """
     import polars as pl
 
+    if whole is not None and had.nothing:
+        return Staged(whole, read=whole.num_rows)
     schema, key = raw_schema(source), list(source.key)
-    known = pl.DataFrame(pl.from_arrow(schema.empty_table() if had.rows is None else had.rows))
+    known = pl.DataFrame(pl.from_arrow(had.rows))
     added, rejected, read, late = [known.clear()], [], 0, 0
     for landed_at, together in groupby(deliveries, key=lambda delivery: delivery.landed_at):
         parts = []
@@ -133,20 +140,19 @@ def run(pipeline: Pipeline, context: Context) -> Result:
                 f"{sources.place(name, source, context.environment)}; deliver it and ingest the "
                 f"window again, or set sources.{name}.may_be_empty where nothing may be right"
             )
+        table = f"raw.{name}"
+        begun = _published(control, table, window)
         with ThreadPoolExecutor(1) as pool:
             # Only now: what another run brought in while this one read is what corrections are
             # held to.
-            looked = pool.submit(_had, lake, control, f"raw.{name}", source, window)
-            whole = _whole(source, deliveries, window)
-        had = looked.result()
-        if whole is not None and had.nothing:
-            staged = Staged(whole, read=whole.num_rows)
-        else:
-            staged = stage(source, deliveries, window, had)
+            looked = pool.submit(_had, lake, control, table, source, window)
+            whole = None if begun else _whole(source, deliveries, window)
+        found, had = looked.result()
+        staged = stage(source, deliveries, window, had, whole)
         unread = any(one.fault for one in deliveries)
         if not (staged.read or unread or had.ranges or source.may_be_empty):
             _require_reached(name, source, deliveries, window)
-        rows = staged.rows.cast(numbered(had.table, staged.rows.schema))
+        rows = staged.rows.cast(numbered(found, staged.rows.schema))
         outputs[f"staged_{name}"] = _write(context, f"staged_{name}", rows, in_order=True)
         outputs[f"rejected_{name}"] = _write(context, f"rejected_{name}", _table(staged.rejected))
         values[name] = _summary(staged, len(deliveries))
@@ -194,7 +200,7 @@ def _require_reached(
 
 
 def _whole(source: Source, deliveries: Sequence[Delivery], window: Window) -> pa.Table | None:
-    """Give what is delivered where all of it is new, each key once; else `None`."""
+    """Give what is delivered as new rows where all of it fits, each key once; else `None`."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -207,15 +213,20 @@ def _whole(source: Source, deliveries: Sequence[Delivery], window: Window) -> pa
     times = (time, known.cast(time.type), pa.nulls(len(time), time.type))
     columns = dict(zip(came.column_names, came.columns, strict=True))
     columns |= zip(TIMES, times, strict=True)
-    # What the rows are sorted by tells their keys apart, too.
+    # The same times, but those that rows are sorted by first: so the key is in the same words.
     key = [EVENT_TIME if name == source.event_time else name for name in source.key]
     return arranged_once(pa.table(columns), key)
 
 
-def _had(lake: Lake, control: Control, table: str, source: Source, window: Window) -> Had:
-    found, form = lake.find(table), (raw_schema(source), source.renamed_from)
-    rows = None if found is None else read_as(found, *form, window=window)
-    return Had(found, rows, _published(control, table, window))
+def _had(
+    lake: Lake, control: Control, table: str, source: Source, window: Window
+) -> tuple[Table | None, Had]:
+    found, schema = lake.find(table), raw_schema(source)
+    if found is None:
+        rows = schema.empty_table()
+    else:
+        rows = read_as(found, schema, source.renamed_from, window=window)
+    return found, Had(rows, _published(control, table, window))
 
 
 def _published(control: Control, table: str, window: Window) -> list[Window]:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ml_tasks.io.order import PART, Order, encoded, filled, is_text, order
+from ml_tasks.io.order import PART, encoded, filled, is_text, order
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -66,13 +66,13 @@ def arranged(table: pa.Table) -> pa.Table:
     Args:
         table: Columns of truth values, numbers, times in us and texts.
     """
-    return _gathered(table, order(table, _first(table)))
+    return _gathered(table, order(table, _first(table)).rows)
 
 
 def arranged_once(table: pa.Table, key: Sequence[str]) -> pa.Table | None:
     """Give rows as `arranged` does where no two have the same key; else `None`."""
     found = order(table, _first(table), key)
-    return None if found.repeated else _gathered(table, found)
+    return None if found.repeated else _gathered(table, found.rows)
 
 
 def plain(table: pa.Table) -> pa.Table:
@@ -119,14 +119,15 @@ def _first(table: pa.Table) -> list[str]:
     return sorted(table.column_names, key=place)
 
 
-def _gathered(table: pa.Table, by: Order) -> pa.Table:
+def _gathered(table: pa.Table, rows: NDArray[np.int64]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    rows = pa.array(by.rows)
+    by = pa.array(rows)
 
     def taken(column: pa.ChunkedArray) -> pa.Array:
-        return pc.take(column.combine_chunks(), rows, boundscheck=False)
+        # They are numbers of this very table.
+        return pc.take(column.combine_chunks(), by, boundscheck=False)
 
     with ThreadPoolExecutor(TOGETHER) as pool:
         return pa.table(list(pool.map(taken, table.columns)), schema=table.schema)

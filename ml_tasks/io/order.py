@@ -27,7 +27,7 @@ class Order(NamedTuple):
     """Their numbers, the first one first."""
     tied: bool
     """Two of them are the same in all columns."""
-    repeated: bool = False
+    repeated: bool
     """Two of them have the same key."""
 
 
@@ -46,26 +46,28 @@ def order(table: pa.Table, names: Sequence[str], key: Sequence[str] = ()) -> Ord
     import numpy as np
 
     if table.num_rows < 2 or not names:
-        return Order(np.arange(table.num_rows), table.num_rows > 1, repeated(table, key))
-    words, bits = _words(table, names)
-    twice = _comes_twice(table, key, words, dict(zip(names, bits, strict=False)))
-    rows, used = _ranked(words), len(bits)
+        twice = bool(key) and repeated(table, key)
+        return Order(np.arange(table.num_rows), tied=table.num_rows > 1, repeated=twice)
+    words, widths = _words(table, names)
+    held = dict(zip(names, widths, strict=False))
+    twice = bool(key) and _key_repeated(table, key, words, held)
+    rows, used = _ranked(words), len(widths)
     tied, groups = _together(words)
     while used < len(names) and len(tied):
-        words, bits = _words(table, names[used:], rows[tied], groups)
-        used += len(bits)
+        words, widths = _words(table, names[used:], rows[tied], groups)
+        used += len(widths)
         rows[tied] = rows[tied][_ranked(words)]
         still, groups = _together(words)
         tied = tied[still]
-    return Order(rows, len(tied) > 0, twice)
+    return Order(rows, tied=len(tied) > 0, repeated=twice)
 
 
 def repeated(table: pa.Table, names: Sequence[str]) -> bool:
-    """Tell whether two rows are the same in all of some columns; of none, no two are."""
-    if table.num_rows < 2 or not names:
+    """Tell whether two rows are the same in all of some columns."""
+    if table.num_rows < 2:
         return False
-    words, bits = _words(table, names)
-    return order(table, names).tied if len(bits) < len(names) else _twice(words)
+    words, widths = _words(table, names)
+    return order(table, names).tied if len(widths) < len(names) else _twice(words)
 
 
 def numbers(column: pa.ChunkedArray, spare: Words | None = None) -> tuple[Words, int]:
@@ -172,11 +174,13 @@ def _by_all_cores(words: Words) -> NDArray[np.int64]:
     return pl.Series(words).arg_sort().to_numpy().astype(np.int64)
 
 
-def _comes_twice(table: pa.Table, key: Sequence[str], words: Words, widths: dict[str, int]) -> bool:
-    """Tell whether a key comes twice: by words of columns that are so wide, where it is in them."""
+def _key_repeated(
+    table: pa.Table, key: Sequence[str], words: Words, widths: dict[str, int]
+) -> bool:
+    """Tell whether two rows have the same key: by its bits of the words, where all are there."""
     import numpy as np
 
-    if not key or not widths.keys() >= set(key):
+    if not widths.keys() >= set(key):
         return repeated(table, key)
     at, mask = 0, 0
     for name, width in reversed(widths.items()):
@@ -221,7 +225,8 @@ def _words(
     """
     import numpy as np
 
-    words, spare, widths = np.zeros(0, np.uint64), None, list[int]()
+    words, spare = np.zeros(0, np.uint64), None
+    widths: list[int] = []
     room = WORD - (int(groups[-1]).bit_length() if groups is not None else 0)
     few = rows is not None and len(rows) < table.num_rows // 2
     for name in names:

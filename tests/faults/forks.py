@@ -5,7 +5,8 @@ answers each with one line. A child becomes the task as its own command line wou
 every call that writes is wrapped, here and not in the product, so that it is counted, written to a
 file, and, at the wanted number, does not happen: the process kills or stops itself just before it.
 What a task leaves when it dies just after a write is what it leaves just before the next one, and
-the last point lies behind the result.
+the last point lies behind the result. Of two objects that are written at once, the other one may
+be there, half written or not begun.
 """
 
 from __future__ import annotations
@@ -37,8 +38,7 @@ TASKS = (
 )
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 MANY = 2**8
-"""Rows from which on a window is staged as two objects: flights are, and the weather of the first
-window, which is good as a whole and so published as two files; later weather is one of each."""
+"""Rows from which on a window is staged as two objects, so that the story's small ones are, too."""
 
 
 class Points:
@@ -53,18 +53,15 @@ class Points:
 
     def __call__(self, name: str, *, counts: bool = True) -> None:
         with self._alone:  # objects are written by more than one thread
-            self._pass(name, counts=counts)
-
-    def _pass(self, name: str, *, counts: bool) -> None:
-        if counts:
-            self._number += 1
-            os.write(self._file, f"{self._number} {name}\n".encode())
-            if self._number == self._kill:
-                os.kill(os.getpid(), signal.SIGKILL)
-        if self._stop and self._stop["at"] in name:
-            self._seen += 1
-            if self._seen == self._stop.get("nth", 1):
-                os.kill(os.getpid(), signal.SIGSTOP)
+            if counts:
+                self._number += 1
+                os.write(self._file, f"{self._number} {name}\n".encode())
+                if self._number == self._kill:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            if self._stop and self._stop["at"] in name:
+                self._seen += 1
+                if self._seen == self._stop.get("nth", 1):
+                    os.kill(os.getpid(), signal.SIGSTOP)
 
     def before(
         self, owner: Any, name: str, say: Callable[..., str | None], *, counts: bool = True

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_tasks.io.content import arranged, bytes_hash, coded, content_hash, plain
+from ml_tasks.io.content import arranged, arranged_once, bytes_hash, coded, content_hash, plain
 
 TABLE = pa.table(
     {
@@ -115,3 +115,10 @@ def test_rows_that_are_arranged_hash_as_they_do_however_they_lie(data: st.DataOb
     assert content_hash(arranged(parts), in_order=True) == content_hash(table)
     assert content_hash(arranged(used), in_order=True) == content_hash(table)
     assert str(plain(arranged(parts)).to_pylist()) == str(plain(arranged(table)).to_pylist())
+
+
+def test_rows_are_arranged_where_each_key_comes_once() -> None:
+    table = pa.table({"b": [2, 1, 2], "a": ["x", "x", "y"]})
+    assert arranged_once(table, ["a", "b"]) == arranged(table)
+    assert arranged_once(table, ["b"]) is None
+    assert arranged_once(table.slice(0, 0), ["b"]) == arranged(table.slice(0, 0))
