@@ -140,17 +140,16 @@ def run(pipeline: Pipeline, context: Context) -> Result:
                 f"{sources.place(name, source, context.environment)}; deliver it and ingest the "
                 f"window again, or set sources.{name}.may_be_empty where nothing may be right"
             )
-        table = f"raw.{name}"
-        begun = _published(control, table, window)
+        # Only now: what another run brought in while this one read is what corrections are held to.
+        # And this before the rows, which are there when it is: without them all would be late.
+        ranges = _published(control, f"raw.{name}", window)
         with ThreadPoolExecutor(1) as pool:
-            # Only now: what another run brought in while this one read is what corrections are
-            # held to.
-            looked = pool.submit(_had, lake, control, table, source, window)
-            whole = None if begun else _whole(source, deliveries, window)
-        found, had = looked.result()
-        staged = stage(source, deliveries, window, had, whole)
+            looked = pool.submit(_had, lake, f"raw.{name}", source, window)
+            whole = None if ranges else _whole(source, deliveries, window)
+        found, there = looked.result()
+        staged = stage(source, deliveries, window, Had(there, ranges), whole)
         unread = any(one.fault for one in deliveries)
-        if not (staged.read or unread or had.ranges or source.may_be_empty):
+        if not (staged.read or unread or ranges or source.may_be_empty):
             _require_reached(name, source, deliveries, window)
         rows = staged.rows.cast(numbered(found, staged.rows.schema))
         outputs[f"staged_{name}"] = _write(context, f"staged_{name}", rows, in_order=True)
@@ -218,15 +217,12 @@ def _whole(source: Source, deliveries: Sequence[Delivery], window: Window) -> pa
     return arranged_once(pa.table(columns), key)
 
 
-def _had(
-    lake: Lake, control: Control, table: str, source: Source, window: Window
-) -> tuple[Table | None, Had]:
+def _had(lake: Lake, table: str, source: Source, window: Window) -> tuple[Table | None, pa.Table]:
+    """Give the table, and its rows of the window."""
     found, schema = lake.find(table), raw_schema(source)
     if found is None:
-        rows = schema.empty_table()
-    else:
-        rows = read_as(found, schema, source.renamed_from, window=window)
-    return found, Had(rows, _published(control, table, window))
+        return None, schema.empty_table()
+    return found, read_as(found, schema, source.renamed_from, window=window)
 
 
 def _published(control: Control, table: str, window: Window) -> list[Window]:

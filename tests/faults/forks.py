@@ -61,7 +61,8 @@ class Points:
             if self._stop and self._stop["at"] in name:
                 self._seen += 1
                 if self._seen == self._stop.get("nth", 1):
-                    os.kill(os.getpid(), signal.SIGSTOP)
+                    # By the process's own number another thread would be told, and this one go on.
+                    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
     def before(
         self, owner: Any, name: str, say: Callable[..., str | None], *, counts: bool = True

@@ -358,3 +358,19 @@ def test_what_another_run_brought_in_meanwhile_is_what_corrections_are_held_to(
     assert (said["corrections"], said["late"], said["new"]) == (1, 0, 0)
     (row,) = staged(second)
     assert (row["value"], row["corrected_at"]) == (6, datetime(2013, 1, 5, tzinfo=UTC))
+
+
+def test_what_another_run_brings_in_as_this_one_looks_is_no_news(
+    pipeline: Pipeline, environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(tmp_path, "1,2013-01-02T10:00:00Z,5,\n")
+    first, known = run(pipeline, environment), ingest._published
+
+    def slow(*told: Any) -> list[Window]:
+        found = known(*told)
+        publish(environment, first)
+        return found
+
+    monkeypatch.setattr(ingest, "_published", slow)
+    said = run(pipeline, environment, 2).values["s"]
+    assert (said["corrections"], said["late"], said["new"]) == (0, 0, 0)
