@@ -34,12 +34,11 @@ from perennial import (
     triggers,
     year,
 )
+from perennial.entry import INTERRUPTED
 from perennial.given import environment, opened, require_product
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     help="Continuous training on this machine: start it, look at it, run parts of it.",

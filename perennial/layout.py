@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import psycopg
-from psycopg import sql
-
 from ml_tasks.errors import BackendError, ConfigError
 from perennial import addresses, servers
 
@@ -48,6 +45,9 @@ def databases(given: Environment) -> list[str]:
 
 
 def _database(server: sa.URL, url: sa.URL) -> None:
+    import psycopg
+    from psycopg import sql
+
     role, name = sql.Identifier(url.username or ""), url.database or ""
     word = sql.Literal(url.password)
     try:

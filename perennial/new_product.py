@@ -16,7 +16,7 @@ from ml_tasks.config.wording import SLUG
 from ml_tasks.errors import BackendError, ConfigError, ExitCode
 from ml_tasks.io.backend import NO_LINKS
 from ml_tasks.result import Window
-from perennial import candidates, check, console, guesses, kinds
+from perennial import candidates, console, guesses, kinds
 from perennial.given import environment
 from perennial.product_text import Draft, render
 from perennial.sample import EVER, look
@@ -196,6 +196,8 @@ def _write(environment: Environment, path: Path, text: str) -> None:
 
     The check reads it where it lies, beside the other products; whatever ends it takes it away.
     """
+    from perennial import check
+
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with ExitStack() as always, ExitStack() as undo:
         # Before each is there: an interruption may come at any moment.

@@ -19,7 +19,7 @@ from ml_tasks.errors import BackendError, ConfigError, ExitCode
 from ml_tasks.io import objects, runs
 from ml_tasks.io.control import Control
 from ml_tasks.result import Failure, Result, Window
-from perennial import doctor, runner, summary, windows
+from perennial import doctor, entry, runner, summary, windows
 from perennial.__main__ import main
 from perennial.airflow_api import as_text
 from perennial.ports import free_port
@@ -46,6 +46,23 @@ def test_clean_says_what_went(home: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "0 snapshots would have expired" in capsys.readouterr().out
     assert main(["clean", "--older-than", "0"]) == 78
     assert (home / "warehouse").is_dir()
+
+
+def test_interrupted_among_its_imports_a_command_ends_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted:
+        def find_spec(self, name: str, *_told: object) -> None:
+            if name == "perennial.__main__":
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["perennial", "--version"])
+    assert entry.main() == 0
+    assert capsys.readouterr().out.startswith("perennial ")
+    monkeypatch.delitem(sys.modules, "perennial.__main__")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    assert entry.main() == 130
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
