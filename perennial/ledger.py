@@ -71,7 +71,7 @@ def _row(one: LedgerLine) -> tuple[object, ...]:
         f"{one.gpu_seconds:.1f}",
         f"{one.amount:.4f}",
         one.currency or "",
-        f"{one.paid}, rolled back" if one.withdrawn else str(one.paid),
+        one.told,
     )
 
 

@@ -226,7 +226,7 @@ class Reader:
             why=evidence.get("why", ""),
             predicted_gain=entry.predicted_gain,
             realised_gain=entry.realised_gain,
-            paid=entry.paid,
+            paid=entry.told,
             outputs=_outputs(results),
             gates={f"{j['gate']} {j['threshold']}": j["passed"] for j in judged},
             failed=tuple(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ml_tasks.config.metrics import sign
 from ml_tasks.flow import FLOWS
+from ml_tasks.io.audit import ROLLBACK
 from perennial import console
 from perennial.summary import number
 
@@ -95,6 +96,9 @@ def _versions(told: Story) -> None:
     ]
     heads = ("version", "weeks", f"{told.metric} realised", "worst week", "best week")
     console.table("Champions", heads, table)
+    if any(action == ROLLBACK for action, _version in told.champions):
+        turns = [f"back to {v}" if action == ROLLBACK else v for action, v in told.champions]
+        console.plain(f"champion in turn: {', '.join(turns)}")
 
 
 def _costs(told: Story) -> None:

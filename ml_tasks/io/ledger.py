@@ -76,6 +76,11 @@ class LedgerLine:
     currency: str | None
     paid: Paid
 
+    @property
+    def told(self) -> str:
+        """Give in words whether it paid, and whether its version was rolled back."""
+        return f"{self.paid}, rolled back" if self.withdrawn else str(self.paid)
+
 
 class Ledger(Triggers, Champions, Costs, Watched):
     """Triggers, promotions, grades and costs, as one line a training."""

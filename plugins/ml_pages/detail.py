@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml_pages import facts, glance, heat, judged, performance, segments
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from ml_pages.segments import Part
     from ml_tasks.config import Environment, Pipeline
     from ml_tasks.io.control import AuditEntry, Control, Trigger
-    from ml_tasks.io.watched import Alarm, Grade, Measure
+    from ml_tasks.io.ledger import LedgerLine
+    from ml_tasks.io.watched import Alarm, Measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,8 @@ class TrainingRun:
     moves: tuple[AuditEntry, ...]
     """When its version became champion, by promotion or rollback."""
     champion: bool
-    predicted_gain: float | None
-    """What whoever asked expected to win of the metric."""
-    grade: Grade | None
-    """What was won over the champion before, on the same rows of later windows."""
-    amount: float | None
-    currency: str
-    cpu_seconds: float
+    line: LedgerLine
+    """What it was expected to win, has won, and cost."""
 
     @property
     def version(self) -> str | None:
@@ -116,7 +112,9 @@ def detail(
         parts=tuple(segments.parts(own.parts, chosen, champion, known)),
         heat=heat.heat(own.shares, own.alarms, own.windows, len(own.furthest)),
         alarms=tuple(reversed(own.alarms)),
-        trainings=tuple(_training(own, t, read[t.run or ""]) for t in reversed(shown)),
+        trainings=tuple(
+            _training(own, t, read[t.run or ""], own.ledger[t.id]) for t in reversed(shown)
+        ),
         triggers=tuple(reversed(own.triggers)),
         arrived=tuple(arrived(environment, pipeline.name, own.windows, own.seen)),
     )
@@ -141,20 +139,12 @@ def _known(what: str, came: str, wanted: Sequence[str]) -> None:
         raise ConfigError(f"{what}: came {came!r}, wanted one of those measured: {named or 'none'}")
 
 
-def _training(own: Facts, trigger: Trigger, found: Judged) -> TrainingRun:
-    spent = [cost for cost in own.costs if cost.run == trigger.run]
+def _training(own: Facts, trigger: Trigger, found: Judged, line: LedgerLine) -> TrainingRun:
     moves = [e for e in own.audit if e.action in MOVES and e.detail["run"] == trigger.run]
-    metric, gain = own.pipeline.evaluation.metric, trigger.evidence.get("predicted_gain")
-    made = TrainingRun(
+    return TrainingRun(
         trigger=trigger,
         judged=found,
         moves=tuple(moves),
         champion=own.head is not None and own.head.run == trigger.run,
-        predicted_gain=gain if isinstance(gain, int | float) else None,
-        grade=None,
-        amount=sum(cost.amount for cost in spent) if spent else None,
-        currency=spent[-1].currency if spent else "",
-        cpu_seconds=sum(cost.cpu_seconds for cost in spent),
+        line=line,
     )
-    graded = [g for g in own.grades if (g.version, g.metric) == (made.version, metric)]
-    return replace(made, grade=graded[-1]) if graded else made

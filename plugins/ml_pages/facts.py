@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ml_pages.performance import Seen
     from ml_tasks.config import Pipeline
     from ml_tasks.io.control import AuditEntry, Control, Cost, Head, Trigger
-    from ml_tasks.io.watched import Alarm, Grade, Measure, Share
+    from ml_tasks.io.ledger import LedgerLine
+    from ml_tasks.io.watched import Alarm, Measure, Share
     from ml_tasks.io.windows import Ingested
 
 Row = TypeVar("Row", "Alarm", "AuditEntry", "Cost", "Measure", "Trigger")
@@ -60,7 +61,8 @@ class Facts:
     """By signal, how far the champion's was of late on the way to an alarm."""
     shares: Sequence[Share] = ()
     """Of the signals that are shown."""
-    grades: Sequence[Grade] = ()
+    ledger: Mapping[str, LedgerLine] = field(default_factory=dict)
+    """By trigger."""
     parts: Sequence[Measure] = ()
     """All metrics and segments since the newest window in which truth is known."""
 
@@ -122,7 +124,6 @@ def of_one(control: Control, pipeline: Pipeline, now: datetime) -> Facts:
     head, triggers = control.champion(name), control.triggers(name)
     alarms = [alarm for alarm in control.alarms(name) if alarm.day >= since[:10]]
     furthest = _furthest(control, name, measures)
-    first = min((t.created for t in triggers[-NUM_TRAININGS:]), default=_iso(now))
     return Facts(
         pipeline=pipeline,
         now=now,
@@ -131,11 +132,11 @@ def of_one(control: Control, pipeline: Pipeline, now: datetime) -> Facts:
         measures=measures,
         alarms=alarms,
         triggers=triggers,
-        costs=control.costs(pipeline=name, since=min(first, _iso(now - RECENT))),
+        costs=control.costs(pipeline=name, since=_iso(now - RECENT)),
         audit=control.audit(name),
         furthest=furthest,
         shares=control.shares(name, heat.chosen(furthest, alarms), since=since[:10]),
-        grades=control.grades(name),
+        ledger={one.trigger: one for one in control.ledger(name)},
         parts=[] if last is None else control.measures(name, since=last, segments=True),
     )
 

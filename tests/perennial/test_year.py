@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,10 +23,11 @@ from ml_tasks.config import Environment
 from ml_tasks.errors import BackendError
 from ml_tasks.io import objects, runs
 from ml_tasks.io.control import Control
-from perennial import weeks, year
+from perennial import telling, weeks, year
 from perennial.__main__ import main
 from perennial.processes import Processes
 from perennial.services import Services
+from perennial.story import Story
 from tests.shop import NAME, lay_down, returns
 
 if TYPE_CHECKING:
@@ -279,3 +280,12 @@ def test_what_began_before_one_did_not_start_is_ended(
     ):
         pass
     assert services.ended == ended
+
+
+def test_a_version_that_was_rolled_back_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    moves = (("promote", "1"), ("promote", "2"), ("rollback", "1"))
+    told = Story(pipeline=NAME, metric="roc_auc", weeks=(), champions=moves, cpu_seconds={})
+    telling.story(told)
+    assert "champion in turn: 1, 2, back to 1\n" in capsys.readouterr().out
+    telling.story(replace(told, champions=moves[:2]))
+    assert "in turn" not in capsys.readouterr().out

@@ -122,6 +122,18 @@ def test_pages_fit_and_keys_reach_every_point(page: Page) -> None:
     assert "of the way to an alarm" in tip.inner_text()
 
 
+def test_a_cell_opens_its_run_by_enter_and_by_a_click(page: Page) -> None:
+    page.route("**/run?**", lambda asked: asked.fulfill(body="a run"))
+    cells = f"/perennial/pipelines/{NAME}"
+    page.goto(cells)
+    page.locator("svg.cells").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(rf"/run\?pipeline={NAME}&run=watch-17&flow=monitoring$"))
+    page.goto(cells)
+    page.locator("svg.cells").click(position={"x": 2, "y": 2})
+    page.wait_for_url(re.compile(rf"/run\?pipeline={NAME}&run=watch-10&flow=monitoring$"))
+
+
 def test_a_segment_is_chosen_without_a_button(page: Page) -> None:
     page.goto(f"/perennial/pipelines/{NAME}")
     page.locator("select[name=segment]").select_option("carrier=<b>")

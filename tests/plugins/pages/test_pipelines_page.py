@@ -125,6 +125,7 @@ def test_a_pipeline_shows_performance_with_who_took_over(browser: TestClient) ->
     ]
     assert re.findall(r'<text class="mark-label [^>]*>([^<]+)<', shown) == ["v1", "v3"]
     assert "Version 3 by promote of train-run at 20" in words(shown)
+    assert f'2 gates passed <a class="run" href="/run?pipeline={NAME}&amp;run=train-3' in shown
     assert words(shown).count("5,800 of 6,000 watch-") == 8
     assert '<path class="band" d="M' in shown
     assert HOSTILE not in page
@@ -152,6 +153,9 @@ def test_a_pipeline_shows_drift_with_its_alarms(browser: TestClient) -> None:
     assert shown.count("data-day=") == 8 * 6
     assert 'data-day="2013-04-08" data-value="1.65">160 %<' in shown
     assert "2013-04-08: ks column_0" in shown
+    marks = re.findall(r'<a class="point" href="([^"]+)" data-top data-tip="([^\n]+)', shown)
+    link = f"/run?pipeline={NAME}&amp;run=watch-13&amp;flow=monitoring"
+    assert marks == [(link, "2013-04-02 to 04-08")]
     said = words(section(page, "alarms"))
     assert "2013-04-08 1 paged ks column_0 1.600 0.004 watch-13" in said
 
@@ -213,7 +217,11 @@ def test_the_champion_of_a_window_counts_not_who_predicted_beside_it(
     assert marks == [("promote", "v1"), ("promote", "v2"), ("rollback", "back to v1")]
     assert "Version 1 by rollback of me" in words(shown)
     assert "it does harm" in words(shown)
-    assert "back 20" in words(section(page, "trainings"))
+    said = words(section(page, "trainings"))
+    assert "back 20" in said
+    assert re.search(r"2 1\.0\.0 rolled back 20\d\d-", said)
+    assert "not known yet 0.012 55 CPU s" in said
+    assert "first champion 0.012 55 CPU s" in said
 
 
 def test_what_was_realised_is_held_against_what_its_own_version_was_judged_at(
