@@ -159,6 +159,7 @@ def draft(rows: Rows, wish: Wish) -> Draft:
         features=kept,
         left_out=left_out,
         segments=[n for n in kept if candidates.is_segment(read[n])][:2],
+        spread=float(labels.fill_nan(None).std(ddof=0) or 0.0),  # type: ignore[arg-type]
         calendar=guesses.calendar(read[event]),
         rows=read.height,
         beyond=timed - read.height,

@@ -33,6 +33,7 @@ BASELINES = {
     "regression": "[mean, linear_regression, gradient_boosting]",
 }
 METRIC = {"classification": "roc_auc", "regression": "rmse"}
+LEAST_AUC = 0.005
 STEPS = 40
 """Steps an epoch is to have, within the limits of a batch."""
 
@@ -54,6 +55,8 @@ class Draft:
     features: Sequence[str]
     left_out: Mapping[str, str]
     segments: Sequence[str]
+    spread: float
+    """Standard deviation of the label."""
     calendar: Calendar
     rows: int
     beyond: int
@@ -95,6 +98,9 @@ training:
   weight_decay: 0.01
 
 {_evaluation(draft)}
+monitoring:   # guessed: a drift that may cost less of {METRIC[task]} is shown, and wakes nobody
+  alarms: {{false_pages: 1, days: 91, least_loss: {_floor(draft)}}}
+
 resources:
   default: {{cpus: 1, memory_gb: 2}}
 """
@@ -162,6 +168,11 @@ def _mark(draft: Draft, what: str, why: str) -> str:
 def _batch(rows: int) -> int:
     size = int(math.log2(max(rows / STEPS, 1)))
     return 1 << min(11, max(5, size))
+
+
+def _floor(draft: Draft) -> float:
+    """Give a loss of the metric that is small beside what it can be."""
+    return LEAST_AUC if draft.asked.task == "classification" else float(f"{draft.spread / 100:.2g}")
 
 
 def _quoted(column: str) -> str:

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from ml_pages.performance import Chart, Seen
     from ml_pages.segments import Part
     from ml_tasks.config import Environment, Pipeline
-    from ml_tasks.io.control import AuditEntry, Control, Trigger
-    from ml_tasks.io.ledger import LedgerLine
+    from ml_tasks.io.control import AuditEntry, Control, LedgerLine, Trigger
     from ml_tasks.io.watched import Alarm, Measure
 
 

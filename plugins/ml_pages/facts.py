@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from ml_pages.performance import Seen
     from ml_tasks.config import Pipeline
-    from ml_tasks.io.control import AuditEntry, Control, Cost, Head, Trigger
-    from ml_tasks.io.ledger import LedgerLine
+    from ml_tasks.io.control import AuditEntry, Control, Cost, Head, LedgerLine, Trigger
     from ml_tasks.io.watched import Alarm, Measure, Share
     from ml_tasks.io.windows import Ingested
 

@@ -6,6 +6,7 @@ import gzip
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from statistics import pstdev
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -332,6 +333,14 @@ def test_each_product_has_the_gate_against_leaks(folder: Path, write: Write) -> 
     for name in ("one", "two"):
         gates = config.load(name, folder).evaluation.gates
         assert gates[0].name == "no_leak"
+
+
+def test_a_drift_that_may_cost_little_wakes_nobody(folder: Path, write: Write) -> None:
+    assert new(write(), "--label", "sold", name="one") == 0
+    assert new(write(), "--label", "open", name="two") == 0
+    sold, opened = (config.load(n, folder).monitoring.alarms.least_loss for n in ("one", "two"))
+    assert sold == pytest.approx(pstdev(int(n) for n in shop()["sold"]) / 100, rel=0.05)
+    assert opened == 0.005
 
 
 def test_other_delimiters_and_lines_that_do_not_fit(
