@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 import yaml
@@ -29,7 +29,7 @@ from tests import whole
 from tests.e2e import ends
 from tests.e2e.conftest import NAME
 from tests.e2e.faults import Faults, command
-from tests.e2e.place import cluster, missing, place
+from tests.e2e.place import cluster, missing, place, stop_or_skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,12 +65,6 @@ def core() -> CoreV1Api:
     if said := missing():
         stop_or_skip(said)
     return cluster()
-
-
-def stop_or_skip(said: str) -> NoReturn:
-    if os.environ.get("CI"):  # noqa: TID251
-        pytest.fail(said)
-    pytest.skip(said)
 
 
 class Demo:

@@ -456,7 +456,7 @@ def poor(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tup
     return after.version, before.version
 
 
-def test_a_week_that_goes_by_in_airflow_is_told_as_without_it(
+def test_a_week_that_went_by_in_airflow_is_told_the_same_again(
     in_world: Services, poor: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One more week comes in and is watched by its DAGs; then the same is read anew."""

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e import soak
 from tests.e2e.faults import COMMANDS
-from tests.e2e.place import missing
+from tests.e2e.place import missing, stop_or_skip
 
 RUNS = 5
 
@@ -34,6 +34,14 @@ def test_of_many_faults_one_takes_a_node(every_command: None) -> None:
         assert sum(soak.KINDS[one.kind].takes_node for one in faults) <= 1
 
 
+def test_faults_are_drawn_beneath_one_task(every_command: None) -> None:
+    beneath = [("training", "train")]
+    drawn = [one for number in range(200) for one in soak.drawn(1, number, 1, beneath)]
+    assert {(fault.flow, fault.task) for fault in drawn} == set(beneath)
+    assert {fault.kind for fault in drawn} == set(soak.KINDS)
+    assert set(beneath) < set(soak.TASKS)
+
+
 def test_what_cannot_be_ended_from_here_is_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in COMMANDS:
         monkeypatch.delenv(f"PERENNIAL_TEST_{name}", raising=False)
@@ -47,5 +55,5 @@ def test_random_faults_change_nothing_in_the_end() -> None:
     if os.environ.get("PERENNIAL_FAULTS") != "all":  # noqa: TID251 - a switch of the tests
         pytest.skip("minutes a run: PERENNIAL_FAULTS=all")
     if said := missing():
-        pytest.skip(said)
+        stop_or_skip(said)
     assert soak.main(["--runs", str(RUNS)]) == 0
