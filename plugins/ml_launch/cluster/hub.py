@@ -14,15 +14,15 @@ import aiohttp
 from kubernetes_asyncio import client, config
 from kubernetes_asyncio.client.exceptions import ApiException
 
-from ml_launch.cluster import admission, answers, usage
+from ml_launch.cluster import answers, usage
 from ml_launch.cluster.job import OWNER
+from ml_launch.cluster.reasons import Reasons
 from ml_launch.cluster.refusal import NOT_FOUND, RefusedError
-from ml_launch.cluster.state import CONTAINER, name
+from ml_launch.cluster.state import CONTAINER, is_suspended, name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
-    from ml_launch.cluster.admission import Event
     from ml_launch.cluster.state import Job, Pod
     from ml_launch.cluster.usage import Measure
 
@@ -60,8 +60,7 @@ class Hub:
         self._listed = 0
         self._seen: dict[str, _Seen] = {}
         self._refused: RefusedError | None = None
-        self._events_allowed = True
-        self._refusals: dict[str, list[Event]] = {}
+        self.reasons = Reasons(namespace)
         self.measured: dict[str, Measure] = {}
         self.samples = 0
         self._guests = 0
@@ -115,10 +114,6 @@ class Hub:
         unknown: Job = {"metadata": {"name": job}}
         # The list that was on its way at the mark may be older than the Job.
         return self._jobs.get(job) if self._listed > mark + 1 else self._jobs.get(job, unknown)
-
-    def refusals(self, job: str) -> list[Event]:
-        """Give the events by which pods were refused to a Job."""
-        return self._refusals.get(job, [])
 
     async def log_lines(self, pod: str, since: str | None) -> AsyncIterator[str]:
         """Give the lines of a pod's log as they come, each with its time before it.
@@ -218,36 +213,23 @@ class Hub:
                 )  # fmt: skip
                 self._jobs = {name(one): one for one in listed["items"]}
                 self._listed += 1
-                if self._events_allowed and self._lacks_pods():
-                    await self._list_refusals()
+                if lacking := self._lack_pods():
+                    await self.reasons.look(self._api, queued=any(map(is_suspended, lacking)))
             except RefusedError as fault:
                 self._give_up(fault)
             except FAULTS as fault:
                 log.info("the Jobs of %s are not known: %s", self._namespace, fault)
             await asyncio.sleep(JOBS_SECONDS)
 
-    def _lacks_pods(self) -> bool:
-        """Tell whether a Job that is waited for has fewer pods than it should."""
-        return any(
-            len(seen.pods) < self._jobs[job].get("spec", {}).get("parallelism", 1)
+    def _lack_pods(self) -> list[Job]:
+        """Give the Jobs that are waited for and have fewer pods than they should."""
+        return [
+            self._jobs[job]
             for job, seen in self._seen.items()
-            if seen.guests and job in self._jobs
-        )
-
-    async def _list_refusals(self) -> None:
-        found: dict[str, list[Event]] = {}
-        try:
-            listed = await answers.read(
-                client.CoreV1Api(self._api).list_namespaced_event, self._namespace,
-                field_selector=admission.SELECTOR, _request_timeout=LIST_SECONDS,
-            )  # fmt: skip
-        except RefusedError as fault:
-            self._events_allowed = False
-            log.info("why Jobs of %s have no pods is not known: %s", self._namespace, fault)
-            return
-        for one in listed["items"]:
-            found.setdefault(one["involvedObject"]["name"], []).append(one)
-        self._refusals = found
+            if seen.guests
+            and job in self._jobs
+            and len(seen.pods) < self._jobs[job].get("spec", {}).get("parallelism", 1)
+        ]
 
     async def _sample(self) -> None:
         """Ask the kubelets what pods that are waited for use, as long as that is allowed."""

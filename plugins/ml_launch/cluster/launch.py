@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ml_launch.cluster import admission, job, state, waiting
@@ -259,10 +260,8 @@ class JobLaunch:
 
     def _waits(self, pods: list[Pod]) -> str:
         """Say what the Job waits for."""
-        said = waiting.line(self._refusal, self._job, pods)
-        turn = said and not pods and self._refusal is None
-        why = waiting.reason(self._cluster, self._job) if turn else ""
-        return f"{said}: {why}" if why else said
+        turn = partial(waiting.turn, self._cluster)
+        return waiting.line(self._refusal, self._job, pods, turn)
 
     def _changes(self) -> Iterator[list[Pod]]:
         yield from self._cluster.changes(job.pods_with(self.name))

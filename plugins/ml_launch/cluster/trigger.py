@@ -131,10 +131,10 @@ class JobTrigger(BaseTrigger):
     def _refusal(self, hub: Hub, pods: list[Pod]) -> Refusal | None:
         if len(pods) >= self._wanted.pods:
             return None
-        return admission.refusal(hub.refusals(self._job), datetime.now(UTC))
+        return admission.refusal(hub.reasons.refusals(self._job), datetime.now(UTC))
 
     def _waits(self, hub: Hub, job: Job | None, pods: list[Pod]) -> str:
-        return waiting.line(self._refusal(hub, pods), job, pods)
+        return waiting.line(self._refusal(hub, pods), job, pods, hub.reasons.turn)
 
     def _look(self, hub: Hub, pods: list[Pod]) -> None:
         self._use.look(pods)

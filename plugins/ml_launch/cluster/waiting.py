@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_launch.cluster import admission, state
 from ml_launch.cluster.job import QUEUE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from ml_launch.cluster.admission import Refusal
@@ -45,11 +45,24 @@ def lost(found: Sequence[Pod], now: datetime) -> list[str]:
     return [state.name(pod) for pod in found if state.is_lost(pod, now)]
 
 
-def line(refusal: Refusal | None, job: Job | None, found: Sequence[Pod]) -> str:
-    """Say in a line what a task waits for; nothing where its pods run or ran."""
+def line(
+    refusal: Refusal | None, job: Job | None, found: Sequence[Pod], find_turn: Callable[[Job], str]
+) -> str:
+    """Say in a line what a task waits for; nothing where its pods run or ran.
+
+    Args:
+        refusal: Why there are too few pods.
+        job: As it is, where that is known.
+        found: Its pods.
+        find_turn: Gives the queue's word why it is not the Job's turn; asked only where it waits.
+    """
     if refusal is not None:
         return admission.line(refusal)
-    return queue(job) if job and not found else pods(found)
+    if not job or found:
+        return pods(found)
+    said = queue(job)
+    why = find_turn(job) if said else ""
+    return f"{said}: {why}" if why else said
 
 
 def pods(found: Sequence[Pod]) -> str:
@@ -72,16 +85,22 @@ def queue(job: Job) -> str:
     return f"waits in queue {name}" if name else "is suspended by somebody, and begins when resumed"
 
 
-def reason(cluster: Cluster, job: Job) -> str:
+def turn(cluster: Cluster, job: Job) -> str:
     """Give Kueue's word why it is not the Job's turn; nothing where that may not be read."""
+    uid = job["metadata"]["uid"]
     try:
-        found = cluster.ask(
-            WORKLOADS.format(cluster.namespace), labelSelector=f"{OF_JOB}={job['metadata']['uid']}"
-        )
+        found = cluster.ask(WORKLOADS.format(cluster.namespace), labelSelector=f"{OF_JOB}={uid}")
     except OSError:
         return ""
-    for workload in found.get("items", ()):
-        for one in workload.get("status", {}).get("conditions") or ():
-            if one["type"] == "QuotaReserved" and one["status"] == "False":
-                return str(one.get("message", ""))
-    return ""
+    return turns(found.get("items", ())).get(uid, "")
+
+
+def turns(workloads: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Give Kueue's words why it is not their turn, by the uid of the Jobs."""
+    return {
+        workload["metadata"]["labels"][OF_JOB]: str(one.get("message", ""))
+        for workload in workloads
+        for one in workload.get("status", {}).get("conditions") or ()
+        if (one["type"], one["status"]) == ("QuotaReserved", "False")
+        and OF_JOB in workload["metadata"].get("labels", {})
+    }

@@ -201,7 +201,8 @@ def test_the_triggerer_says_it_too(
     with caplog.at_level(logging.INFO, "ml_launch"):
         thread = threading.Thread(target=lambda: asyncio.run(wait()))
         thread.start()
-        until(lambda: "waits in queue nobodys" in caplog.messages)
+        wanted = "waits in queue nobodys: LocalQueue nobodys doesn't exist"
+        until(lambda: wanted in caplog.messages)
         started.stop()
         thread.join(60)
     assert not thread.is_alive()

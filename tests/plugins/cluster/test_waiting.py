@@ -28,6 +28,10 @@ def pod(*, refused: str = "", reason: str = "", message: str = "") -> dict[str, 
     }
 
 
+def never(_job: object) -> str:
+    raise AssertionError("nobody waits in a queue")
+
+
 def test_what_a_pod_waits_for_is_said() -> None:
     assert waiting.pods([pod()]) == ""
     assert waiting.pods([pod(reason="ContainerCreating")]) == ""
@@ -50,10 +54,27 @@ def test_the_queue_of_a_suspended_job_is_named() -> None:
 def test_a_refusal_is_told_before_all_else_and_pods_before_the_queue() -> None:
     job = {"metadata": {"name": "train-1"}, "spec": {"suspend": True}}
     pulling = pod(reason="ErrImagePull")
-    assert waiting.line(REFUSAL, job, [pulling]) == "no pod is created: quota"
-    assert waiting.line(None, job, [pulling]) == "train-1-0 waits: ErrImagePull"
-    assert "suspended by somebody" in waiting.line(None, job, [])
-    assert waiting.line(None, None, []) == ""
+    assert waiting.line(REFUSAL, job, [pulling], never) == "no pod is created: quota"
+    assert waiting.line(None, job, [pulling], never) == "train-1-0 waits: ErrImagePull"
+    assert "suspended by somebody" in waiting.line(None, job, [], lambda _job: "")
+    assert waiting.line(None, None, [], never) == ""
+    assert waiting.line(None, {**job, "spec": {}}, [], never) == ""
+
+
+def test_the_queues_word_is_told_behind_its_name() -> None:
+    labels = {"kueue.x-k8s.io/queue-name": "gpus"}
+    job = {"metadata": {"name": "train-1", "uid": "a", "labels": labels}, "spec": {"suspend": True}}
+    full = {"type": "QuotaReserved", "status": "False", "message": "no quota"}
+    taken = {"type": "QuotaReserved", "status": "True", "message": "taken"}
+    workloads = [
+        {"metadata": {"labels": {waiting.OF_JOB: uid}}, "status": {"conditions": [told]}}
+        for uid, told in (("a", full), ("b", taken))
+    ]
+    workloads += [{"metadata": {"labels": {waiting.OF_JOB: "c"}}}, {"metadata": {}, "status": {}}]
+    assert waiting.turns(workloads) == {"a": "no quota"}
+    found = waiting.turns(workloads)
+    said = waiting.line(None, job, [], lambda one: found.get(one["metadata"]["uid"], ""))
+    assert said == "waits in queue gpus: no quota"
 
 
 def test_why_there_are_no_pods_is_asked_while_the_task_goes_on() -> None:
