@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ml_tasks.config.numbers import LARGEST
 from ml_tasks.config.references import segment_column
 
 if TYPE_CHECKING:
@@ -171,8 +172,11 @@ def _batch(rows: int) -> int:
 
 
 def _floor(draft: Draft) -> float:
-    """Give a loss of the metric that is small beside what it can be."""
-    return LEAST_AUC if draft.asked.task == "classification" else float(f"{draft.spread / 100:.2g}")
+    """Give a loss of the metric that is small beside what it can be; a guess stops nobody."""
+    if draft.asked.task == "classification":
+        return LEAST_AUC
+    floor = float(f"{draft.spread / 100:.2g}")
+    return floor if floor <= LARGEST else 0.0
 
 
 def _quoted(column: str) -> str:

@@ -20,5 +20,6 @@ AtOnce = Annotated[int, Field(le=1024)]
 """Of processes, threads, devices."""
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What every generator of random numbers takes."""
-Real = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
+LARGEST = 1e12
+Real = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
 """Of a metric, a size, a price."""

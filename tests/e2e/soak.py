@@ -273,9 +273,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     if said := missing():
         parser.error(said)
+    beneath = [one for one in TASKS if asked.beneath in (None, one[1])]
+    if asked.faults > len(beneath):
+        parser.error(f"--faults: came {asked.faults}, wanted {len(beneath)} at most: one a task")
     core = cluster()
     unbroken = without_fault(core, asked.unbroken)
-    beneath = [one for one in TASKS if asked.beneath in (None, one[1])]
     made: list[Held] = []
     for number in range(asked.first, asked.first + asked.runs):
         faults = drawn(asked.seed, number, asked.faults, beneath)
@@ -286,9 +288,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     missed = sum(not one.struck for one in made)
     console.plain(
         f"{good} of {asked.runs} runs ended as the one without a fault"
-        + (f"; in {missed} of them nothing was left to strike" if missed else "")
+        + (f"; in {missed} runs nothing was left to strike" if missed else "")
     )
-    return int(good < asked.runs or missed == asked.runs)
+    return int(good < asked.runs or 0 < missed == asked.runs)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import psutil
@@ -56,6 +57,8 @@ def test_interrupted_among_its_imports_a_command_ends_without_a_traceback(
             if name == "perennial.__main__":
                 raise KeyboardInterrupt
 
+    (script,) = metadata.entry_points(group="console_scripts", name="perennial")
+    assert script.load() is entry.main
     monkeypatch.setattr(sys, "argv", ["perennial", "--version"])
     assert entry.main() == 0
     assert capsys.readouterr().out.startswith("perennial ")

@@ -343,6 +343,13 @@ def test_a_drift_that_may_cost_little_wakes_nobody(folder: Path, write: Write) -
     assert opened == 0.005
 
 
+@pytest.mark.parametrize("most", [1e16, 1e200])
+def test_numbers_too_large_for_a_floor_stop_nobody(folder: Path, write: Write, most: float) -> None:
+    sold = [repr(i * 5 % 17 * most) for i in range(2 * DAYS)]
+    assert new(write(sold=sold), "--label", "sold") == 0
+    assert config.load("sales", folder).monitoring.alarms.least_loss == 0
+
+
 def test_other_delimiters_and_lines_that_do_not_fit(
     folder: Path, write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 from kubernetes_asyncio import client
 from kubernetes_asyncio.client.exceptions import ApiException
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 REDIRECT = 300
+FAULTS = (ApiException, aiohttp.ClientError, TimeoutError)
+"""Of which the next answer may have none."""
 
 
 def unbounded() -> client.ApiClient:

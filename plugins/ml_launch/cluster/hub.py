@@ -15,6 +15,7 @@ from kubernetes_asyncio import client, config
 from kubernetes_asyncio.client.exceptions import ApiException
 
 from ml_launch.cluster import answers, usage
+from ml_launch.cluster.answers import FAULTS
 from ml_launch.cluster.job import OWNER
 from ml_launch.cluster.reasons import Reasons
 from ml_launch.cluster.refusal import NOT_FOUND, RefusedError
@@ -36,7 +37,6 @@ LIST_SECONDS = 30
 JOBS_SECONDS = 10
 PAUSE_SECONDS = 1.0
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10)
-FAULTS = (ApiException, aiohttp.ClientError, TimeoutError)
 
 
 @dataclass

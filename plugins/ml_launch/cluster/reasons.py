@@ -6,17 +6,18 @@ import logging
 from typing import TYPE_CHECKING
 
 from kubernetes_asyncio import client
-from kubernetes_asyncio.client.exceptions import ApiException
 
 from ml_launch.cluster import admission, answers, waiting
-from ml_launch.cluster.refusal import NOT_FOUND, RefusedError
+from ml_launch.cluster.answers import FAULTS
+from ml_launch.cluster.refusal import FORBIDDEN, NOT_FOUND, RefusedError
 
 if TYPE_CHECKING:
     from ml_launch.cluster.admission import Event
     from ml_launch.cluster.state import Job
 
 log = logging.getLogger(__name__)
-SECONDS = 30
+SECONDS = 5
+"""Whoever waits for a Job waits for its reasons, too."""
 
 
 class Reasons:
@@ -27,7 +28,7 @@ class Reasons:
         self._namespace = namespace
         self._refusals: dict[str, list[Event]] = {}
         self._turns: dict[str, str] = {}
-        self._never: set[object] = set()
+        self._never: set[str] = set()
 
     def refusals(self, job: str) -> list[Event]:
         """Give the events by which pods were refused to a Job."""
@@ -43,19 +44,15 @@ class Reasons:
         Args:
             api: Whom to ask.
             queued: Some Job waits in a queue.
-
-        Raises:
-            ApiException: The API could not answer.
         """
         for ask in (self._ask_refusals, self._ask_turns) if queued else (self._ask_refusals,):
             if ask.__name__ in self._never:
                 continue
             try:
                 await ask(api)
-            except (RefusedError, ApiException) as fault:
-                if not isinstance(fault, RefusedError) and fault.status != NOT_FOUND:
-                    raise
-                self._never.add(ask.__name__)
+            except (RefusedError, *FAULTS) as fault:
+                if getattr(fault, "status", None) in (FORBIDDEN, NOT_FOUND):
+                    self._never.add(ask.__name__)
                 log.info("why Jobs of %s have no pods is not known: %s", self._namespace, fault)
 
     async def _ask_refusals(self, api: client.ApiClient) -> None:
