@@ -132,6 +132,7 @@ def test_a_cell_opens_its_run_by_enter_and_by_a_click(page: Page) -> None:
     page.goto(cells)
     page.locator("svg.cells").click(position={"x": 2, "y": 2})
     page.wait_for_url(re.compile(rf"/run\?pipeline={NAME}&run=watch-10&flow=monitoring$"))
+    assert page.inner_text("body") == "a run"
 
 
 def test_a_segment_is_chosen_without_a_button(page: Page) -> None:
