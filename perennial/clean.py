@@ -46,9 +46,9 @@ def command(
     ]
     if rows:
         console.table("Would go" if dry else "Gone", ("what", "name", "files", "size"), rows)
-    would = "would have " if dry else ""
+    would, been = ("would have ", "would have been ") if dry else ("", "")
     console.say(
-        f"{cleaned.snapshots} snapshots {would}expired, {len(freed)} tags {would}freed, "
+        f"{cleaned.snapshots} snapshots {would}expired, {len(freed)} tags {been}freed, "
         f"{len(cleaned.files)} files {would}gone, {cleaned.size / MEGABYTE:.1f} MB; "
         f"{len(made.items)} of what old runs left, {made.size / MEGABYTE:.1f} MB"
     )
