@@ -107,8 +107,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         started=min(times, default=None),
     )
     for task, result in results.items():
-        own = sum(cost.amount for cost in costs if cost.task == task)
-        _record_task(registry, context, result, own)
+        _record_task(registry, context, result, [cost for cost in costs if cost.task == task])
     params = {
         **dict(flat(pipeline.model_dump(mode="json", include={"training", "split", "label"}))),
         "commit": source.commit(context.environment),
@@ -137,7 +136,9 @@ def _charged(
     return control.costs(pipeline=context.pipeline, run=context.run)
 
 
-def _record_task(registry: Registry, context: Context, result: Result, cost: float) -> None:
+def _record_task(
+    registry: Registry, context: Context, result: Result, costs: Sequence[Cost]
+) -> None:
     identity = registry.run(context.run, result.task, started=result.started)
     # A resumed attempt measured its use from where it went on; its history is whole.
     told = (_object(result, name) for name in ("history", "usage"))
@@ -151,8 +152,8 @@ def _record_task(registry: Registry, context: Context, result: Result, cost: flo
         },
         metrics={
             **numbers({"values": result.values}),
-            **numbers({"resources": result.resources.model_dump()}),
-            "cost": cost,
+            **numbers({"resources": _used(costs)}),
+            "cost": sum(cost.amount for cost in costs),
         },
         history=[row for rows in told if rows for row in json.loads(rows)],
     )
@@ -160,6 +161,16 @@ def _record_task(registry: Registry, context: Context, result: Result, cost: flo
         if data := _object(result, name) or _left(context, result, file):
             registry.attach(identity, file, data)
     registry.end(identity, failed=faulty(result), at=result.ended)
+
+
+def _used(costs: Sequence[Cost]) -> dict[str, float]:
+    """Give what attempts used together, those that were killed among them; of memory the most."""
+    return {
+        "wall_seconds": sum(cost.wall_seconds for cost in costs),
+        "cpu_seconds": sum(cost.cpu_seconds for cost in costs),
+        "gpu_seconds": sum(cost.gpu_seconds for cost in costs),
+        "peak_memory_mb": max((cost.peak_memory_mb for cost in costs), default=0.0),
+    }
 
 
 def _object(result: Result, name: str) -> bytes | None:
@@ -175,11 +186,9 @@ def _left(context: Context, result: Result, file: str) -> bytes | None:
 
 
 def _summary(results: Mapping[str, Result], costs: Sequence[Cost]) -> dict[str, float]:
-    used = [result.resources for result in results.values()]
+    used = _used(costs)
     total = {
-        "total.wall_seconds": sum(u.wall_seconds for u in used),
-        "total.cpu_seconds": sum(u.cpu_seconds for u in used),
-        "total.gpu_seconds": sum(u.gpu_seconds for u in used),
+        **{f"total.{name}": used[name] for name in ("wall_seconds", "cpu_seconds", "gpu_seconds")},
         "total.cost": sum(cost.amount for cost in costs),
     }
     evaluated = results.get("evaluate")

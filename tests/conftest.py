@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 quick_feast.install()  # before a test imports Feast by itself
-pytest_plugins = ("tests.at_once", "tests.tries")
+pytest_plugins = ("tests.at_once", "tests.together", "tests.tries")
 READY_SECONDS = 120
 
 
@@ -90,6 +90,30 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+@pytest.fixture(scope="session")
+def warm_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A real warm launcher."""
+    folder = tmp_path_factory.mktemp("warm")
+    address = folder / "warm.sock"
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "ml_launch.warm", str(address)],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        limit = time.monotonic() + READY_SECONDS
+        while not address.exists():
+            assert server.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < limit, (folder / "log").read_text()
+            time.sleep(0.1)
+        yield address
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(10)
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,9 @@ def write_product(
     product["schedule"]["cron"] = cron
     # Two pods of a training and the cluster's own share two small nodes.
     product["resources"] = {"default": {"cpus": 0.5, "memory_gb": 3, "disk_gb": 1}}
-    product["training"] |= {"epochs": epochs, "patience": epochs, "processes": processes}
+    training = product["training"]
+    training |= {"epochs": epochs, "patience": epochs, "processes": processes}
+    training["params"] |= {"hidden": [32]}
     product["monitoring"] = {
         "retraining": {"policies": [{"name": "schedule", "params": {"days": days}}]}
     }

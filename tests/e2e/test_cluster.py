@@ -12,23 +12,24 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 import yaml
 
-from ml_tasks import config
 from ml_tasks.config import Environment
 from ml_tasks.io import objects, runs
 from ml_tasks.io.control import Control
-from perennial import difference, parity, runner
+from perennial import parity
 from perennial.airflow_api import Airflow
 from perennial.services import Services
 from tests import whole
-from tests.e2e import ends
+from tests.e2e import ends, loop
 from tests.e2e.conftest import NAME
 from tests.e2e.faults import Faults, command
+from tests.e2e.loop import END, START
 from tests.e2e.place import cluster, missing, place, stop_or_skip
 
 if TYPE_CHECKING:
@@ -36,20 +37,11 @@ if TYPE_CHECKING:
 
     from kubernetes.client import CoreV1Api
 
-    from ml_tasks.flow import Dag
 
 T = TypeVar("T")
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
-START, END, LATER = "2013-01-01", "2013-01-22", "2013-02-01"
-FLOWS: tuple[tuple[Dag, str, str], ...] = (
-    ("ingestion", START, END),
-    ("training", START, END),
-    ("ingestion", END, LATER),
-    ("monitoring", END, LATER),
-)
-"""What the demo goes through: a window, a champion, and the window after it."""
 HASTY, HASTY_MINUTES = "hasty_delays", 0.4
 """The same product, whose `ingest` has less time."""
 WAIT_SECONDS = 600
@@ -140,46 +132,39 @@ class Demo:
 class Laptop:
     """Runs the same tasks on files, as processes, while the cluster keeps others waiting."""
 
-    def __init__(self, folder: Path, mlflow_server: Callable[[Path], str]) -> None:
-        self.folder, self.mlflow_server = folder, mlflow_server
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._pool = ThreadPoolExecutor(1)
 
+    @cached_property
+    def services(self) -> Services:
+        """Its own, without Airflow; with pipelines of its own, since others go with their demo."""
+        told = {"home": self.folder / "home", "pipelines": self.folder / "pipelines"}
+        words = {"profile": "embedded", "launcher": "local"}
+        return Services(Environment.model_validate(told | words), airflow=False)
+
     def start(self, pipelines: str) -> None:
-        """Begin, once; with pipelines of its own, since others go with their demo."""
+        """Begin, once."""
         if not (own := self.folder / "pipelines").exists():
             shutil.copytree(pipelines, own)
-            self._running = self._pool.submit(self._run, own)
+            self._running = self._pool.submit(self._run)
 
     def environment(self) -> Environment:
         """Wait for its end; give where its state lies."""
         return self._running.result()
 
-    def _run(self, pipelines: Path) -> Environment:
-        own = Environment.model_validate(
-            {
-                "home": self.folder,
-                "profile": "embedded",
-                "launcher": "local",
-                "pipelines": pipelines,
-                "mlflow_url": self.mlflow_server(self.folder),
-            }
-        )
-        pipeline = config.load(NAME, own.pipelines)
-        for flow, start, end in FLOWS:
-            done = runner.run_flow(
-                own, pipeline, flow, run=f"{flow}-{start}", window=f"{start}/{end}",
-                on_line=lambda _line: None, on_done=lambda _done: None,
-            )  # fmt: skip
-            assert [one.task for one in done if not one.outcome.succeeded] == []
-        return own
+    def _run(self) -> Environment:
+        self.services.up(lambda _name, _seconds: None)
+        loop.run(self.services.environment)
+        return self.services.environment
 
 
 @pytest.fixture(scope="module")
-def laptop(
-    tmp_path_factory: pytest.TempPathFactory, mlflow_server: Callable[[Path], str]
-) -> Laptop:
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     """What the cluster is held against."""
-    return Laptop(tmp_path_factory.mktemp("laptop"), mlflow_server)
+    made = Laptop(tmp_path_factory.mktemp("laptop"))
+    yield made
+    made.services.down()
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +173,7 @@ def demo(core: CoreV1Api, laptop: Laptop) -> Iterator[Demo]:
 
     All is made and removed here, so that a second try begins with nothing of the first.
     """
-    with place(core, cron="0 0 1,22 * *", epochs=6) as variables, ExitStack() as after:
+    with place(core, cron=loop.CRON, epochs=6) as variables, ExitStack() as after:
         pipelines = Path(variables["PERENNIAL_PIPELINES"])
         product = yaml.safe_load((pipelines / f"{NAME}.yaml").read_text()) | {"name": HASTY}
         given = product["resources"]["default"] | {"timeout_minutes": HASTY_MINUTES}
@@ -255,24 +240,8 @@ def goes_on(demo: Demo) -> None:
     assert "a pod adds" in said
 
 
-def made(environment: Environment) -> dict[tuple[str, str, str], str]:
-    """Give the hash of every output of the windows, of the training and of what was watched."""
-    control = Control(environment.control)
-    head = control.champion(NAME)
-    assert head is not None
-    ran = {window.start: window.run for window in control.windows(NAME)}
-    (watched,) = {look.run for look in control.looks(NAME)}
-    return {
-        (when, task, name): output.content_hash
-        for when, run in (ran | {"trained": head.run, "watched": watched}).items()
-        for task, result in runs.results(environment, NAME, run).items()
-        for name, output in result.outputs.items()
-        if (task, name) not in difference.OF_THE_RUN
-    }
-
-
 def test_outputs_are_those_of_a_laptop(environment: Environment, laptop: Laptop) -> None:
-    in_pods, on_files = made(environment), made(laptop.environment())
+    in_pods, on_files = loop.made(environment), loop.made(laptop.environment())
     assert in_pods == on_files
     assert len(in_pods) > 20
     assert {"score", "monitor"} <= {task for _, task, _ in in_pods}
@@ -310,10 +279,10 @@ def test_a_parity_run_is_seen_nowhere(environment: Environment, demo: Demo) -> N
     assert ran.returncode == 0, said
     assert "outputs are equal on local and kubernetes" in said
     rows = [line.split("\t") for line in said.splitlines() if line.count("\t") == 4]
-    in_pods = made(environment)
+    in_pods = loop.made(environment)
     assert {(r[0], r[1]): r[3] for r in rows}.items() <= {
         key[1:]: content[: parity.SHORT]
-        for key, content in in_pods.items()
+        for key, (content, _rows) in in_pods.items()
         if key[0] == "trained" or key[0].startswith(START)
     }.items()
     assert len(rows) > 15

@@ -67,6 +67,26 @@ def state(environment: Environment) -> dict[str, Any]:
     }
 
 
+def test_interrupted_it_leaves_nothing_running(in_world: Services, world: dict[str, str]) -> None:
+    """Its terminal is closed; to the command all interruptions are one."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "perennial", "demo", "-p", NAME, "--until", "2013-01-22"],
+        env={**os.environ, **world},  # noqa: TID251 - a child's environment
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    wait_for(lambda: not in_world.dead())
+    time.sleep(2)
+    pids = [running.pid for running in in_world.processes.known().values()]
+    started.send_signal(signal.SIGHUP)
+    said, _ = started.communicate(timeout=180)
+    assert started.returncode == 130, said
+    assert "the same command goes on from here" in said
+    assert not [pid for pid in pids if psutil.pid_exists(pid)]
+
+
 def test_a_killed_scheduler_is_said_and_the_next_demo_goes_on(
     in_world: Services, world: dict[str, str]
 ) -> None:
@@ -334,40 +354,6 @@ def test_a_rollback_moves_head_and_alias_and_emits_the_event_once(
     registry.client.delete_model_version(NAME, second.version)
 
 
-def test_down_leaves_nothing(in_world: Services, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["up"]) == 0
-    pids = [running.pid for running in in_world.processes.known().values()]
-    family = [p for pid in pids for p in [psutil.Process(pid), *psutil.Process(pid).children(True)]]
-    assert len(family) > 6
-    assert main(["down"]) == 0
-    assert "ended: " in capsys.readouterr().out
-    assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
-    assert main(["status"]) == 75
-    assert main(["down"]) == 0
-    assert "nothing was running" in capsys.readouterr().out
-
-
-def test_interrupted_it_leaves_nothing_running(in_world: Services, world: dict[str, str]) -> None:
-    """Its terminal is closed; to the command all interruptions are one."""
-    main(["down"])
-    started = subprocess.Popen(
-        [sys.executable, "-m", "perennial", "demo", "-p", NAME, "--until", "2013-01-29"],
-        env={**os.environ, **world},  # noqa: TID251 - a child's environment
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    wait_for(lambda: not in_world.dead())
-    time.sleep(2)
-    pids = [running.pid for running in in_world.processes.known().values()]
-    started.send_signal(signal.SIGHUP)
-    said, _ = started.communicate(timeout=180)
-    assert started.returncode == 130, said
-    assert "the same command goes on from here" in said
-    assert not [pid for pid in pids if psutil.pid_exists(pid)]
-
-
 def test_windows_that_the_champion_learned_from_are_not_watched(in_world: Services) -> None:
     assert demo() == 0
     airflow = Airflow(in_world)
@@ -494,3 +480,16 @@ def test_a_champion_that_was_worse_in_that_week_has_given_way_and_people_know(
     (hook,) = wait_for(lambda: posted(told, "rolled_back"))
     assert entry.why in hook["cause"]
     wait_for(lambda: any(hook["subject"] in one for one in subjects(mailbox)))
+
+
+def test_down_leaves_nothing(in_world: Services, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["up"]) == 0
+    pids = [running.pid for running in in_world.processes.known().values()]
+    family = [p for pid in pids for p in [psutil.Process(pid), *psutil.Process(pid).children(True)]]
+    assert len(family) > 6
+    assert main(["down"]) == 0
+    assert "ended: " in capsys.readouterr().out
+    assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+    assert main(["status"]) == 75
+    assert main(["down"]) == 0
+    assert "nothing was running" in capsys.readouterr().out

@@ -6,39 +6,32 @@ import os
 import shutil
 import tempfile
 import uuid
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
-from ml_tasks import config
 from ml_tasks.config import Environment
-from ml_tasks.io import runs
 from ml_tasks.io.control import Control
-from perennial import runner, servers
+from perennial import servers
 from perennial.__main__ import main
 from perennial.given import environment as given
 from perennial.services import Services
+from tests.e2e import loop
+from tests.e2e.conftest import NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-    from ml_tasks.flow import Dag
     from tests.e2e.conftest import SmallProduct
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
-NAME = "small_delays"
-ENDS = ("2013-01-01", "2013-01-22", "2013-02-01")
-"""Of a window with a champion, and of one in which it is watched."""
 AWS = (
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION",
     "AWS_ENDPOINT_URL",
 )  # fmt: skip
-OF_THE_RUN = ("train", "usage")
-"""Measures the run itself."""
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +40,7 @@ def variables(
 ) -> Iterator[dict[str, str]]:
     """A home of its own, which Postgres's user may enter, with a bucket of its own."""
     pipelines = tmp_path_factory.mktemp("product") / "pipelines"
-    small_product(pipelines, cron="0 0 1,22 * *", days=28)
+    small_product(pipelines, cron=loop.CRON, days=28)
     home = Path(tempfile.mkdtemp(prefix="perennial-"))
     home.chmod(0o711)
     yield {
@@ -67,7 +60,7 @@ def _s3_given() -> bool:
 def services(
     variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[], Services]]:
-    """The services of that home, as each command finds them; skipped without their programs."""
+    """Those of that home without Airflow, as commands find them; skipped without their programs."""
     for name in AWS:
         # What a command sets in this process is undone.
         before = os.environ.get(name)  # noqa: TID251
@@ -80,7 +73,7 @@ def services(
         if os.environ.get("CI"):  # noqa: TID251
             pytest.fail(f"CI has programs too few: {missing}")
         pytest.skip("; ".join(missing))
-    yield lambda: Services(given())
+    yield lambda: Services(given(), airflow=False)
     _empty(Services(given()).environment)
     Services(given()).down()
 
@@ -94,10 +87,8 @@ def _empty(environment: Environment) -> None:
         bucket.delete()
 
 
-def embedded(
-    folder: Path, warm: Services, mlflow_url: str, names: Mapping[str, str]
-) -> Environment:
-    """Run the same tasks in runs of the same names, in files, without Airflow."""
+def on_files(folder: Path, warm: Services, mlflow_url: str) -> Environment:
+    """Run the same tasks in files; the launcher of the others knows their libraries already."""
     environment = Environment.model_validate(
         {
             "profile": "embedded",
@@ -107,46 +98,8 @@ def embedded(
             "warm_socket": warm.environment.warm_socket,
         }
     )
-    pipeline = config.load(NAME, environment.pipelines)
-    first, second = ("/".join(span) for span in pairwise(ENDS))
-    wanted: tuple[tuple[Dag, str, str], ...] = (
-        ("ingestion", ENDS[0], first),
-        ("training", "trained", first),
-        ("ingestion", ENDS[1], second),
-        ("monitoring", "watched", second),
-    )
-    for flow, when, window in wanted:
-        done = runner.run_flow(
-            environment,
-            pipeline,
-            flow,
-            run=names[when],
-            window=window,
-            on_line=lambda _line: None,
-            on_done=lambda _done: None,
-        )
-        assert [one.task for one in done if not one.outcome.succeeded] == []
+    loop.run(environment)
     return environment
-
-
-def named(environment: Environment) -> dict[str, str]:
-    """Give the run of each window, of the training that made the champion, and of its watch."""
-    control = Control(environment.control)
-    head = control.champion(NAME)
-    assert head is not None
-    (watched,) = {look.run for look in control.looks(NAME)}
-    ran = {window.start[:10]: window.run for window in control.windows(NAME)}
-    return ran | {"trained": head.run, "watched": watched}
-
-
-def made(environment: Environment) -> dict[tuple[str, str, str], Any]:
-    """Give the content hash of every output, by what the run was for, task and name."""
-    found: dict[tuple[str, str, str], Any] = {}
-    for when, run in named(environment).items():
-        for task, result in runs.results(environment, NAME, run).items():
-            outputs = result.outputs.items()
-            found |= {(when, task, n): (o.content_hash, o.rows) for n, o in outputs}
-    return {key: said for key, said in found.items() if key[1:] != OF_THE_RUN}
 
 
 def test_both_profiles_make_equal_outputs(
@@ -155,20 +108,20 @@ def test_both_profiles_make_equal_outputs(
     mlflow_server: Callable[[Path], str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["demo", "--pipeline", NAME, "--until", ENDS[1], "--follow", "1"]) == 0
     running = services()
+    running.up(lambda _name, _seconds: None)
     assert running.dead() == []
     assert {"postgres", "redis"} <= set(running.names)
-    on_servers, names = made(running.present), named(running.present)
-    on_files = made(embedded(tmp_path, running, mlflow_server(tmp_path), names))
-    assert on_servers == on_files
+    loop.run(running.present)
+    on_servers = loop.made(running.present)
+    assert on_servers == loop.made(on_files(tmp_path, running, mlflow_server(tmp_path)))
     assert len([key for key in on_servers if key[0] == "trained"]) >= 5
     assert {key[1] for key in on_servers if key[0] == "watched"} == {"score", "monitor"}
     assert not (running.home / "control.db").exists()
     assert not (running.home / "objects").exists()
 
     capsys.readouterr()
-    assert main(["status"]) == 0
+    assert main(["status"]) == 75, "there is no Airflow"
     assert "2 windows, up to 2013-02-01\tversion 1 since" in capsys.readouterr().out
     assert main(["env"]) == 0
     plain = capsys.readouterr().out
@@ -216,4 +169,4 @@ def test_a_wiped_home_comes_back_with_its_databases(
     control = Control(services().present.control)
     assert control.audit() == audit != []
     assert control.verify_audit() is None
-    assert len(control.windows(NAME)) == len(ENDS) - 1
+    assert len(control.windows(NAME)) == 2

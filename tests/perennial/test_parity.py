@@ -80,11 +80,13 @@ def place(product: Environment, tmp_path_factory: pytest.TempPathFactory) -> Pla
 
 
 @pytest.fixture(scope="module")
-def run(place: Place) -> Run:
+def run(place: Place, warm_socket: Path) -> Run:
     """Goes through the whole loop."""
 
-    def side(name: str, change: Callable[[str], str] = str) -> Side:
-        return parity.run_side(name, *place(name, change), WINDOW)
+    def side(name: str) -> Side:
+        environment, pipeline = place(name)
+        warm = environment.model_copy(update={"warm_socket": warm_socket})
+        return parity.run_side(name, warm, pipeline, WINDOW)
 
     return side
 

@@ -248,8 +248,13 @@ def test_a_server_that_was_killed_starts_again_with_its_state(
     processes, one = Processes(servers_home), servers.SERVERS[name]
     running = processes.known()[name]
     if name == "postgres":
-        # A child that has not noticed still holds the shared memory.
-        psutil.Process(running.pid).children()[0].suspend()
+        # A child that has not noticed still holds the shared memory; connections' come and go.
+        (stays,) = (
+            child
+            for child in psutil.Process(running.pid).children()
+            if any("checkpointer" in word for word in child.cmdline())
+        )
+        stays.suspend()
     os.kill(running.pid, signal.SIGKILL)
     psutil.wait_procs([psutil.Process(running.pid)] if psutil.pid_exists(running.pid) else [], 10)
     if name == "postgres":

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,32 +9,8 @@ import pytest
 from ml_tasks.config import Environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
-
-
-@pytest.fixture(scope="session")
-def warm_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A real warm launcher."""
-    folder = tmp_path_factory.mktemp("warm")
-    address = folder / "warm.sock"
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "ml_launch.warm", str(address)],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        limit = time.monotonic() + 90
-        while not address.exists():
-            assert server.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < limit, (folder / "log").read_text()
-            time.sleep(0.1)
-        yield address
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(10)
 
 
 @pytest.fixture(params=["fresh", "warm"])
