@@ -9,13 +9,14 @@ from xdist.scheduler import LoadFileScheduling
 if TYPE_CHECKING:
     import pytest
 
-WEEKS = "tests/ml_tasks/"
+TASKS = "tests/ml_tasks/"
 TOGETHER = {
-    "the story": ("tests/faults/story/",),
+    "the story": ("tests/faults/",),
+    "compiled detectors": (f"{TASKS}drift_tests/",),
     "three weeks": (
-        f"{WEEKS}prover/test_on_flights.py", f"{WEEKS}test_assemble.py",
-        f"{WEEKS}test_champion_inputs.py", f"{WEEKS}test_materialise.py",
-        f"{WEEKS}test_second_product.py", f"{WEEKS}test_training_chain.py",
+        f"{TASKS}prover/test_on_flights.py", f"{TASKS}test_assemble.py",
+        f"{TASKS}test_champion_inputs.py", f"{TASKS}test_materialise.py",
+        f"{TASKS}test_second_product.py", f"{TASKS}test_training_chain.py",
     ),
 }  # fmt: skip
 """By what they share, how the paths of files begin."""

@@ -24,7 +24,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from perennial import console
 from perennial.given import environment as given
@@ -34,7 +34,7 @@ from tests.e2e.place import Stores, cluster, missing, place
 from tests.faults.states import differences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from multiprocessing.process import BaseProcess
 
     from kubernetes.client import CoreV1Api
@@ -60,11 +60,24 @@ class Fault:
 
 
 def drawn(
-    seed: int, number: int, count: int = 1, beneath: Sequence[tuple[str, str]] = TASKS
+    seed: int | str,
+    number: int,
+    count: int = 1,
+    beneath: Sequence[tuple[str, str]] = TASKS,
+    among: Collection[str] = (),
 ) -> list[Fault]:
-    """Draw the faults of a run, each beneath another task; of two nodes one may go."""
+    """Draw the faults of a run, each beneath another task; of two nodes one may go.
+
+    Args:
+        seed: Of the draws.
+        number: Of the run.
+        count: How many faults.
+        beneath: Flows and tasks.
+        among: Kinds; all when empty.
+    """
     dice = random.Random(f"{seed} {number}")  # noqa: S311 - no secret
-    kinds = [kind for kind, of in KINDS.items() if all(map(command, of.wanted))]
+    given = [kind for kind, of in KINDS.items() if all(map(command, of.wanted))]
+    kinds = [kind for kind in given if not among or kind in among]
     found: list[Fault] = []
     for flow, task in dice.sample(beneath, count):
         kind = dice.choice(kinds)
@@ -153,22 +166,35 @@ class Run:
         self.conductor.join()
         self.conductor = conductor.start(self.variables, self.log)
 
-    def stop_and_evict(self, pod: Any) -> None:
-        self.faults.stop(pod)
-        self.faults.evict(pod)
 
-    def stop_unseen(self, pod: Any) -> None:
-        """Let it wake up when another has taken its place."""
-        self.faults.stop_for(pod, AWAKE_SECONDS)
-        self.settled = time.monotonic() + AWAKE_SECONDS + AWAY_SECONDS
-        self.faults.end_node(pod, "NODE_SILENT")
+class Struck(Protocol):
+    """Whose tasks something breaks beneath."""
+
+    settled: float
+
+    @property
+    def faults(self) -> Faults: ...
+
+    def launch_anew(self) -> None: ...
+
+
+def stop_and_evict(run: Struck, pod: Any) -> None:
+    run.faults.stop(pod)
+    run.faults.evict(pod)
+
+
+def stop_unseen(run: Struck, pod: Any) -> None:
+    """Let it wake up when another has taken its place."""
+    run.faults.stop_for(pod, AWAKE_SECONDS)
+    run.settled = time.monotonic() + AWAKE_SECONDS + AWAY_SECONDS
+    run.faults.end_node(pod, "NODE_SILENT")
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One way to break something, and the commands that it takes."""
 
-    strike: Callable[[Run, Any], None]
+    strike: Callable[[Struck, Any], None]
     wanted: tuple[str, ...] = ()
     takes_node: bool = False
 
@@ -180,7 +206,7 @@ KINDS = {
     "out of memory": Kind(lambda run, pod: run.faults.use_memory(pod)),
     "over its disk limit": Kind(lambda run, pod: run.faults.use_disk(pod)),
     "it stands still for 20 s": Kind(lambda run, pod: run.faults.stop_for(pod, AWAY_SECONDS)),
-    "it stands still and is evicted": Kind(Run.stop_and_evict),
+    "it stands still and is evicted": Kind(stop_and_evict),
     "its launcher is killed": Kind(lambda run, _pod: run.launch_anew()),
     "the API is away for 20 s": Kind(
         lambda run, _pod: run.faults.take_api_away(), ("API_DOWN", "API_UP")
@@ -192,7 +218,7 @@ KINDS = {
         lambda run, pod: run.faults.end_node(pod, "NODE_SILENT"), ("NODE_SILENT", "NODE_UP"), True
     ),
     "its node falls silent, it stands still and goes on later": Kind(
-        Run.stop_unseen, ("NODE_SILENT", "NODE_UP"), True
+        stop_unseen, ("NODE_SILENT", "NODE_UP"), True
     ),
 }
 

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -20,15 +21,16 @@ import pytest
 import yaml
 
 from ml_tasks.config import Environment
-from ml_tasks.io import objects, runs
+from ml_tasks.io import objects, runs, source
 from ml_tasks.io.control import Control
-from perennial import parity
+from ml_tasks.io.triggers import DONE
+from perennial import difference, parity
 from perennial.airflow_api import Airflow
 from perennial.services import Services
 from tests import whole
-from tests.e2e import ends, loop
+from tests.e2e import ends, loop, soak
 from tests.e2e.conftest import NAME
-from tests.e2e.faults import Faults, command
+from tests.e2e.faults import Faults, GoneError, command
 from tests.e2e.loop import END, START
 from tests.e2e.place import cluster, missing, place, stop_or_skip
 
@@ -48,6 +50,18 @@ WAIT_SECONDS = 600
 once = pytest.mark.flaky(reruns=0)
 """Where two tries gave the first test no loop, more would not either."""
 REJECTED, RETRY = 65, 75
+FEW = 2
+TRAINING = tuple(("training", task) for task in ("assemble", "train", "reference", "evaluate"))
+GOES_ON = (
+    "its processes are killed", "its pod is deleted", "it stands still for 20 s",
+    "it stands still and is evicted", "its launcher is killed", "the API is away for 20 s",
+)  # fmt: skip
+"""After which nobody has to do anything, and which leave other pods where they are."""
+NO_BETTER = (
+    "not promoted: 1 gates did not pass: beats_champion: roc_auc is better than champion 1 by "
+    "+0.0000 [+0.0000, +0.0000]"
+)
+"""What becomes of a model that is the champion."""
 BREAKING = ("NODE_DOWN", "NODE_UP", "API_DOWN", "API_UP")
 
 
@@ -265,6 +279,80 @@ def test_nothing_is_there_twice_and_nothing_is_left(environment: Environment, de
     assert len(control.audit(NAME)) == 1
     assert len(Registry(environment, NAME).versions()) == 1
     assert ends.jobs(demo.faults.namespace) == []
+
+
+@dataclass(slots=True)
+class Beneath:
+    """Strikes what Airflow has launched."""
+
+    demo: Demo
+    settled: float = 0.0
+
+    @property
+    def faults(self) -> Faults:
+        return self.demo.faults
+
+    def launch_anew(self) -> None:
+        self.demo.kill("scheduler")
+        up = self.demo.command("up")
+        said = up.communicate()[0]
+        assert up.returncode == 0, said
+
+    def strike(self, fault: soak.Fault, usual: float, over: Callable[[], bool]) -> None:
+        """Wait for the task's pods, and for the moment; what is over by then is left alone."""
+        count = 2 if fault.task == "train" else 1
+
+        def running() -> list[Any]:
+            pods = [p for p in self.faults.pods(fault.task) if p.status.phase == "Running"]
+            return pods if len(pods) == count else []
+
+        until(lambda: running() or over())
+        time.sleep(fault.share * usual)
+        for pod in running()[:1]:
+            with suppress(GoneError):
+                soak.KINDS[fault.kind].strike(self, pod)
+
+
+def hashes(environment: Environment, run: str) -> dict[tuple[str, str], str]:
+    """Give by task and name what a training made that no champion was needed for."""
+    found = runs.results(environment, NAME, run)
+    return {
+        (task, name): output.content_hash
+        for task in ("assemble", "train", "reference")
+        for name, output in found[task].outputs.items()
+        if (task, name) not in difference.OF_THE_RUN
+    }
+
+
+@once
+@pytest.mark.parametrize("number", range(1, 1 + FEW))
+def test_a_random_fault_beneath_a_training_changes_nothing(
+    environment: Environment, demo: Demo, number: int
+) -> None:
+    """The trigger is replayed: the same DAG trains the same again; each commit draws others."""
+    control, seed = Control(environment.control), str(source.commit(Environment()))
+    (fault,) = soak.drawn(seed, number, 1, TRAINING, GOES_ON)
+    first, head = control.triggers(NAME)[0], control.champion(NAME)
+    assert head is not None
+    known = {one.id for one in control.triggers(NAME)}
+    spent = [t.usage for t in runs.tries(environment, NAME, head.run) if t.task == fault.task]
+    usual = min(pod.seconds for usage in spent if usage for pod in usage.pods.values())
+    with whole.alone() if soak.KINDS[fault.kind].wanted else whole.shared():
+        asked = demo.command("triggers", "replay", first.id, "--why", str(fault))
+        said = asked.communicate()[0]
+        assert asked.returncode == 0, said
+        (replay,) = {one.id for one in control.triggers(NAME)} - known
+
+        def over() -> bool:
+            return control.trigger(replay).state == DONE
+
+        Beneath(demo).strike(fault, usual, over)
+        until(over)
+    ended = control.trigger(replay)
+    assert NO_BETTER in str(ended.outcome), fault
+    assert hashes(environment, str(ended.run)) == hashes(environment, head.run), fault
+    until(lambda: ends.jobs(demo.faults.namespace) == [])
+    assert control.champion(NAME) == head
 
 
 @once

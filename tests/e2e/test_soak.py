@@ -42,6 +42,12 @@ def test_faults_are_drawn_beneath_one_task(every_command: None) -> None:
     assert set(beneath) < set(soak.TASKS)
 
 
+def test_faults_are_drawn_among_some_kinds(every_command: None) -> None:
+    among = sorted(soak.KINDS)[:3]
+    drawn = [one for number in range(100) for one in soak.drawn("c0ffee", number, among=among)]
+    assert {fault.kind for fault in drawn} == set(among)
+
+
 def test_what_cannot_be_ended_from_here_is_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in COMMANDS:
         monkeypatch.delenv(f"PERENNIAL_TEST_{name}", raising=False)
