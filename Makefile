@@ -6,6 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 BIN := .venv/bin
 STAMP := .venv/.installed
+WORKERS := 2
 PEERS := .venv-bench/.installed .venv-nannyml/.installed
 
 .PHONY: help setup lock demo demo-k8s up down test mutants bench images check-k8s lint clean
@@ -63,7 +64,7 @@ down: setup  ## end the services; state is kept
 test: setup  ## run all tests with branch coverage
 	rm -f .coverage.json
 	$(BIN)/python -m slipcover --json --out .coverage.json \
-	  -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	  -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m slipcover --merge .coverage.json --out .coverage.json --fail-under 90
 
 bench: setup $(PEERS)  ## measure us beside others; writes docs/benchmarks.md

@@ -66,27 +66,28 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 
 
 @pytest.fixture(scope="module")
-def place(product: Environment, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def place(
+    product: Environment, tmp_path_factory: pytest.TempPathFactory, warm_socket: Path
+) -> Place:
     def made(name: str, change: Callable[[str], str] = str) -> tuple[Environment, Pipeline]:
         home = tmp_path_factory.mktemp(name)
         pipelines = home / "pipelines"
         pipelines.mkdir()
         text = (product.pipelines / "good.yaml").read_text()
         (pipelines / "good.yaml").write_text(change(text))
-        environment = Environment(home=home, pipelines=pipelines, landing=product.landing_root)
+        told = {"landing": product.landing_root, "warm_socket": warm_socket}
+        environment = Environment.model_validate({"home": home, "pipelines": pipelines} | told)
         return environment, config.load("good", pipelines)
 
     return made
 
 
 @pytest.fixture(scope="module")
-def run(place: Place, warm_socket: Path) -> Run:
+def run(place: Place) -> Run:
     """Goes through the whole loop."""
 
     def side(name: str) -> Side:
-        environment, pipeline = place(name)
-        warm = environment.model_copy(update={"warm_socket": warm_socket})
-        return parity.run_side(name, warm, pipeline, WINDOW)
+        return parity.run_side(name, *place(name), WINDOW)
 
     return side
 
@@ -105,8 +106,12 @@ def redo(base: Side, place: Place) -> Run:
         task: str,
         change: Callable[[str], str] = str,
         prepare: Callable[[Environment], None] = lambda _environment: None,
+        *,
+        cold: bool = False,
     ) -> Side:
         environment, pipeline = place(name, change)
+        if cold:  # what a variable changes is read where a process begins
+            environment = environment.model_copy(update={"warm_socket": None})
         made = base.environment.home / "objects"
         without = shutil.ignore_patterns(task)
         shutil.copytree(made, environment.home / "objects", ignore=without)
@@ -149,7 +154,7 @@ def test_another_cpu(
     base: Side, redo: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
-    code, said = told(base, redo("default", "train"), capsys)
+    code, said = told(base, redo("default", "train", cold=True), capsys)
     assert code == 65
     assert "first difference: task train, output model: tensor" in said
     (why,) = whys(said)
@@ -168,7 +173,7 @@ def test_other_packages(
     (tmp_path / "cosine-2.0.dist-info").mkdir()
     (tmp_path / "sitecustomize.py").write_text(OTHER_COSINE)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    code, said = told(base, redo("lock", "train"), capsys)
+    code, said = told(base, redo("lock", "train", cold=True), capsys)
     assert code == 65
     assert "first difference: task train, output model: tensor" in said
     assert whys(said) == ["package cosine: - on base, 2.0 on lock"]
