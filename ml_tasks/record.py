@@ -164,7 +164,11 @@ def _record_task(
 
 
 def _used(costs: Sequence[Cost]) -> dict[str, float]:
-    """Give what attempts used together, those that were killed among them; of memory the most."""
+    """Give what attempts used together, killed ones among them, as it was charged.
+
+    Of memory it is the most that one pod used; the time of an attempt is that of the process which
+    came to its end.
+    """
     return {
         "wall_seconds": sum(cost.wall_seconds for cost in costs),
         "cpu_seconds": sum(cost.cpu_seconds for cost in costs),

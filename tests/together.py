@@ -1,17 +1,19 @@
-"""Gives test files that share what takes long to make to one process: no other one makes it too."""
+"""Which test files one process runs, and in which order.
+
+Files that share what takes long to make go to one process: no other one makes it too. Those that
+wait for pods come before others that do not, so that the end is no waiting.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pytest
 from xdist.scheduler import LoadFileScheduling
-
-if TYPE_CHECKING:
-    import pytest
 
 TASKS = "tests/ml_tasks/"
 TOGETHER = {
-    "the story": ("tests/faults/",),
+    "the story": ("tests/faults/story/", "tests/faults/test_resume.py"),
     "compiled detectors": (f"{TASKS}drift_tests/",),
     "three weeks": (
         f"{TASKS}prover/test_on_flights.py", f"{TASKS}test_assemble.py",
@@ -20,6 +22,9 @@ TOGETHER = {
     ),
 }  # fmt: skip
 """By what they share, how the paths of files begin."""
+WAITING = "tests/plugins/cluster/"
+AFTER = ("tests/perennial/", "tests/plugins/")
+"""What runs when those that wait have begun."""
 
 
 class Together(LoadFileScheduling):
@@ -30,6 +35,18 @@ class Together(LoadFileScheduling):
         return next((name for name, some in TOGETHER.items() if file.startswith(some)), file)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
     """Take the place of what `--dist loadfile` names."""
     return Together(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let those that wait come sooner; all others stay in their order."""
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    if item.nodeid.startswith(WAITING):
+        return 1
+    return 2 if item.nodeid.startswith(AFTER) else 0

@@ -12,8 +12,8 @@ from ml_tasks import config
 from ml_tasks.flow import FLOWS
 from perennial import console, runner
 from perennial.given import environment as given
+from perennial.services import Services
 from tests.e2e.conftest import NAME
-from tests.e2e.place import Stores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ def conduct(variables: Mapping[str, str], log: str) -> None:
     os.environ.update(variables)  # noqa: TID251 - of a process of its own
     with Path(log).open("a", buffering=1) as stream:
         sys.stdout = sys.stderr = stream
-        environment = Stores(given()).present
+        environment = Services(given(), airflow=False).present
         pipeline = config.load(NAME, environment.pipelines)
         for flow, step in STEPS:
             note = environment.home / f"{flow}-{step.task}.done"

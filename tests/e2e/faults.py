@@ -85,20 +85,20 @@ class Faults:
 
     def kill(self, pod: Any) -> None:
         """Kill the task's processes."""
-        self._inside(pod, OWN + SEND.format("SIGKILL"))
+        self.inside(pod, OWN + SEND.format("SIGKILL"))
 
     def stop(self, pod: Any) -> None:
         """Let the task's processes stand still."""
-        self._inside(pod, OWN + SEND.format("SIGSTOP"))
+        self.inside(pod, OWN + SEND.format("SIGSTOP"))
 
     def stop_for(self, pod: Any, seconds: float) -> None:
         """Let them stand still for a while."""
-        self._inside(pod, OWN + NAP.format(seconds))
+        self.inside(pod, OWN + NAP.format(seconds))
 
     def use_memory(self, pod: Any) -> None:
         """Let the task stand still, and use memory up until the kernel ends it."""
         self.stop(pod)
-        self._inside(pod, MEMORY)
+        self.inside(pod, MEMORY)
 
     def use_disk(self, pod: Any) -> None:
         """Let the task stand still, and write more beside it than it was given."""
@@ -107,7 +107,7 @@ class Faults:
         (task,) = pod.spec.containers
         given = int(parse_quantity(task.resources.limits["ephemeral-storage"]))
         self.stop(pod)
-        self._inside(pod, DISK.format(given // PIECE + 1))
+        self.inside(pod, DISK.format(given // PIECE + 1))
 
     def evict(self, pod: Any) -> None:
         name = pod.metadata.name
@@ -165,7 +165,7 @@ class Faults:
                 raise
             raise GoneError(str(fault.reason)) from fault
 
-    def _inside(self, pod: Any, script: str) -> None:
+    def inside(self, pod: Any, script: str) -> None:
         """Run a script in the task's container; it may be the end of both.
 
         Raises:

@@ -7,14 +7,12 @@ import shutil
 import tempfile
 import uuid
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from perennial import dev_volume
-from perennial.services import AIRFLOW, Services
 from tests import playground
 from tests.e2e.conftest import write_product
 
@@ -24,14 +22,6 @@ if TYPE_CHECKING:
     from kubernetes.client import CoreV1Api
 
 NEEDED = ("KUBECONFIG", "PERENNIAL_TEST_HOST", "PERENNIAL_TEST_IMAGE", "AWS_ENDPOINT_URL")
-
-
-class Stores(Services):
-    """The services of a home without Airflow: what tasks alone want."""
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        return tuple(name for name in super().names if name not in AIRFLOW)
 
 
 def missing() -> str:

@@ -17,7 +17,7 @@ from ml_tasks.io.control import Control
 from perennial import servers
 from perennial.__main__ import main
 from perennial.given import environment as given
-from perennial.services import Services
+from perennial.services import AIRFLOW, Services
 from tests.e2e import loop
 from tests.e2e.conftest import NAME
 
@@ -121,7 +121,8 @@ def test_both_profiles_make_equal_outputs(
     assert not (running.home / "objects").exists()
 
     capsys.readouterr()
-    assert main(["status"]) == 75, "there is no Airflow"
+    assert Services(given()).dead() == list(AIRFLOW)
+    assert main(["status"]) == 75
     assert "2 windows, up to 2013-02-01\tversion 1 since" in capsys.readouterr().out
     assert main(["env"]) == 0
     plain = capsys.readouterr().out

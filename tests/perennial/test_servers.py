@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -249,12 +250,13 @@ def test_a_server_that_was_killed_starts_again_with_its_state(
     running = processes.known()[name]
     if name == "postgres":
         # A child that has not noticed still holds the shared memory; connections' come and go.
-        (stays,) = (
-            child
-            for child in psutil.Process(running.pid).children()
-            if any("checkpointer" in word for word in child.cmdline())
-        )
-        stays.suspend()
+        for child in psutil.Process(running.pid).children():
+            with suppress(psutil.NoSuchProcess):
+                if any("checkpointer" in word for word in child.cmdline()):
+                    child.suspend()
+                    break
+        else:
+            pytest.fail("Postgres has no checkpointer")
     os.kill(running.pid, signal.SIGKILL)
     psutil.wait_procs([psutil.Process(running.pid)] if psutil.pid_exists(running.pid) else [], 10)
     if name == "postgres":

@@ -11,6 +11,7 @@ from ml_launch.cluster import launch
 
 from ml_tasks.config import TaskResources
 from ml_tasks.errors import BackendError, ConfigError
+from tests.e2e.faults import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,14 +23,33 @@ if TYPE_CHECKING:
     Until = Callable[[Callable[[], Any]], Any]
 
 WAIT = "import time; print('begun', flush=True); time.sleep(600)"
+HEARD = """
+import os, time
+print("one", flush=True)
+for _ in range(600):
+    if os.path.exists("/tmp/heard"):
+        break
+    time.sleep(0.1)
+else:
+    raise SystemExit("nobody has heard of it for a minute")
+print("two")
+"""
 TINY = {"cpus": 0.05, "memory_gb": 0.125}
 
 
 def test_a_task_runs_in_a_pod_and_its_log_comes_live(field: Field, until: Until) -> None:
+    """It says the second line when somebody has heard the first one."""
     lines: list[str] = []
-    started = field.start(field.command("print('one'); print('two')"))
-    outcome = started.follow(lines.append)
-    assert outcome.succeeded
+    started = field.start(field.command(HEARD))
+
+    def hear(line: str) -> None:
+        lines.append(line)
+        if line == "one":
+            (pod,) = field.pods(started)
+            Faults(field.core, field.namespace).inside(pod, "open('/tmp/heard', 'w')")
+
+    outcome = started.follow(hear)
+    assert outcome.succeeded, lines
     assert lines == ["one", "two"]
     until(lambda: not field.pods(started))
 
