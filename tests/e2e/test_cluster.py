@@ -50,7 +50,7 @@ WAIT_SECONDS = 600
 once = pytest.mark.flaky(reruns=0)
 """Where two tries gave the first test no loop, more would not either."""
 REJECTED, RETRY = 65, 75
-FEW = 2
+FEW, DRAWS = 2, 4
 TRAINING = tuple(("training", task) for task in ("assemble", "train", "reference", "evaluate"))
 GOES_ON = (
     "its processes are killed", "its pod is deleted", "it stands still for 20 s",
@@ -367,7 +367,7 @@ def test_a_random_fault_beneath_a_training_changes_nothing(
 ) -> None:
     """Each commit draws others; where a task was over before it was struck, one more is drawn."""
     seed = str(source.commit(Environment())).removesuffix("-dirty")
-    for more in range(FEW):
+    for more in range(DRAWS):
         (fault,) = soak.drawn(seed, number + FEW * more, 1, TRAINING, GOES_ON)
         # Of those who share the cluster none can do without its API.
         with whole.alone() if soak.KINDS[fault.kind].wanted else whole.shared():
