@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io.control import Control
-from perennial import addresses, console, health, layout, servers, settings, state
+from perennial import addresses, console, databases, health, layout, servers, settings, state
 from perennial.addresses import PREFERRED
 from perennial.ports import chosen_alone, free_port, socket_path
-from perennial.processes import Processes, call, tail
+from perennial.processes import Processes, tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -194,9 +191,9 @@ class Services:
 
             Namespace(self.given.namespace).prepare(self.environment)
         others = [name for name in missing if name not in stores]
+        kept = {"airflow" if name in AIRFLOW else name for name in others} & {"airflow", "mlflow"}
+        databases.migrate(kept, self.environ(), self.home)
         for name in others:
-            if name in AIRFLOW:
-                self._migrate_airflow()
             self._start(name)
         self._await(others, began, on_ready)
 
@@ -241,14 +238,12 @@ class Services:
 
     def environ(self) -> dict[str, str]:
         """Give what MLflow, the warm launcher and Airflow are told."""
-        databases, artifacts = layout.kept(self.given, self.environment, self._at("postgres"))
+        kept, artifacts = layout.kept(self.given, self.environment, self._at("postgres"))
         port = self.ports.get("api-server", PREFERRED["api-server"])
         return {
             **self.environment.variables(),
-            **settings.variables(
-                self.home / "airflow", self.given.host, port, databases["airflow"]
-            ),
-            "MLFLOW_BACKEND_STORE_URI": databases["mlflow"],
+            **settings.variables(self.home / "airflow", self.given.host, port, kept["airflow"]),
+            "MLFLOW_BACKEND_STORE_URI": kept["mlflow"],
             "MLFLOW_ARTIFACTS_DESTINATION": artifacts,
             # Whoever waits for a pod takes up no worker.
             "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": str(self.given.launcher == "kubernetes"),
@@ -259,19 +254,6 @@ class Services:
 
     def _at(self, name: str) -> str:
         return f"{self.given.host}:{self.ports.get(name, PREFERRED[name])}"
-
-    def _migrate_airflow(self) -> None:
-        environ = self.environ()
-        database = environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
-        mark = hashlib.sha256(database.encode()).hexdigest()[:8]
-        done = self.home / "airflow" / f"migrated-{version('apache-airflow')}-{mark}"
-        if done.is_file():
-            return
-        log = self.home / "logs" / "airflow-migrate.log"
-        argv = [sys.executable, "-m", "airflow", "db", "migrate"]
-        if call(argv, environ, log):
-            raise BackendError(f"Airflow's database cannot be made; see {log}")
-        done.touch()
 
     def _expect(self, name: str, seconds: float) -> None:
         """Raise where a service that is waited for has ended, or takes too long."""

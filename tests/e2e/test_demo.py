@@ -47,6 +47,18 @@ def demo(follow: int = 0) -> int:
     return main(["demo", "--pipeline", NAME, "--until", "2013-01-22", "--follow", str(follow)])
 
 
+def typed(world: dict[str, str]) -> subprocess.Popen[str]:
+    """Start the command as a person does, in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "perennial", "demo", "-p", NAME, "--until", "2013-01-22"],
+        env={**os.environ, **world},  # noqa: TID251 - a child's environment
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
 def wait_for(what: Callable[[], Any], seconds: float = 240) -> Any:
     limit = time.monotonic() + seconds
     while not (found := what()):
@@ -69,20 +81,13 @@ def state(environment: Environment) -> dict[str, Any]:
 
 def test_interrupted_it_leaves_nothing_running(in_world: Services, world: dict[str, str]) -> None:
     """Its terminal is closed; to the command all interruptions are one."""
-    started = subprocess.Popen(
-        [sys.executable, "-m", "perennial", "demo", "-p", NAME, "--until", "2013-01-22"],
-        env={**os.environ, **world},  # noqa: TID251 - a child's environment
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    begun = typed(world)
     wait_for(lambda: not in_world.dead())
     time.sleep(2)
     pids = [running.pid for running in in_world.processes.known().values()]
-    started.send_signal(signal.SIGHUP)
-    said, _ = started.communicate(timeout=180)
-    assert started.returncode == 130, said
+    begun.send_signal(signal.SIGHUP)
+    said, _ = begun.communicate(timeout=180)
+    assert begun.returncode == 130, said
     assert "the same command goes on from here" in said
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
 
@@ -90,20 +95,13 @@ def test_interrupted_it_leaves_nothing_running(in_world: Services, world: dict[s
 def test_a_killed_scheduler_is_said_and_the_next_demo_goes_on(
     in_world: Services, world: dict[str, str]
 ) -> None:
-    started = subprocess.Popen(
-        [sys.executable, "-m", "perennial", "demo", "-p", NAME, "--until", "2013-01-22"],
-        env={**os.environ, **world},  # noqa: TID251 - a child's environment
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    begun = typed(world)
     control = Control(in_world.given.control)
     wait_for(lambda: in_world.processes.known() and not in_world.dead())
     wait_for(lambda: control.windows(NAME))
     os.kill(in_world.processes.known()["scheduler"].pid, signal.SIGKILL)
-    said, _ = started.communicate(timeout=180)
-    assert started.returncode == 75, said
+    said, _ = begun.communicate(timeout=180)
+    assert begun.returncode == 75, said
     assert "scheduler ended; see perennial logs scheduler" in said
     assert demo() == 0
     assert [w.start[:10] for w in control.windows(NAME)] == [
