@@ -6,25 +6,26 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from ml_tasks.training.metrics import calibration_error, measure
+from ml_tasks.training.metrics import EDGE, calibration_error, measure
 
 DICE = np.random.default_rng(1)
 P = DICE.uniform(size=500)
 Y = (DICE.uniform(size=500) < P**2).astype(float)
 
 
-def test_classification_agrees_with_scikit_learn() -> None:
-    found, said = measure("classification", Y, P), P >= 0.5
+@pytest.mark.parametrize("p", [P, P.round(1), P.astype(np.float32)], ids=["", "ties", "float32"])
+def test_classification_agrees_with_scikit_learn(p: np.ndarray) -> None:
+    found, said = measure("classification", Y, p), p >= 0.5
     wanted = {
         "accuracy": sk.accuracy_score(Y, said),
         "precision": sk.precision_score(Y, said),
         "recall": sk.recall_score(Y, said),
         "f1": sk.f1_score(Y, said),
-        "roc_auc": sk.roc_auc_score(Y, P),
-        "pr_auc": sk.average_precision_score(Y, P),
-        "log_loss": sk.log_loss(Y, P),
-        "brier": sk.brier_score_loss(Y, P),
-        "ece": calibration_error(Y, P),
+        "roc_auc": sk.roc_auc_score(Y, p),
+        "pr_auc": sk.average_precision_score(Y, p),
+        "log_loss": sk.log_loss(Y, np.clip(p, EDGE, 1 - EDGE)),
+        "brier": sk.brier_score_loss(Y, p),
+        "ece": calibration_error(Y, p),
     }
     assert found == pytest.approx(wanted)
 
