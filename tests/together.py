@@ -13,6 +13,7 @@ from xdist.scheduler import LoadFileScheduling
 
 TASKS = "tests/ml_tasks/"
 TOGETHER = {
+    "the laptop": ("tests/e2e/test_cluster.py", "tests/e2e/test_profiles.py"),
     "the story": ("tests/faults/story/", "tests/faults/test_resume.py"),
     "compiled detectors": (f"{TASKS}drift_tests/",),
     "three weeks": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -16,21 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.e2e.laptop import Laptop
+
 NAME = "small_delays"
-
-
-class SmallProduct(Protocol):
-    """Writes the product into a folder."""
-
-    def __call__(
-        self,
-        folder: Path,
-        *,
-        cron: str = ...,
-        processes: int = ...,
-        epochs: int = ...,
-        days: int = ...,
-    ) -> None: ...
 
 
 def write_product(
@@ -81,9 +69,13 @@ def write_product(
 
 
 @pytest.fixture(scope="session")
-def small_product() -> SmallProduct:
-    """What writes that product."""
-    return write_product
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    """What other profiles and a cluster are held against."""
+    from tests.e2e.laptop import Laptop
+
+    made = Laptop(tmp_path_factory.mktemp("laptop"))
+    yield made
+    made.end()
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,11 @@ from ml_tasks import config
 from ml_tasks.io import runs
 from ml_tasks.io.control import Control
 from perennial import difference, runner
-from tests.e2e.conftest import NAME
+from tests.e2e.conftest import NAME, write_product
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ml_tasks.config import Environment
     from ml_tasks.flow import Dag
 
@@ -24,6 +26,11 @@ FLOWS: tuple[tuple[Dag, str, str], ...] = (
 """What the demo goes through: a window, a champion, and the window after it."""
 CRON = "0 0 1,22 * *"
 """By which those are the windows."""
+
+
+def write(pipelines: Path) -> None:
+    """Write its product into a folder: it trains on two ranks, long enough to be drained."""
+    write_product(pipelines, cron=CRON, processes=2, epochs=6, days=28)
 
 
 def run(environment: Environment) -> None:

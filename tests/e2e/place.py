@@ -14,7 +14,7 @@ import pytest
 
 from perennial import dev_volume
 from tests import playground
-from tests.e2e.conftest import write_product
+from tests.e2e import loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,14 +48,14 @@ def cluster() -> CoreV1Api:
 
 
 @contextmanager
-def place(core: CoreV1Api, *, cron: str, epochs: int) -> Iterator[dict[str, str]]:
+def place(core: CoreV1Api) -> Iterator[dict[str, str]]:
     """Make a namespace and a folder; give the variables of a home there, and remove all after."""
     from kubernetes.utils import create_from_dict
 
     folder = Path(tempfile.mkdtemp(prefix="perennial-"))
     folder.chmod(0o711)
     pipelines = folder / "pipelines"
-    write_product(pipelines, cron=cron, processes=2, epochs=epochs, days=28)
+    loop.write(pipelines)
     folders = {**dev_volume.folders(), "pipelines": pipelines}
     volumes: list[dict[str, Any]] = []
     image = os.environ["PERENNIAL_TEST_IMAGE"]  # noqa: TID251

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from perennial import console
 from perennial.given import environment as given
 from perennial.services import Services
-from tests.e2e import conductor, ends, loop
+from tests.e2e import conductor, ends
 from tests.e2e.faults import AWAY_SECONDS, Faults, GoneError, command
 from tests.e2e.place import cluster, missing, place
 from tests.faults.states import differences
@@ -226,7 +226,7 @@ KINDS = {
 
 def once(core: CoreV1Api, faults: Sequence[Fault], usual: Mapping[str, float]) -> Ended:
     """Run in a place of its own; give what it left."""
-    with place(core, cron=loop.CRON, epochs=6) as variables:
+    with place(core) as variables:
         os.environ.update(variables)  # noqa: TID251 - of our own process
         services = Services(given(), airflow=False)
         run = Run(variables, Faults(core, variables["PERENNIAL_NAMESPACE"]), faults)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from kubernetes.client import CoreV1Api
+
+    from tests.e2e.laptop import Laptop
 
 
 T = TypeVar("T")
@@ -143,58 +142,13 @@ class Demo:
         os.killpg(os.getpgid(known[service]["pid"]), signal.SIGKILL)
 
 
-class Laptop:
-    """Runs the same tasks on files, as processes, while the cluster keeps others waiting."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._pool = ThreadPoolExecutor(1)
-        self._running: Future[Environment] | None = None
-
-    @cached_property
-    def services(self) -> Services:
-        """Its own, without Airflow; with pipelines of its own, since others go with their demo."""
-        told = {"home": self.folder / "home", "pipelines": self.folder / "pipelines"}
-        words = {"profile": "embedded", "launcher": "local"}
-        return Services(Environment.model_validate(told | words), airflow=False)
-
-    def start(self, pipelines: str) -> None:
-        """Begin; once, unless it failed."""
-        if self._running is None or self._running.exception() is not None:
-            shutil.copytree(pipelines, self.folder / "pipelines", dirs_exist_ok=True)
-            self._running = self._pool.submit(self._run)
-
-    def environment(self) -> Environment:
-        """Wait for its end; give where its state lies."""
-        assert self._running is not None
-        return self._running.result()
-
-    def end(self) -> None:
-        """End its services when nothing runs on them any more."""
-        self._pool.shutdown()
-        self.services.down()
-
-    def _run(self) -> Environment:
-        self.services.up(lambda _name, _seconds: None)
-        loop.run(self.services.environment)
-        return self.services.environment
-
-
-@pytest.fixture(scope="module")
-def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    """What the cluster is held against."""
-    made = Laptop(tmp_path_factory.mktemp("laptop"))
-    yield made
-    made.end()
-
-
 @pytest.fixture(scope="module")
 def demo(core: CoreV1Api, laptop: Laptop) -> Iterator[Demo]:
     """Run the loop in a place of its own while things break; each demo goes on from the last.
 
     All is made and removed here, so that a second try begins with nothing of the first.
     """
-    with place(core, cron=loop.CRON, epochs=6) as variables, ExitStack() as after:
+    with place(core) as variables, ExitStack() as after:
         pipelines = Path(variables["PERENNIAL_PIPELINES"])
         product = yaml.safe_load((pipelines / f"{NAME}.yaml").read_text()) | {"name": HASTY}
         given = product["resources"]["default"] | {"timeout_minutes": HASTY_MINUTES}
@@ -233,7 +187,7 @@ def ended_with_its_scheduler(demo: Demo, laptop: Laptop) -> None:
     third = demo.start()
     demo.running(third, "derive")
     demo.kill("scheduler")
-    laptop.start(demo.variables["PERENNIAL_PIPELINES"])
+    laptop.start()
     said = third.communicate()[0]
     assert "scheduler ended" in said
     assert third.returncode == RETRY

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from ml_tasks.config import Environment
 from ml_tasks.io.control import Control
 from perennial import servers
 from perennial.__main__ import main
@@ -24,7 +23,8 @@ from tests.e2e.conftest import NAME
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.e2e.conftest import SmallProduct
+    from ml_tasks.config import Environment
+    from tests.e2e.laptop import Laptop
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -35,12 +35,10 @@ AWS = (
 
 
 @pytest.fixture(scope="module")
-def variables(
-    small_product: SmallProduct, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, str]]:
+def variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A home of its own, which Postgres's user may enter, with a bucket of its own."""
     pipelines = tmp_path_factory.mktemp("product") / "pipelines"
-    small_product(pipelines, cron=loop.CRON, days=28)
+    loop.write(pipelines)
     home = Path(tempfile.mkdtemp(prefix="perennial-"))
     home.chmod(0o711)
     yield {
@@ -87,26 +85,8 @@ def _empty(environment: Environment) -> None:
         bucket.delete()
 
 
-def on_files(folder: Path, warm: Services, mlflow_url: str) -> Environment:
-    """Run the same tasks in files; the launcher of the others knows their libraries already."""
-    environment = Environment.model_validate(
-        {
-            "profile": "embedded",
-            "home": folder / "home",
-            "pipelines": warm.given.pipelines,
-            "mlflow_url": mlflow_url,
-            "warm_socket": warm.environment.warm_socket,
-        }
-    )
-    loop.run(environment)
-    return environment
-
-
 def test_both_profiles_make_equal_outputs(
-    services: Callable[[], Services],
-    tmp_path: Path,
-    mlflow_server: Callable[[Path], str],
-    capsys: pytest.CaptureFixture[str],
+    services: Callable[[], Services], laptop: Laptop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     running = services()
     running.up(lambda _name, _seconds: None)
@@ -114,7 +94,7 @@ def test_both_profiles_make_equal_outputs(
     assert {"postgres", "redis"} <= set(running.names)
     loop.run(running.present)
     on_servers = loop.made(running.present)
-    assert on_servers == loop.made(on_files(tmp_path, running, mlflow_server(tmp_path)))
+    assert on_servers == loop.made(laptop.environment())
     assert len([key for key in on_servers if key[0] == "trained"]) >= 5
     assert {key[1] for key in on_servers if key[0] == "watched"} == {"score", "monitor"}
     assert not (running.home / "control.db").exists()
