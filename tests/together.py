@@ -15,6 +15,10 @@ TASKS = "tests/ml_tasks/"
 TOGETHER = {
     "the laptop": ("tests/e2e/test_cluster.py", "tests/e2e/test_profiles.py"),
     "the story": ("tests/faults/story/", "tests/faults/test_resume.py"),
+    "the warm launcher": (
+        "tests/perennial/test_commands.py", "tests/perennial/test_parity.py",
+        "tests/plugins/test_on_worker.py", "tests/plugins/test_ranks.py",
+    ),
     "compiled detectors": (f"{TASKS}drift_tests/",),
     "three weeks": (
         f"{TASKS}prover/test_on_flights.py", f"{TASKS}test_assemble.py",

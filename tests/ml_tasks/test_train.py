@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 FULL = os.environ.get("PERENNIAL_FAULTS") == "all"  # noqa: TID251 - a switch of the tests
 LARGE = {"epochs": 12, "patience": 12, "batch_size": 512, "params": {"hidden": [128, 64]}}
 LARGE_ROWS, KILLS = 400_000, 10
+ALONE_OR_NOT = (1, 2) if FULL else (2,)
+"""One process is killed at every so many steps by `tests/faults/test_resume.py`."""
 
 
 def write_set(environment: Environment, rows: int = 3000) -> str:
@@ -123,7 +125,7 @@ def finish(process: subprocess.Popen[str]) -> str:
     return said
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", ALONE_OR_NOT)
 def test_killed_and_started_again_it_ends_in_the_same_weights(folder: Path, processes: int) -> None:
     environment = Environment(home=folder / "home")
     write_set(environment)
@@ -145,13 +147,12 @@ def test_killed_and_started_again_it_ends_in_the_same_weights(folder: Path, proc
     assert resumed.outputs["history"].content_hash == unbroken.outputs["history"].content_hash
     look_at_usage(unbroken, range(25))
     look_at_usage(resumed, range(resumed.values["resumed_at_epoch"], 25))
-    if processes == 1:
-        look_at_outputs(resumed)
+    look_at_outputs(resumed)
 
 
 @pytest.mark.skipif(not FULL, reason="minutes: PERENNIAL_FAULTS=all")
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", ALONE_OR_NOT)
 def test_a_large_one_is_killed_at_random_and_ends_in_the_same_weights(
     folder: Path, processes: int
 ) -> None:

@@ -188,7 +188,13 @@ def test_a_persons_mistake_is_one_line(
     assert home
 
 
-def test_a_failed_step_is_entered_again(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_step_is_entered_again(
+    home: Path,
+    warm_socket: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PERENNIAL_WARM_SOCKET", str(warm_socket))
     environment = Environment()
     good = environment.run_folder("flight_delays", "r")
     assert main(["run", "ingest", "--window", WEEK, "--run", "r"]) == 0

@@ -1,6 +1,6 @@
-"""One process of a training of several: `ranks.py FOLDER`, with what torchrun sets around it.
+"""One process of a training of several, with what torchrun sets around it.
 
-Prints what became of a training that nobody disturbs, of one whose last process alone gets a
+Writes what became of a training that nobody disturbs, of one whose last process alone gets a
 SIGTERM, of its rest, and of one that diverges; and of a sum that the last process takes no part in.
 """
 
@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -22,6 +21,9 @@ from ml_tasks.training import ddp, export
 from ml_tasks.training.checkpoint import Checkpoints
 from ml_tasks.training.loop import Part, Trainer
 from ml_tasks.training.neighbours import neighbours
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 STOP_AT = (1, 3)
 DICE = torch.Generator().manual_seed(1)
@@ -80,7 +82,9 @@ def left() -> str | None:
     return None
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, told: dict[str, str]) -> None:
+    """Run one process of those whose folder it is, with such variables."""
+    os.environ.update(told)  # noqa: TID251 - as torchrun does
     torch.set_num_threads(1)
     with ddp.group(ddp.place()):
         found = {
@@ -91,8 +95,4 @@ def main(folder: Path) -> None:
             "diverged": outcome(trainer(folder / "diverged", learning_rate=1e30)),
             "left": left(),
         }
-    print(json.dumps(found))  # noqa: T201 - the answer
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    (folder / f"{told['RANK']}.json").write_text(json.dumps(found))

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 import json
-import os
+import multiprocessing
 import socket
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ml_tasks.training import neighbours
 from ml_tasks.training.ddp import Place
+from tests.ml_tasks.training import ranks
 
-RANKS = Path(__file__).with_name("ranks.py")
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload([ranks.__name__])
 
 
 def run(folder: Path, processes: int, here: int) -> list[dict[str, Any]]:
@@ -22,24 +24,27 @@ def run(folder: Path, processes: int, here: int) -> list[dict[str, Any]]:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     started = [
-        subprocess.Popen(
-            [sys.executable, str(RANKS), str(folder)],
-            env={
-                **os.environ,  # noqa: TID251 - a child's environment
-                **dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank)),
-                "WORLD_SIZE": str(processes),
-                "LOCAL_WORLD_SIZE": str(here),
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": port,
-            },
-            stdout=subprocess.PIPE,
-            text=True,
+        FORKS.Process(
+            target=ranks.main,
+            args=(
+                folder,
+                {
+                    **dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank)),
+                    "WORLD_SIZE": str(processes),
+                    "LOCAL_WORLD_SIZE": str(here),
+                    "MASTER_ADDR": "127.0.0.1",
+                    "MASTER_PORT": port,
+                },
+            ),
         )
         for rank in range(processes)
     ]
-    said = [process.communicate(timeout=200)[0] for process in started]
-    assert [process.returncode for process in started] == [0] * processes
-    return [json.loads(one) for one in said]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(200)
+    assert [process.exitcode for process in started] == [0] * processes
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(processes)]
 
 
 @pytest.fixture(scope="module")
