@@ -70,15 +70,16 @@ def table(rows: Matrix) -> pa.Table:
 
 
 def large(reference: Matrix, window: Matrix, folder: Path) -> Iterator[Measured]:
-    import alibi_detect.cd as detectors
     from scipy.stats import ks_2samp
+
+    from ml_tasks.drift_tests.detectors import named
 
     columns, others = (np.ascontiguousarray(rows.T) for rows in (reference, window))
     whole, came = table(reference), table(window)
     began = time.process_time()
     kept = drift_tests.fit("ks", whole, {}, "scipy")
     fitted = time.process_time() - began
-    detector = detectors.KSDrift(reference)
+    detector = named("KSDrift")(reference)
     work: dict[str, Callable[[], Any]] = {
         "ours": lambda: kept.test(came),
         "scipy": lambda: [ks_2samp(*each) for each in zip(columns, others, strict=True)],
@@ -131,12 +132,12 @@ def apart(
 
 def small(reference: Matrix, day: Matrix) -> Iterator[Measured]:
     """Hold one day against the reference by each test."""
-    import alibi_detect.cd as detectors
+    from ml_tasks.drift_tests.detectors import named
 
     whole, came = table(reference), table(day)
     for name, kind in APART.items():
         words: dict[str, Any] = {"categories_per_feature": {}} if name == "tabular" else {}
-        theirs = getattr(detectors, kind)(reference, **words)
+        theirs = named(kind)(reference, **words)
         kept = drift_tests.fit(name, whole, {}, "scipy")
         yield one_day(
             name, partial(kept.test, came), partial(theirs.predict, day, drift_type="feature")
@@ -150,13 +151,13 @@ def small(reference: Matrix, day: Matrix) -> Iterator[Measured]:
 
 
 def chi_square() -> Measured:
-    import alibi_detect.cd as detectors
+    from ml_tasks.drift_tests.detectors import named
 
     dice = np.random.default_rng(3)
     codes = dice.integers(0, 100, (ROWS, FEATURES))
     words = np.array([f"c{code:02}" for code in range(100)])
     reference = pa.table({f"f{place}": words[one] for place, one in enumerate(codes.T)})
-    theirs = detectors.ChiSquareDrift(codes)
+    theirs = named("ChiSquareDrift")(codes)
     kept = drift_tests.fit("chi_square", reference, {}, "scipy")
     return one_day(
         "chi_square", lambda: kept.test(reference[:DAY]),

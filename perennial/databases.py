@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
-import os
 import sqlite3
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+import uuid
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +16,12 @@ from typing import TYPE_CHECKING
 from sqlalchemy.engine import make_url
 
 from ml_tasks.errors import BackendError
-from perennial.processes import call
+from perennial.processes import MARK, begin
+from perennial.state import BESIDE, MIGRATED
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    import subprocess
+    from collections.abc import Collection, Iterator, Mapping
 
 PACKAGES = {"airflow": "apache-airflow", "mlflow": "mlflow"}
 TOLD_BY = {"airflow": "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "mlflow": "MLFLOW_BACKEND_STORE_URI"}
@@ -36,6 +39,10 @@ COMMANDS = {
 def migrate(names: Collection[str], environ: Mapping[str, str], home: Path) -> None:
     """Make databases, or bring them to the schema of the installed versions; once for a version.
 
+    What is in a file of SQLite is changed whole or not at all: it has no transaction over a whole
+    schema, and of one that was left half made MLflow says for ever after that a column is there
+    twice. Nobody else may have such a file open.
+
     Args:
         names: Whose: `airflow`, `mlflow`.
         environ: What both are told, with the address of their databases.
@@ -44,41 +51,93 @@ def migrate(names: Collection[str], environ: Mapping[str, str], home: Path) -> N
     Raises:
         BackendError: A database cannot be made or changed.
     """
-    with ThreadPoolExecutor(len(PACKAGES)) as pool:
-        list(pool.map(lambda name: _migrate(name, environ, home), names))
+    with _alone(home), ExitStack() as after:
+        found = [_Database(name, environ[TOLD_BY[name]], home) for name in names]
+        begun = [(one, one.begun(environ, after)) for one in found if not one.done]
+        for one, process in begun:
+            if process.wait():
+                raise BackendError(
+                    f"the database of {one.name} cannot be made or changed; see {one.log}"
+                )
+            one.publish()
 
 
-def _migrate(name: str, environ: Mapping[str, str], home: Path) -> None:
-    address = environ[TOLD_BY[name]]
-    url = make_url(address)
-    file = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
-    mark = hashlib.sha256(address.encode()).hexdigest()[:8]
-    done = home / "airflow" / f"migrated-{name}-{version(PACKAGES[name])}-{mark}"
-    if file is not None and not file.exists():
-        _make(name, file, environ, home)
-    elif not done.is_file():
-        _run(name, environ, home)
-    done.parent.mkdir(parents=True, exist_ok=True)
-    done.touch()
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Keep other commands of this home from it meanwhile, whoever starts them."""
+    (home / MIGRATED).mkdir(parents=True, exist_ok=True)
+    with (home / MIGRATED / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
-def _make(name: str, file: Path, environ: Mapping[str, str], home: Path) -> None:
-    """Make a file of SQLite whole or not at all.
+@dataclass(frozen=True, slots=True)
+class _Database:
+    name: str
+    address: str
+    home: Path
 
-    It has no transaction over a whole schema, and of one that was left half made MLflow says for
-    ever after that a column is there twice.
-    """
-    for pattern in ("-*", ".*.draft*"):
-        for left in file.parent.glob(f"{file.name}{pattern}"):
-            left.unlink(missing_ok=True)
-    draft = file.with_name(f"{file.name}.{os.getpid()}.draft")
-    _run(name, {**environ, TOLD_BY[name]: f"sqlite:///{draft}"}, home)
-    with closing(sqlite3.connect(draft)) as whole:
-        whole.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # all of it in the one file
-    draft.replace(file)
+    @property
+    def log(self) -> Path:
+        return self.home / "logs" / f"{self.name}-migrate.log"
+
+    @property
+    def file(self) -> Path | None:
+        url = make_url(self.address)
+        return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+    @property
+    def draft(self) -> Path | None:
+        """Where a file is changed; named so that no backup takes it for state."""
+        own = uuid.uuid5(uuid.NAMESPACE_URL, self.address).hex
+        return self.file and self.file.with_name(f".{self.file.name}.{own}")
+
+    @property
+    def mark(self) -> Path:
+        where = hashlib.sha256(self.address.encode()).hexdigest()[:8]
+        return self.home / MIGRATED / f"{self.name}-{version(PACKAGES[self.name])}-{where}"
+
+    @property
+    def done(self) -> bool:
+        return self.mark.is_file() and (self.file is None or self.file.exists())
+
+    def begun(self, environ: Mapping[str, str], after: ExitStack) -> subprocess.Popen[bytes]:
+        """Start to make or change it; a process that still runs in the end is killed."""
+        address = self.address
+        if self.file and self.draft:
+            for left in (self.draft, *_beside(self.draft)):
+                left.unlink(missing_ok=True)
+            if self.file.exists():
+                _copy(self.file, self.draft)
+            address = f"sqlite:///{self.draft}"
+        told = {**environ, TOLD_BY[self.name]: address, MARK: str(self.home)}
+        process = begin([sys.executable, *COMMANDS[self.name]], told, self.log)
+        after.callback(process.wait)
+        after.callback(process.kill)
+        return process
+
+    def publish(self) -> None:
+        """Let what was made or changed be the database."""
+        if self.file and self.draft:
+            with closing(_opened(self.draft)) as whole:
+                whole.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # all of it in the one file
+            for left in _beside(self.file):
+                left.unlink(missing_ok=True)  # all of theirs is in the copy that was changed
+            self.draft.replace(self.file)
+        self.mark.touch()
 
 
-def _run(name: str, environ: Mapping[str, str], home: Path) -> None:
-    log = home / "logs" / f"{name}-migrate.log"
-    if call([sys.executable, *COMMANDS[name]], environ, log):
-        raise BackendError(f"the database of {name} cannot be made or changed; see {log}")
+def _beside(file: Path) -> list[Path]:
+    return [file.with_name(file.name + end) for end in BESIDE]
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    """Open a database that is there: SQLite would make an empty one of it."""
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True)
+
+
+def _copy(file: Path, draft: Path) -> None:
+    with closing(_opened(file)) as old, closing(sqlite3.connect(draft)) as new:
+        old.backup(new)
+        # Should all end between the two steps of publishing, the file alone is whole.
+        old.execute("PRAGMA wal_checkpoint(TRUNCATE)")

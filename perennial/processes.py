@@ -21,7 +21,7 @@ from ml_tasks.io.content import bytes_hash
 from ml_tasks.io.source import lock
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
 STOP_SECONDS = 8
 """From SIGTERM to SIGKILL: a training writes its checkpoint meanwhile."""
@@ -194,10 +194,24 @@ def tail(running: Running) -> str:
         return "".join(stream.readlines()[-TAIL_LINES:])
 
 
-def call(argv: list[str], environ: Mapping[str, str], log: Path) -> int:
-    """Run a command to its end, with its output in a file."""
+def begin(argv: Sequence[str], environ: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a command with its output in a file."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as stream:
-        return subprocess.run(
-            argv, env={**os.environ, **environ}, stdout=stream, stderr=stream, check=False
-        ).returncode
+        return subprocess.Popen(
+            argv,
+            env={**os.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+        )
+
+
+def call(argv: Sequence[str], environ: Mapping[str, str], log: Path) -> int:
+    """Run a command to its end, with its output in a file."""
+    with begin(argv, environ, log) as process:
+        try:
+            return process.wait()
+        except BaseException:
+            process.kill()
+            raise

@@ -15,7 +15,7 @@ from perennial.ports import chosen_alone, free_port, socket_path
 from perennial.processes import Processes, tail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from ml_tasks.config import Environment
@@ -191,8 +191,7 @@ class Services:
 
             Namespace(self.given.namespace).prepare(self.environment)
         others = [name for name in missing if name not in stores]
-        kept = {"airflow" if name in AIRFLOW else name for name in others} & {"airflow", "mlflow"}
-        databases.migrate(kept, self.environ(), self.home)
+        databases.migrate(_unused(others), self.environ(), self.home)
         for name in others:
             self._start(name)
         self._await(others, began, on_ready)
@@ -278,3 +277,9 @@ class Services:
         if name == "mlflow":
             return health.mlflow(self.environment.mlflow_url)
         return health.airflow(self.airflow_url, name)
+
+
+def _unused(missing: Collection[str]) -> list[str]:
+    """Give whose databases nobody works with while these services do not run."""
+    parts = {"mlflow": ("mlflow",), "airflow": AIRFLOW}
+    return [name for name, own in parts.items() if set(own) <= set(missing)]

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
     from ml_tasks.config import Environment
 
+MIGRATED = "migrated"
+"""Marks of databases that have the installed versions' schema."""
 LEFT_OUT = (
+    MIGRATED,
     "logs", "services.json", "warm.sock", "warm.rehearsal", "year.lock", "postgres", "redis", "s3",
     "restoring",
 )  # fmt: skip

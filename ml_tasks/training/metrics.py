@@ -75,7 +75,9 @@ def roc_auc(y: NDArray[np.float64], p: NDArray[np.float64]) -> float:
     ones, zeros = int(hit.sum()), int((~hit).sum())
     if not ones or not zeros:
         return float("nan")
-    return float((rankdata(p)[hit].sum() - ones * (ones + 1) / 2) / (ones * zeros))
+    return float(
+        (rankdata(p, nan_policy="raise")[hit].sum() - ones * (ones + 1) / 2) / (ones * zeros)
+    )
 
 
 def log_loss(y: NDArray[np.float64], p: NDArray[np.float64]) -> float:

@@ -30,20 +30,26 @@ class Laptop:
         return Services(Environment.model_validate(told | words), airflow=False)
 
     def start(self) -> None:
-        """Begin; once, unless it failed."""
-        if self._running is None or (self._running.done() and self._running.exception()):
+        """Begin; once."""
+        if self._running is None:
             self._running = self._pool.submit(self._run)
 
     def environment(self) -> Environment:
         """Wait for its end, begun or not; give where its state lies."""
         self.start()
         assert self._running is not None
-        return self._running.result()
+        try:
+            return self._running.result()
+        except BaseException:
+            self._running = None  # whoever asks again tries again
+            raise
 
     def end(self) -> None:
         """End its services when nothing runs on them any more."""
-        self._pool.shutdown()
-        self.services.down()
+        try:
+            self._pool.shutdown(cancel_futures=True)
+        finally:
+            self.services.down()
 
     def _run(self) -> Environment:
         if not self.services.given.pipelines.exists():

@@ -314,10 +314,10 @@ def again(environment: Environment, demo: Demo, fault: soak.Fault) -> bool:
 
         struck = Beneath(demo).strike(fault, usual, over)
         until(over)
+        until(lambda: ends.jobs(demo.faults.namespace) == [])
     ended = control.trigger(replay)
     assert NO_BETTER in str(ended.outcome), fault
     assert hashes(environment, str(ended.run)) == hashes(environment, head.run), fault
-    until(lambda: ends.jobs(demo.faults.namespace) == [])
     assert control.champion(NAME) == head
     return struck
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.ml_tasks.training import ranks
 if TYPE_CHECKING:
     from pathlib import Path
 
+LIMIT_SECONDS = 200
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([ranks.__name__])
 
@@ -36,13 +38,17 @@ def run(folder: Path, processes: int, here: int) -> list[dict[str, Any]]:
                     "MASTER_PORT": port,
                 },
             ),
+            daemon=True,
         )
         for rank in range(processes)
     ]
+    limit = time.monotonic() + LIMIT_SECONDS
     for process in started:
         process.start()
     for process in started:
-        process.join(200)
+        process.join(max(limit - time.monotonic(), 0))
+    for process in started:
+        process.kill()
     assert [process.exitcode for process in started] == [0] * processes
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(processes)]
 

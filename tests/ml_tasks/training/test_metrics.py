@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from ml_tasks.training.metrics import EDGE, calibration_error, measure
+from ml_tasks.training.metrics import EDGE, calibration_error, measure, roc_auc
 
 DICE = np.random.default_rng(1)
 P = DICE.uniform(size=500)
@@ -50,6 +50,11 @@ def test_labels_that_are_all_the_same() -> None:
     assert math.isnan(found["pr_auc"])
     assert (found["precision"], found["recall"], found["f1"]) == (0, 0, 0)
     assert math.isfinite(measure("classification", np.ones(2), np.zeros(2))["log_loss"])
+
+
+def test_a_prediction_that_is_no_number_has_no_rank() -> None:
+    with pytest.raises(ValueError, match="nan"):
+        roc_auc(np.array([0.0, 1.0]), np.array([np.nan, 0.5]))
 
 
 def test_regression() -> None:
