@@ -49,5 +49,6 @@ def test_a_wish_is_one_trigger_with_one_training_and_none_is_lost(
     }
     rescued = sum(told["swept"] > 0 for told in ended)
     doubled = sum(told["events"] > 1 for told in ended)
-    assert rescued > 0, "some wishes had no event but the sweep's"
+    # Of few races none may have died in just that instant.
+    assert rescued > 0 or not full, "some wishes had no event but the sweep's"
     assert doubled > races / 2
