@@ -53,9 +53,9 @@ FEW, DRAWS = 2, 4
 TRAINING = tuple(("training", task) for task in ("assemble", "train", "reference", "evaluate"))
 GOES_ON = (
     "its processes are killed", "its pod is deleted", "it stands still for 20 s",
-    "it stands still and is evicted", "its launcher is killed", "the API is away for 20 s",
+    "it stands still and is evicted", "its launcher is killed",
 )  # fmt: skip
-"""After which nobody has to do anything, and which leave other pods where they are."""
+"""After which nobody has to do anything, and by which nobody else on the cluster is met."""
 NO_BETTER = (
     "not promoted: 1 gates did not pass: beats_champion: roc_auc is better than champion 1 by "
     "+0.0000 [+0.0000, +0.0000]"
@@ -307,8 +307,7 @@ def again(environment: Environment, demo: Demo, fault: soak.Fault) -> bool:
     first, head = control.triggers(NAME)[0], control.champion(NAME)
     assert head is not None
     usual = runs.results(environment, NAME, head.run)[fault.task].resources.wall_seconds
-    # Of those who share the cluster none can do without its API.
-    with whole.alone() if soak.KINDS[fault.kind].wanted else whole.shared():
+    with whole.shared():
         replay = replayed(control, demo, first.id, str(fault))
 
         def over() -> bool:
