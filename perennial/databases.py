@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import sqlite3
 import sys
-import uuid
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.engine import make_url
 
 from ml_tasks.errors import BackendError
+from ml_tasks.io.content import bytes_hash
 from perennial.processes import MARK, begin
 from perennial.state import BESIDE, MIGRATED
 
@@ -87,15 +86,18 @@ class _Database:
         return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
     @property
+    def own(self) -> str:
+        """Tells this address from others, and says nothing of its password."""
+        return bytes_hash(self.address.encode())[:32]
+
+    @property
     def draft(self) -> Path | None:
         """Where a file is changed; named so that no backup takes it for state."""
-        own = uuid.uuid5(uuid.NAMESPACE_URL, self.address).hex
-        return self.file and self.file.with_name(f".{self.file.name}.{own}")
+        return self.file and self.file.with_name(f".{self.file.name}.{self.own}")
 
     @property
     def mark(self) -> Path:
-        where = hashlib.sha256(self.address.encode()).hexdigest()[:8]
-        return self.home / MIGRATED / f"{self.name}-{version(PACKAGES[self.name])}-{where}"
+        return self.home / MIGRATED / f"{self.name}-{version(PACKAGES[self.name])}-{self.own}"
 
     @property
     def done(self) -> bool:
