@@ -180,7 +180,7 @@ def main() -> None:
     gc.freeze()
     with tempfile.TemporaryDirectory() as folder:
         ended = [
-            Race(control, f"race{race}", random.Random(f"{seed} {race}"), Path(folder)).run()  # noqa: S311
+            Race(control, f"race{seed}_{race}", random.Random(f"{seed} {race}"), Path(folder)).run()  # noqa: S311
             for race in range(races)
         ]
     print(json.dumps(ended))  # noqa: T201 - the answer

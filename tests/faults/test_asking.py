@@ -17,14 +17,26 @@ import pytest
 
 from ml_tasks.result import Window
 
+SEEDS = (7, 8, 9, 10)
+
 
 @pytest.mark.timeout(3_000)
 def test_a_wish_is_one_trigger_with_one_training_and_none_is_lost(
     database_url: str, full: bool
 ) -> None:
-    races, script = 1_000 if full else 25, Path(__file__).with_name("askers.py")
+    races, rescued = 1_000 if full else 25, 0
+    for seed in SEEDS:
+        rescued += raced(database_url, races, seed)
+        if rescued:  # of few races none may have died in just that instant
+            break
+    assert rescued > 0, "some wishes had no event but the sweep's"
+
+
+def raced(database_url: str, races: int, seed: int) -> int:
+    """Hold races against what is promised; give how many had no event but the sweep's."""
+    script = Path(__file__).with_name("askers.py")
     done = subprocess.run(
-        [sys.executable, str(script), database_url, str(races), "7"],
+        [sys.executable, str(script), database_url, str(races), str(seed)],
         capture_output=True,
         text=True,
         check=False,
@@ -49,6 +61,5 @@ def test_a_wish_is_one_trigger_with_one_training_and_none_is_lost(
     }
     rescued = sum(told["swept"] > 0 for told in ended)
     doubled = sum(told["events"] > 1 for told in ended)
-    # Of few races none may have died in just that instant.
-    assert rescued > 0 or not full, "some wishes had no event but the sweep's"
     assert doubled > races / 2
+    return rescued
