@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from ml_tasks.io.database import Database, now
+from ml_tasks.io.database import Database, now, records
 from ml_tasks.io.schema import audit, heads
 from ml_tasks.result import Window
 
@@ -116,7 +116,7 @@ def audited(tx: sa.Connection, pipeline: str | None = None) -> list[AuditEntry]:
     wanted = sa.select(audit).order_by(audit.c.number)
     if pipeline is not None:
         wanted = wanted.where(audit.c.pipeline == pipeline)
-    return [AuditEntry(**row._mapping) for row in tx.execute(wanted)]
+    return records(AuditEntry, tx.execute(wanted))
 
 
 def _unaccounted(entries: list[AuditEntry], standing: dict[str, str]) -> Flaw | None:

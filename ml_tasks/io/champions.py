@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from ml_tasks.errors import PromotionLostError
 from ml_tasks.io.audit import MOVES, PROMOTE, ROLLBACK, Audit, audited
-from ml_tasks.io.database import now
+from ml_tasks.io.database import now, records
 from ml_tasks.io.schema import heads
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Champions(Audit):
     def champions(self) -> dict[str, Head]:
         """Give the champion of each pipeline that has one."""
         with self.transaction() as tx:
-            found = [Head(**row._mapping) for row in tx.execute(sa.select(heads))]
+            found = records(Head, tx.execute(sa.select(heads)))
         return {head.pipeline: head for head in found}
 
     def promote(

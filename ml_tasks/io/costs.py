@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import sqlalchemy as sa
 
-from ml_tasks.io.database import Database
+from ml_tasks.io.database import Database, records
 from ml_tasks.io.schema import costs
 
 if TYPE_CHECKING:
@@ -74,4 +74,4 @@ class Costs(Database):
             wanted = wanted.where(costs.c.run == run)
         wanted = wanted.where(costs.c.at >= since).order_by(costs.c.at, *KEY)
         with self.transaction() as tx:
-            return [Cost(**row._mapping) for row in tx.execute(wanted)]
+            return records(Cost, tx.execute(wanted))

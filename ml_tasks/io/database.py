@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -29,6 +29,9 @@ PATIENCE = (
     f"-c tcp_user_timeout={STUCK_SECONDS}s"
 )
 """What Postgres is told: who stands still within a transaction loses it, and its locks."""
+
+
+T = TypeVar("T")
 
 
 class Database:
@@ -196,3 +199,9 @@ def clock(tx: sa.Connection) -> float:
 def now() -> str:
     """Give the present moment, ISO 8601 in UTC, in a form that sorts."""
     return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def records(kind: type[T], rows: sa.CursorResult[Any]) -> list[T]:
+    """Give each row as one of a kind, by its columns' names; a mapping a row would take longer."""
+    names = tuple(rows.keys())
+    return [kind(**dict(zip(names, row, strict=True))) for row in rows]

@@ -59,15 +59,20 @@ def beside(
     former = {old: new for new, old in source.renamed_from.items()}
     own = [name for name in names if name in source.columns or name in former]
     wide, lake = _with_keys(rows, pipeline), Lake(context.environment)
-    at = dict(snapshots)
-    refs: list[str] = []
-    for ref in features.offered(set(names) - set(own)):
-        tables = {f"features.{view}": features.shape(view)[1] for view in features.below([ref])}
-        found = [(lake.find(table), offered) for table, offered in tables.items()]
-        there = all(t is not None and not derived.lacking(t, f) for t, f in found)
-        if there and set(features.told([ref])) <= set(wide.columns):
-            refs.append(ref)
-            at |= {table: lake.snapshot(table) for table in tables if table not in at}
+    offered = features.offered(set(names) - set(own))
+    tables = {view: lake.find(f"features.{view}") for view in features.below(offered)}
+    whole = {
+        view
+        for view, table in tables.items()
+        if table is not None and not derived.lacking(table, features.shape(view)[1])
+    }
+    refs = [
+        ref
+        for ref in offered
+        if set(features.below([ref])) <= whole and set(features.told([ref])) <= set(wide.columns)
+    ]
+    newest = (f"features.{view}" for view in features.below(refs))
+    at = {t: lake.snapshot(t) for t in newest if t not in snapshots} | dict(snapshots)
     parts = [rows.select(pl.col(former.get(name, name)).alias(name) for name in own)]
     if refs:
         parts.append(_joined(wide, refs, context, at))

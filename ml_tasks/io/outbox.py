@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from ml_tasks.io.database import Database, clock, forget, now
+from ml_tasks.io.database import Database, clock, forget, now, records
 from ml_tasks.io.schema import sent
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class Outbox(Database):
         if pipeline is not None:
             wanted = wanted.where(sent.c.pipeline == pipeline)
         with self.transaction() as tx:
-            return [Sent(**row._mapping) for row in tx.execute(wanted)]
+            return records(Sent, tx.execute(wanted))
 
     def forget_sent(self, until: datetime, *, dry: bool = False) -> int:
         """Take away what was sent before a moment, or posted before it and given up; give how many.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from ml_tasks.io.database import Database, forget
+from ml_tasks.io.database import Database, forget, records
 from ml_tasks.io.schema import reports, triggers
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Reports(Database):
         if pipeline is not None:
             wanted = wanted.where(reports.c.pipeline == pipeline)
         with self.transaction() as tx:
-            return [Report(**row._mapping) for row in tx.execute(wanted)]
+            return records(Report, tx.execute(wanted))
 
     def unheeded(self, pipeline: str) -> list[Report]:
         """Give those that are open and that no trigger names, oldest first."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
-from ml_tasks.io.database import Database
+from ml_tasks.io.database import Database, records
 from ml_tasks.io.schema import alarms, grades, looks, measures
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class Watched(Database):
             wanted = wanted.where(measures.c.metric == metric)
         with self.transaction() as tx:
             rows = tx.execute(wanted.order_by(measures.c.start, *measures.primary_key.columns))
-            return [Measure(**row._mapping) for row in rows]
+            return records(Measure, rows)
 
     def newest_measures(self, metrics: Mapping[str, str], count: int) -> list[Measure]:
         """Give one metric of each pipeline on its newest windows, oldest first.
@@ -219,7 +219,7 @@ class Watched(Database):
         wanted = sa.select(*(found.c[column.name] for column in columns))
         wanted = wanted.where(found.c.place <= count).order_by(found.c.pipeline, found.c.start)
         with self.transaction() as tx:
-            return [Measure(**row._mapping) for row in tx.execute(wanted)]
+            return records(Measure, tx.execute(wanted))
 
     def looks(self, pipeline: str, *, version: str = "", since: str = "") -> list[Look]:
         """Give signals by day, oldest first; of one version where it is named."""
@@ -228,7 +228,7 @@ class Watched(Database):
             wanted = wanted.where(looks.c.version == version)
         with self.transaction() as tx:
             rows = tx.execute(wanted.order_by(looks.c.day, looks.c.version, looks.c.signal))
-            return [Look(**row._mapping) for row in rows]
+            return records(Look, rows)
 
     def furthest(self, pipeline: str, version: str, *, since: str) -> dict[str, float]:
         """Give by signal how far a version's was at most on the way to an alarm, since a day."""
@@ -253,7 +253,7 @@ class Watched(Database):
             wanted = wanted.where(alarms.c.version == version)
         with self.transaction() as tx:
             rows = tx.execute(wanted.order_by(alarms.c.day, alarms.c.version, alarms.c.of))
-            return [Alarm(**row._mapping) for row in rows]
+            return records(Alarm, rows)
 
     def grades(self, pipeline: str, *, version: str = "") -> list[Grade]:
         """Give grades, oldest windows first; of one version where it is named."""
@@ -262,7 +262,7 @@ class Watched(Database):
             wanted = wanted.where(grades.c.version == version)
         with self.transaction() as tx:
             rows = tx.execute(wanted.order_by(grades.c.end, grades.c.windows, grades.c.version))
-            return [Grade(**row._mapping) for row in rows]
+            return records(Grade, rows)
 
 
 _TABLES: dict[type[Found], sa.Table] = {

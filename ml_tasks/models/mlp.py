@@ -28,6 +28,17 @@ class Params(ModelParams):
     embedding_dim: Few = Field(gt=0, default=8)
 
 
+class Dropout(nn.Dropout):
+    """Leaves values out by `rand`: on a CPU PyTorch's own `bernoulli_` takes four times as long."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Give the values, in training without a share of them."""
+        if not self.training or values.device.type != "cpu":
+            return super().forward(values)
+        kept = 1 - self.p
+        return values * torch.rand_like(values).lt_(kept).div_(kept)
+
+
 class Mlp(nn.Module):
     """Scales numbers, marks the missing ones, embeds codes; gives one raw output a row."""
 
@@ -45,9 +56,9 @@ class Mlp(nn.Module):
         width = 2 * len(spec.numeric) + params.embedding_dim * len(spec.categorical)
         layers: list[nn.Module] = []
         for size in params.hidden:
-            layers += [nn.Linear(width, size), nn.ReLU(), nn.Dropout(params.dropout)]
+            layers += [nn.Linear(width, size), nn.ReLU(), Dropout(params.dropout)]
             width = size
-        self.left_out = nn.Dropout(params.input_dropout)
+        self.left_out = Dropout(params.input_dropout)
         self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
 
     def forward(self, x: Tensor, codes: Tensor) -> Tensor:

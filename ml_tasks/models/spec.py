@@ -42,19 +42,16 @@ def fit(
     """Learn scales and vocabularies from the rows of the training part."""
     import numpy as np
 
-    values = numbers(rows, numeric).astype(np.float64)
-    finite = np.isfinite(values)
-    count = np.maximum(finite.sum(axis=0), 1)
-    mean = np.where(finite, values, 0).sum(axis=0) / count
-    spread = np.sqrt((np.where(finite, values - mean, 0) ** 2).sum(axis=0) / count)
+    columns = numbers(rows, numeric).T
+    known = [column[np.isfinite(column)].astype(np.float64) for column in columns]
     target = rows[label].to_numpy().astype(np.float64)
     scaled = task == "regression"
     return Spec(
         task=task,
         numeric=numeric,
         categorical=categorical,
-        mean=tuple(mean.tolist()),
-        scale=tuple(np.where(spread > 0, spread, 1.0).tolist()),
+        mean=tuple(float(column.mean()) if column.size else 0.0 for column in known),
+        scale=tuple((float(column.std()) if column.size else 0.0) or 1.0 for column in known),
         vocabularies=tuple(
             tuple(sorted(rows[name].drop_nulls().unique().to_list())) for name in categorical
         ),

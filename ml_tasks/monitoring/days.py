@@ -38,7 +38,7 @@ class Days:
             rows: The version's predictions, with what it took in.
             before: Looks that were taken.
         """
-        signals = watching.Signals.of(self.reference).inputs
+        signals = frozenset(watching.Signals.of(self.reference).inputs)
         seen = {look.day for look in before if look.signal in signals}
         found: list[Look] = []
         for day, own in _by_day(rows):
@@ -86,9 +86,9 @@ class Days:
         """
         signals = watching.Signals.of(self.reference)
         names = signals.inputs if of == "inputs" else signals.truth
-        by_day: dict[str, list[Look]] = {}
+        own, by_day = frozenset(names), dict[str, list[Look]]()
         for look in looks:
-            if look.signal in names:
+            if look.signal in own:
                 by_day.setdefault(look.day, []).append(look)
         days = sorted(by_day)
         taken = [
@@ -96,18 +96,18 @@ class Days:
             for day in days
         ]
         updates = watching.follow(self.reference, names, signals.weights, taken, floor=floor)
-        own = [
+        ours = [
             (day, update)
             for day, update in zip(days, updates, strict=True)
             if by_day[day][0].run == self.run
         ]
         shared = [
             replace(look, share=shares[look.signal])
-            for day, update in own
+            for day, update in ours
             for shares in [{signal.name: signal.share for signal in update.signals}]
             for look in by_day[day]
         ]
-        return shared, [self._alarm(d, of, u) for d, u in own if u.pages or u.listed]
+        return shared, [self._alarm(d, of, u) for d, u in ours if u.pages or u.listed]
 
     def _alarm(self, day: str, of: Of, update: Update) -> Alarm:
         moved = [*update.pages, *update.listed]

@@ -76,9 +76,10 @@ def follow(
     """
     part = Budget(*reference.about.budget)
     watch = alarms.begin(aligned(reference.about.own, names), weights, part, floor)
+    own = frozenset(names)
     taken = [
         (
-            {n: v for n, v in statistics.items() if n in names and math.isfinite(v)},
+            {n: v for n, v in statistics.items() if n in own and math.isfinite(v)},
             {n: math.inf if cost is None else cost for n, cost in costs.items()},
         )
         for statistics, costs in looks

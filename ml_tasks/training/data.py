@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from ml_tasks.models import spec as specs
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 def part(rows: pl.DataFrame, spec: Spec, label: str, device: torch.device) -> Part:
     """Put rows on the device as whole columns: numbers, codes, labels."""
     return Part(
-        x=torch.from_numpy(specs.numbers(rows, spec.numeric)).to(device),
+        # A batch takes rows from all over: each of them is to lie in one place.
+        x=torch.from_numpy(np.ascontiguousarray(specs.numbers(rows, spec.numeric))).to(device),
         codes=torch.from_numpy(specs.codes(rows, spec)).to(device),
         y=torch.from_numpy(rows[label].cast(float).to_numpy().astype("float32")).to(device),
     )

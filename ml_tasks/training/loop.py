@@ -40,6 +40,10 @@ class Part:
     codes: Tensor
     y: Tensor
 
+    def taken(self, rows: Tensor) -> Part:
+        """Give the rows of these numbers; an index in brackets takes three times as long."""
+        return Part(*(every.index_select(0, rows) for every in (self.x, self.codes, self.y)))
+
 
 @dataclass(slots=True)
 class Progress:
@@ -176,8 +180,9 @@ class Trainer:
         share, own = rows.tensor_split(place.world_size)[place.rank], 0.0
         sums.clear()
         for piece in share.tensor_split(settings.accumulation):
-            raw = self.model(train.x[piece], train.codes[piece])
-            loss = self._loss(raw, train.y[piece], weights) / len(rows)
+            own_rows = train.taken(piece)
+            raw = self.model(own_rows.x, own_rows.codes)
+            loss = self._loss(raw, own_rows.y, weights) / len(rows)
             torch.autograd.backward(loss)
             own += loss.item()
         total, asked = sums.over_all(own, self._stop)

@@ -9,6 +9,7 @@ from ml_tasks import models
 from ml_tasks.config import Training
 from ml_tasks.errors import ConfigError
 from ml_tasks.models import spec as specs
+from ml_tasks.models.mlp import Dropout
 from ml_tasks.models.predict import OnnxModel
 from ml_tasks.training import export
 from ml_tasks.training.data import part
@@ -42,6 +43,22 @@ def test_preprocessing_is_learned_from_what_is_there() -> None:
     other = pl.DataFrame({"c": ["y", "z", None], "d": ["w", "u", ""]})
     assert specs.codes(other, SPEC).tolist() == [[2, 3], [0, 1], [0, 0]]
     assert specs.Spec.model_validate_json(SPEC.model_dump_json()) == SPEC
+
+
+def test_dropout_is_pytorchs_by_other_draws() -> None:
+    values, share = torch.linspace(1, 2, 200_000, requires_grad=True), 0.4
+    torch.manual_seed(1)
+    some = Dropout(share)(values)
+    left_out = some == 0
+    assert float(left_out.float().mean()) == pytest.approx(share, abs=0.01)
+    assert torch.allclose(some[~left_out], values[~left_out] / (1 - share))
+    some.sum().backward()
+    assert values.grad is not None
+    assert torch.equal(values.grad == 0, left_out)
+    torch.manual_seed(1)
+    assert torch.equal(Dropout(share)(values), some)
+    assert torch.equal(Dropout(share).eval()(values), values)
+    assert torch.equal(Dropout(0)(values), values)
 
 
 def test_infinity_counts_as_missing() -> None:
