@@ -11,7 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from ml_tasks.errors import BackendError
 from ml_tasks.io.content import bytes_hash
@@ -101,7 +103,18 @@ class _Database:
 
     @property
     def done(self) -> bool:
-        return self.mark.is_file() and (self.file is None or self.file.exists())
+        """Whether it has this version's schema, and not a lost one before it had."""
+        there = self.file.exists if self.file else self._has_schema
+        return self.mark.is_file() and there()
+
+    def _has_schema(self) -> bool:
+        engine = create_engine(self.address)
+        try:
+            return inspect(engine).has_table("alembic_version")
+        except SQLAlchemyError:
+            return False  # whoever is to change it says why it does not answer
+        finally:
+            engine.dispose()
 
     def begun(self, environ: Mapping[str, str], after: ExitStack) -> subprocess.Popen[bytes]:
         """Start to make or change it; a process that still runs in the end is killed."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+import sqlalchemy as sa
 
 from ml_tasks.config import ROOT, Environment
 from ml_tasks.errors import BackendError
@@ -23,7 +24,7 @@ from perennial.services import Services
 from perennial.state import BESIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 MIGRATE = (
@@ -134,3 +135,20 @@ def test_one_that_cannot_be_changed_stays_as_it_is(tmp_path: Path) -> None:
         place.migrate()
     assert place.file.read_bytes() == before
     assert not [*(tmp_path / "migrated").glob("mlflow*")]
+
+
+def test_one_that_was_lost_beneath_a_kept_home_is_made_again(
+    new_database: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = "import os, sqlalchemy as sa\nwith sa.create_engine(os.environ[{!r}]).begin() as tx:\n"
+    made += " tx.execute(sa.text('create table alembic_version (version_num text)'))"
+    variable, address = databases.TOLD_BY["mlflow"], new_database()
+    monkeypatch.setitem(databases.COMMANDS, "mlflow", ("-c", made.format(variable)))
+    place = Place(name="mlflow", home=tmp_path, told={**os.environ, variable: address})  # noqa: TID251
+    engine = sa.create_engine(address)
+    for _ in range(2):
+        place.migrate()
+        place.migrate()  # what is there is left alone: the command would fail
+        with engine.begin() as connection:
+            connection.execute(sa.text("drop table alembic_version"))
+    engine.dispose()
