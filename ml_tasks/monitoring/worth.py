@@ -26,7 +26,7 @@ CLEARLY = 1.5
 """How much further off another column has to be to be held the cause."""
 THREADS = 2
 """Of predictions: more would wait for the interpreter's lock."""
-MOST_ROWS = 5_000
+MOST_ROWS = 10_000
 """More are not shuffled: what a column is worth is wanted to a digit, not to three."""
 
 
