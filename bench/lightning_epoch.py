@@ -22,6 +22,17 @@ from torch.utils.data import DataLoader, TensorDataset
 LIMIT = 4.0
 
 
+class Dropout(nn.Dropout):
+    """As ours."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Give the values, in training without a share of them."""
+        if not self.training or not self.p or values.device.type != "cpu":
+            return super().forward(values)
+        kept = 1 - self.p
+        return values * torch.rand_like(values).lt_(kept).div_(kept)
+
+
 class Network(nn.Module):
     """The layers of our network."""
 
@@ -34,9 +45,9 @@ class Network(nn.Module):
         self.embeddings = nn.ModuleList(nn.Embedding(words + 1, size) for words in told["words"])
         width, layers = 2 * told["width"] + size * len(told["words"]), []
         for hidden in told["hidden"]:
-            layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(told["dropout"])]
+            layers += [nn.Linear(width, hidden), nn.ReLU(), Dropout(told["dropout"])]
             width = hidden
-        self.left_out = nn.Dropout(told["input_dropout"])
+        self.left_out = Dropout(told["input_dropout"])
         self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
 
     def forward(self, x: Tensor, codes: Tensor) -> Tensor:

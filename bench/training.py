@@ -82,8 +82,8 @@ def loops(folder: Path, width: int) -> Iterator[Measured]:
 def bare(trainer: Trainer, train: Part, settings: Training) -> None:
     model, optimiser = trainer.model, trainer.optimiser
     for rows in torch.randperm(len(train.y)).split(settings.batch_size):
-        raw = model(train.x[rows], train.codes[rows])
-        loss = functional.binary_cross_entropy_with_logits(raw, train.y[rows])
+        own = train.taken(rows)
+        loss = functional.binary_cross_entropy_with_logits(model(own.x, own.codes), own.y)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

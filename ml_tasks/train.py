@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_tasks import models
 from ml_tasks.errors import BackendError, ConfigError, PerennialError, StuckError
-from ml_tasks.io import objects, parquet, word
+from ml_tasks.io import circumstances, objects, parquet, word
 from ml_tasks.io.content import bytes_hash
 from ml_tasks.io.control import Control
 from ml_tasks.models import spec as specs
@@ -129,7 +129,11 @@ def _trainer(
     torch.manual_seed(settings.seed)
     params = models.params_of(settings)
     model = models.module(settings.model).build(params, spec).to(device)
-    fixed = [settings.model_dump_json(exclude={"watchdog_seconds"}), digest, str(place.world_size)]
+    around = circumstances.here(pipeline)
+    fixed = [
+        settings.model_dump_json(exclude={"watchdog_seconds"}), digest, str(place.world_size),
+        around["code"], around["packages"],
+    ]  # fmt: skip
     root = f"{context.environment.run_folder(context.pipeline, context.run)}/train/checkpoints"
     checkpoints = Checkpoints(root, bytes_hash("\n".join(fixed).encode()))
     return Trainer(model, spec, settings, place, checkpoints, average=params.average)

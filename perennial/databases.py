@@ -103,7 +103,7 @@ class _Database:
 
     @property
     def done(self) -> bool:
-        """Whether it has this version's schema, and not a lost one before it had."""
+        """Whether it has this version's schema: it was made, and has not been lost since."""
         there = self.file.exists if self.file else self._has_schema
         return self.mark.is_file() and there()
 
@@ -118,6 +118,7 @@ class _Database:
 
     def begun(self, environ: Mapping[str, str], after: ExitStack) -> subprocess.Popen[bytes]:
         """Start to make or change it; a process that still runs in the end is killed."""
+        self.mark.unlink(missing_ok=True)  # what is half made is not done
         address = self.address
         if self.file and self.draft:
             for left in (self.draft, *_beside(self.draft)):

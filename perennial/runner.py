@@ -74,7 +74,8 @@ def run(
         window = str(_all_that_is_in(environment, pipeline))
     elif flow is not None or what in WINDOWED:
         raise ConfigError(f"{what}: came no window, wanted --window START/END")
-    chosen = slug(name or f"command-{window or 'now'}")
+    # Runs of two flows would be one in MLflow, too, and the later one's record the only one.
+    chosen = slug(name or f"command-{flow or _flow_of(what)}-{window or 'now'}")
     if flow == "training" and not name:
         chosen = _not_ended(environment, pipeline, chosen)
     if flow is not None and window is not None:
@@ -93,6 +94,11 @@ def run(
         _say(done[0], chosen)
     codes = [one.outcome.code for one in done if not one.outcome.succeeded]
     return codes[0] if codes else ExitCode.OK
+
+
+def _flow_of(task: str) -> Dag:
+    """Give the first flow that has a task."""
+    return next(flow for flow, steps in FLOWS.items() if any(one.task == task for one in steps))
 
 
 def _hold(window: str) -> None:

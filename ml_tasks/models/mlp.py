@@ -33,7 +33,7 @@ class Dropout(nn.Dropout):
 
     def forward(self, values: Tensor) -> Tensor:
         """Give the values, in training without a share of them."""
-        if not self.training or values.device.type != "cpu":
+        if not self.training or not self.p or values.device.type != "cpu":
             return super().forward(values)
         kept = 1 - self.p
         return values * torch.rand_like(values).lt_(kept).div_(kept)

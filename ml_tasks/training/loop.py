@@ -180,9 +180,9 @@ class Trainer:
         share, own = rows.tensor_split(place.world_size)[place.rank], 0.0
         sums.clear()
         for piece in share.tensor_split(settings.accumulation):
-            own_rows = train.taken(piece)
-            raw = self.model(own_rows.x, own_rows.codes)
-            loss = self._loss(raw, own_rows.y, weights) / len(rows)
+            taken = train.taken(piece)
+            raw = self.model(taken.x, taken.codes)
+            loss = self._loss(raw, taken.y, weights) / len(rows)
             torch.autograd.backward(loss)
             own += loss.item()
         total, asked = sums.over_all(own, self._stop)

@@ -466,7 +466,7 @@ def test_a_training_that_ended_keeps_its_name(environment: Environment) -> None:
     pipeline = config.load("flight_delays")
     control = Control(environment.control)
     control.migrate()
-    base = "command-2013-01-01-2013-02-01"
+    base = "command-training-2013-01-01-2013-02-01"
     assert runner._not_ended(environment, pipeline, base) == base
     asked = runner.ask(environment, pipeline, "2013-01-01/2013-02-01", base)
     assert runner._not_ended(environment, pipeline, base) == base

@@ -140,6 +140,7 @@ def test_one_that_cannot_be_changed_stays_as_it_is(tmp_path: Path) -> None:
 def test_one_that_was_lost_beneath_a_kept_home_is_made_again(
     new_database: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A making that is cut short after the table that tells is none."""
     made = "import os, sqlalchemy as sa\nwith sa.create_engine(os.environ[{!r}]).begin() as tx:\n"
     made += " tx.execute(sa.text('create table alembic_version (version_num text)'))"
     variable, address = databases.TOLD_BY["mlflow"], new_database()
@@ -151,4 +152,8 @@ def test_one_that_was_lost_beneath_a_kept_home_is_made_again(
         place.migrate()  # what is there is left alone: the command would fail
         with engine.begin() as connection:
             connection.execute(sa.text("drop table alembic_version"))
+    monkeypatch.setitem(databases.COMMANDS, "mlflow", ("-c", f"{made.format(variable)}\nexit(1)"))
+    for _ in range(2):
+        with pytest.raises(BackendError, match="mlflow cannot be made or changed"):
+            place.migrate()
     engine.dispose()

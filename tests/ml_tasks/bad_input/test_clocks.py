@@ -168,7 +168,7 @@ def test_the_runner_goes_on_with_its_own_attempts(
     product.deliver(parcels)
     for days, task in ((0, "ingest"), (1, "validate"), (2, "ingest"), (3, "validate")):
         late(days, ["-m", "perennial", "run", task, "-p", "parcels", "--window", WINDOW])
-    found = runs.results(product.environment, "parcels", "command-2024-03-01-2024-03-31")
+    found = runs.results(product.environment, "parcels", "command-ingestion-2024-03-01-2024-03-31")
     assert {task: result.attempt for task, result in found.items()} == {"ingest": 2, "validate": 2}
     assert found["validate"].values["unchanged"] is True
     assert product.published() == 1200

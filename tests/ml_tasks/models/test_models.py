@@ -45,6 +45,14 @@ def test_preprocessing_is_learned_from_what_is_there() -> None:
     assert specs.Spec.model_validate_json(SPEC.model_dump_json()) == SPEC
 
 
+def test_a_batchs_rows_lie_in_one_place_each() -> None:
+    made, rows = part(ROWS, SPEC, "label", torch.device("cpu")), torch.tensor([3, 0])
+    assert made.x.is_contiguous()
+    taken = made.taken(rows)
+    for own, whole in ((taken.x, made.x), (taken.codes, made.codes), (taken.y, made.y)):
+        torch.testing.assert_close(own, whole[rows], rtol=0, atol=0, equal_nan=True)
+
+
 def test_dropout_is_pytorchs_by_other_draws() -> None:
     values, share = torch.linspace(1, 2, 200_000, requires_grad=True), 0.4
     torch.manual_seed(1)
@@ -58,7 +66,9 @@ def test_dropout_is_pytorchs_by_other_draws() -> None:
     torch.manual_seed(1)
     assert torch.equal(Dropout(share)(values), some)
     assert torch.equal(Dropout(share).eval()(values), values)
+    drawn = torch.get_rng_state()
     assert torch.equal(Dropout(0)(values), values)
+    assert torch.equal(torch.get_rng_state(), drawn)
 
 
 def test_infinity_counts_as_missing() -> None:
