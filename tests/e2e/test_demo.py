@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,13 +133,12 @@ def test_there_is_a_champion_and_all_agree_on_it(in_world: Services) -> None:
 
 def test_services_listen_on_this_machine_alone(in_world: Services) -> None:
     assert demo() == 0
-    listening = {
-        found.laddr.ip
-        for running in in_world.processes.known().values()
-        for one in tree.members(running.pid)
-        for found in one.net_connections("tcp")
-        if found.status == psutil.CONN_LISTEN
-    }
+    listening = set()
+    for running in in_world.processes.known().values():
+        for one in tree.members(running.pid):
+            with suppress(psutil.NoSuchProcess):  # a task's ends while it is looked at
+                found = one.net_connections("tcp")
+                listening |= {c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN}
     assert listening == {"127.0.0.1"}
 
 
