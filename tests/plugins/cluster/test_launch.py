@@ -37,6 +37,11 @@ print("two")
 TINY = {"cpus": 0.05, "memory_gb": 0.125}
 
 
+def own(lines: list[str]) -> list[str]:
+    """Give what a task has said, without what a slow node has: that its pod waits."""
+    return [line for line in lines if " waits: " not in line]
+
+
 def test_a_task_runs_in_a_pod_and_its_log_comes_live(field: Field, until: Until) -> None:
     """It says the second line when somebody has heard the first one."""
     lines: list[str] = []
@@ -50,7 +55,7 @@ def test_a_task_runs_in_a_pod_and_its_log_comes_live(field: Field, until: Until)
 
     outcome = started.follow(hear)
     assert outcome.succeeded, lines
-    assert lines == ["one", "two"]
+    assert own(lines) == ["one", "two"]
     until(lambda: not field.pods(started))
 
 
@@ -162,7 +167,7 @@ def test_a_failed_job_is_not_taken_up_by_the_next_attempt(field: Field, until: U
     second = field.start(field.command("print('well')", run="failed", attempt=2))
     lines: list[str] = []
     assert second.follow(lines.append).succeeded
-    assert lines == ["well"]
+    assert own(lines) == ["well"]
 
 
 @pytest.mark.parametrize("how", ["evicted", "deleted"])
@@ -191,7 +196,7 @@ def test_pods_of_one_task_share_its_processes(field: Field) -> None:
     script = "import os, socket; print(os.environ['JOB_COMPLETION_INDEX'], socket.gethostname())"
     started = field.start(field.command(script, pods=2))
     assert started.follow(lines.append).succeeded
-    assert sorted(lines) == [f"[{i}] {i} {started.name}-{i}" for i in range(2)]
+    assert sorted(own(lines)) == [f"[{i}] {i} {started.name}-{i}" for i in range(2)]
 
 
 def test_pods_that_share_a_task_begin_again_together(field: Field, until: Until) -> None:
