@@ -1,13 +1,14 @@
 """Lightning's epoch and a bare loop's, in the peers' own environment: `lightning_epoch.py JSON`.
 
-The network has the layers of `ml_tasks/models/mlp.py`, which that environment cannot import. Prints
-the seconds of each epoch of both.
+The network has the layers of `ml_tasks/models/mlp.py`, which that environment cannot import; its
+dropout is that very file's, which needs PyTorch alone. Prints the seconds of each epoch of both.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import runpy
 import sys
 import time
 import warnings
@@ -20,17 +21,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 LIMIT = 4.0
-
-
-class Dropout(nn.Dropout):
-    """As ours."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Give the values, in training without a share of them."""
-        if not self.training or not self.p or values.device.type != "cpu":
-            return super().forward(values)
-        kept = 1 - self.p
-        return values * torch.rand_like(values).lt_(kept).div_(kept)
+Dropout = runpy.run_path("ml_tasks/models/dropout.py")["Dropout"]
 
 
 class Network(nn.Module):

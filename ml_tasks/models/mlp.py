@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ml_tasks.config.numbers import Few, Real
+from ml_tasks.models.dropout import Dropout
 from ml_tasks.models.params import ModelParams
 
 if TYPE_CHECKING:
@@ -26,17 +27,6 @@ class Params(ModelParams):
     input_dropout: Real = Field(ge=0, lt=1, default=0.0)
     """Share of the numbers that training leaves out of a row: none may be leaned on alone."""
     embedding_dim: Few = Field(gt=0, default=8)
-
-
-class Dropout(nn.Dropout):
-    """Leaves values out by `rand`: on a CPU PyTorch's own `bernoulli_` takes four times as long."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Give the values, in training without a share of them."""
-        if not self.training or not self.p or values.device.type != "cpu":
-            return super().forward(values)
-        kept = 1 - self.p
-        return values * torch.rand_like(values).lt_(kept).div_(kept)
 
 
 class Mlp(nn.Module):

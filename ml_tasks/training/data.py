@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def part(rows: pl.DataFrame, spec: Spec, label: str, device: torch.device) -> Part:
-    """Put rows on the device as whole columns: numbers, codes, labels."""
+    """Put rows on the device: numbers, codes, labels."""
     return Part(
         # A batch takes rows from all over: each of them is to lie in one place.
         x=torch.from_numpy(np.ascontiguousarray(specs.numbers(rows, spec.numeric))).to(device),

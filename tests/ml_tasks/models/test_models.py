@@ -9,7 +9,7 @@ from ml_tasks import models
 from ml_tasks.config import Training
 from ml_tasks.errors import ConfigError
 from ml_tasks.models import spec as specs
-from ml_tasks.models.mlp import Dropout
+from ml_tasks.models.dropout import Dropout
 from ml_tasks.models.predict import OnnxModel
 from ml_tasks.training import export
 from ml_tasks.training.data import part
