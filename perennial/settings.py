@@ -125,8 +125,7 @@ def argv(name: str, host: str, port: int | None, socket: Path) -> list[str]:
     if name == "warm":
         return [sys.executable, "-m", "ml_launch.warm", str(socket)]
     if name == "mlflow":
-        told = ("--host", host, "--port", str(port), "--workers", "1")
-        return [sys.executable, "-m", "mlflow", "server", *told]
+        return [sys.executable, "-m", "perennial.tracking_server", host, str(port)]
     alone = ["--skip-serve-logs"] if name in {"scheduler", "triggerer"} else []
     return [sys.executable, "-m", "airflow", name, *alone]
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,8 @@ import sqlalchemy as sa
 from ml_launch import tree
 
 from feature_repo import quick_feast
-from ml_tasks.config import Environment
-from perennial import servers
+from ml_tasks.config import ROOT, Environment
+from perennial import servers, settings
 from perennial.processes import Processes
 
 if TYPE_CHECKING:
@@ -48,18 +49,16 @@ def mlflow_server() -> Iterator[Callable[[Path], str]]:
         port = _free_port()
         env = {
             **os.environ,  # noqa: TID251 - a child's environment
+            "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder}/mlflow.db",
+            "MLFLOW_ARTIFACTS_DESTINATION": (folder / "artifacts").as_uri(),
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
         }
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"),
-                    *("--port", str(port), "--workers", "1"),
-                    *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
-                    *("--artifacts-destination", (folder / "artifacts").as_uri()),
-                ],
+                settings.argv("mlflow", "127.0.0.1", port, folder),
                 env=env,
+                cwd=ROOT,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -95,11 +94,18 @@ def _free_port() -> int:
 @pytest.fixture(scope="session")
 def warm_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A real warm launcher."""
-    folder = tmp_path_factory.mktemp("warm")
+    with warm_launcher(tmp_path_factory.mktemp("warm")) as address:
+        yield address
+
+
+@contextmanager
+def warm_launcher(folder: Path, **variables: str) -> Iterator[Path]:
+    """Have a warm launcher run; gives its socket."""
     address = folder / "warm.sock"
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "ml_launch.warm", str(address)],
+            env={**os.environ, **variables},  # noqa: TID251 - a child's environment
             stdout=log,
             stderr=log,
             start_new_session=True,

@@ -33,6 +33,11 @@ _LAYOUT = 1
 _HOME = "America/New_York"
 _NO_ZONE = dict.fromkeys(("SJU", "BQN", "STT", "PSE"), "Etc/GMT+4")
 """Destinations without a zone in the data: UTC-4 all year."""
+_WHOLE = (
+    "year", "month", "day", "sched_dep_time", "dep_delay", "sched_arr_time", "arr_delay", "flight",
+    "air_time", "distance",
+)  # fmt: skip
+"""Fields of flights that are whole numbers."""
 _FILES = {"flights": ("flights.csv.zip", "airports.csv"), "weather": ("weather.csv",)}
 _LANDS_AFTER = timedelta(days=1, hours=6)
 
@@ -107,8 +112,17 @@ def flights(folder: Path) -> pl.DataFrame:
     """Give all flights, with times in UTC."""
     import polars as pl
 
+    texts = ("carrier", "tailnum", "origin", "dest")
+    # To look for the types takes a second.
+    fields = dict.fromkeys(_WHOLE, pl.Int64) | dict.fromkeys(texts, pl.String)
     with zipfile.ZipFile(folder / "flights.csv.zip") as archive:
-        raw = pl.read_csv(archive.read("flights.csv"), null_values="NA", infer_schema_length=None)
+        raw = pl.read_csv(
+            archive.read("flights.csv"),
+            columns=list(fields),
+            null_values="NA",
+            schema_overrides=fields,
+            infer_schema_length=0,
+        )
     airports = pl.read_csv(folder / "airports.csv", infer_schema_length=None)
     zones = dict(airports.select("faa", "tzone").iter_rows()) | _NO_ZONE
     day = pl.datetime("year", "month", "day", time_unit="us")
@@ -116,7 +130,11 @@ def flights(folder: Path) -> pl.DataFrame:
         _utc(day + _clock("sched_dep_time"), _HOME).alias("scheduled_departure"),
         pl.col("dest").replace_strict(zones).alias("zone"),
     )
-    frame = frame.with_columns(_arrival(frame).alias("scheduled_arrival"))
+    zoned = frame.partition_by("zone", as_dict=True, include_key=False)
+    frame = pl.concat(
+        rows.with_columns(_arrival(str(zone)).alias("scheduled_arrival"))
+        for (zone,), rows in zoned.items()
+    )
     return frame.select(
         "carrier",
         "flight",
@@ -179,16 +197,12 @@ def _utc(local: pl.Expr, zone: str) -> pl.Expr:
     return pl.coalesce(exact, moved).dt.convert_time_zone("UTC")
 
 
-def _arrival(frame: pl.DataFrame) -> pl.Expr:
+def _arrival(zone: str) -> pl.Expr:
     """Give the first moment after departure at which the destination's clock shows the arrival."""
     import polars as pl
 
-    arrival = pl.lit(None, dtype=pl.Datetime("us", "UTC"))
     departure = pl.col("scheduled_departure")
-    for zone in sorted(frame.get_column("zone").unique()):
-        midnight = departure.dt.convert_time_zone(zone).dt.replace_time_zone(None).dt.truncate("1d")
-        same_day = _utc(midnight + _clock("sched_arr_time"), zone)
-        next_day = _utc(midnight + pl.duration(days=1) + _clock("sched_arr_time"), zone)
-        first = pl.when(same_day > departure).then(same_day).otherwise(next_day)
-        arrival = pl.when(pl.col("zone") == zone).then(first).otherwise(arrival)
-    return arrival
+    midnight = departure.dt.convert_time_zone(zone).dt.replace_time_zone(None).dt.truncate("1d")
+    same_day = _utc(midnight + _clock("sched_arr_time"), zone)
+    next_day = _utc(midnight + pl.duration(days=1) + _clock("sched_arr_time"), zone)
+    return pl.when(same_day > departure).then(same_day).otherwise(next_day)

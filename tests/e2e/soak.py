@@ -73,7 +73,7 @@ def drawn(
         seed: Of the draws.
         number: Of the run.
         count: How many faults.
-        beneath: Flows and tasks.
+        beneath: Flows and tasks, in the order in which they run.
         among: Kinds; all when empty.
     """
     dice = random.Random(f"{seed} {number}")  # noqa: S311 - no secret
@@ -85,7 +85,7 @@ def drawn(
         if KINDS[kind].takes_node:
             kinds = [one for one in kinds if not KINDS[one].takes_node]
         found.append(Fault(kind, flow, task, dice.random()))
-    return sorted(found, key=lambda one: TASKS.index((one.flow, one.task)))
+    return sorted(found, key=lambda one: beneath.index((one.flow, one.task)))
 
 
 @dataclass(slots=True)

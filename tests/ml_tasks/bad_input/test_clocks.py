@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from ml_launch.warm_client import connect
 
 from ml_tasks.errors import LeaseHeldError
 from ml_tasks.io import runs
 from ml_tasks.io.control import Control
 from ml_tasks.sources import nycflights13
+from tests.conftest import warm_launcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from conftest import Product, Row
 
@@ -97,6 +99,28 @@ def shifting(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
+@pytest.fixture(scope="session")
+def launcher(shifting: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Forks tasks, each with a clock of its own."""
+    with warm_launcher(tmp_path_factory.mktemp("warm"), LD_PRELOAD=str(shifting)) as address:
+        yield address
+
+
+@pytest.fixture
+def late_task(launcher: Path) -> Late:
+    """Runs a task whose clock is behind by days; gives its log."""
+
+    def run(days: int, arguments: list[str]) -> str:
+        env = {**os.environ, "CLOCK_SHIFT": str(-days * DAY)}  # noqa: TID251 - a child's
+        child = connect(launcher, arguments, env)
+        assert child is not None
+        said = child.lines.read()
+        assert child.wait() == 0, said
+        return said
+
+    return run
+
+
 @pytest.fixture
 def late(shifting: Path) -> Late:
     """Runs a command whose clock is behind by days; gives its log."""
@@ -119,7 +143,7 @@ def test_the_clock_is_a_day_behind(late: Late) -> None:
 
 @pytest.mark.timeout(900)
 def test_each_task_begins_before_the_one_that_it_stands_on(
-    make: Callable[[str], Product], mlflow_url: str, parcels: list[Row], late: Late
+    make: Callable[[str], Product], mlflow_url: str, parcels: list[Row], late_task: Late
 ) -> None:
     """Nothing takes that for the results of an earlier run; the ledger is told what happened."""
     product = make(mlflow_url)
@@ -131,7 +155,7 @@ def test_each_task_begins_before_the_one_that_it_stands_on(
     )  # fmt: skip
     for days, task in enumerate(tasks):
         arguments, uri = product.arguments(task, run="t", trigger=trigger)
-        late(days, ["-m", "ml_tasks", *arguments])
+        late_task(days, arguments)
         product.results[task] = uri
     found = runs.results(product.environment, "parcels", "t")
     assert set(found) == set(tasks)
@@ -146,13 +170,13 @@ def test_each_task_begins_before_the_one_that_it_stands_on(
 
 
 def test_corrections_are_known_when_they_land_whatever_the_clock_says(
-    product: Product, parcels: list[Row], late: Late
+    product: Product, parcels: list[Row], late_task: Late
 ) -> None:
     product.bring_in(parcels)
     product.deliver([[*parcels[7][:2], "999", *parcels[7][3:]]], landed=9)
     for days, task in enumerate(("ingest", "validate", "derive", "materialise"), start=2):
         arguments, uri = product.arguments(task, run="later")
-        late(days, ["-m", "ml_tasks", *arguments])
+        late_task(days, arguments)
         product.results[task] = uri
     rows = [r for r in product.lake.read("raw.parcels").to_pylist() if r["id"] == 7]
     assert max(r["known_at"] for r in rows) == datetime(2024, 4, 9, tzinfo=UTC)
