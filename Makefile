@@ -61,7 +61,6 @@ up: setup  ## start the services
 down: setup  ## end the services; state is kept
 	@$(BIN)/perennial down
 
-test: export OMP_WAIT_POLICY := PASSIVE
 test: export OPENBLAS_NUM_THREADS := 1
 test: setup  ## run all tests with branch coverage
 	rm -f .coverage.json

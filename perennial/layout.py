@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ml_tasks.errors import BackendError, ConfigError
+from ml_tasks.io.database import BUSY_SECONDS
 from perennial import addresses, servers
 
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ def kept(given: Environment, resolved: Environment, at: str) -> tuple[dict[str, 
     names = ("airflow", "mlflow")
     if given.profile == "embedded":
         files = {name: f"sqlite:///{given.home}/{name}.db" for name in names}
+        # Of its own accord SQLite waits for five seconds; MLflow says to it how long itself.
+        files["airflow"] += f"?timeout={BUSY_SECONDS}"
         return files, (given.home / "mlflow").as_uri()
     urls = {name: addresses.database(given, at, name) for name in names}
     return (

@@ -28,8 +28,8 @@ STOP_SECONDS = 8
 FLUSH_SECONDS = 30
 """How long Postgres may write down what it holds, before it is ended without."""
 TAIL_LINES = 15
-HELD = ("ml_tasks", "plugins")
-"""Folders whose code runs in services, too; a task reads its own anew."""
+HELD = ("ml_tasks/**/*.py", "plugins/**/*.py", "perennial/tracking_server.py")
+"""Whose code runs in services, too; a task reads its own anew."""
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 MARK = "PERENNIAL_SERVICES_OF"
 """Stands in the environment of all that the services of a home start, with the home's path."""
@@ -183,7 +183,7 @@ def _boot() -> str:
 
 def installed() -> str:
     """Give a hash of what services hold in memory: the locked packages, and our code in them."""
-    files = sorted(file for held in HELD for file in (ROOT / held).rglob("*.py") if file.is_file())
+    files = sorted(file for held in HELD for file in ROOT.glob(held) if file.is_file())
     parts = [f"{file.relative_to(ROOT)} {bytes_hash(file.read_bytes())}" for file in files]
     return bytes_hash("\n".join([lock(), *parts]).encode())
 

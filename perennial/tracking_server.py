@@ -29,7 +29,9 @@ def main(argv: list[str] | None = None) -> None:
     from mlflow.server.fastapi_app import app
 
     handlers.initialize_backend_stores(database, database, ARTIFACTS)
-    uvicorn.run(app, host=host, port=int(port), log_config=str(server._UVICORN_LOG_CONFIG))
+    told = str(server._UVICORN_LOG_CONFIG)
+    # Of its own accord it has as many workers as WEB_CONCURRENCY says.
+    uvicorn.run(app, host=host, port=int(port), workers=1, log_config=told)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 `PERENNIAL_FAULTS=all pytest tests/faults --timeout=36000` goes through every write of every task
 and through some hundred random instants, which takes an hour or more; without it one write of each
-of 16 steps is tried, and one instant of 5 of them, which the commit draws.
+of 16 steps is tried, and one instant of 5 of them; the commit draws which of both.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import time
 import zlib
 from typing import Any
 
+from ml_tasks.config import Environment
+from ml_tasks.io import source
 from tests.faults.states import differences
 
 RANDOM_KILLS = 7
@@ -75,7 +77,7 @@ def test_killed_at_a_write_the_retry_ends_in_the_same_state(
 def test_killed_at_any_instant_the_retry_ends_in_the_same_state(
     story: Any, name: str, full: bool
 ) -> None:
-    dice, failed, over = random.Random(name), {}, 0  # noqa: S311 - no secret
+    dice, failed, over = random.Random(f"{source.commit(Environment())} {name}"), {}, 0  # noqa: S311 - no secret
     kills = RANDOM_KILLS if full else 1
     for _ in range(kills):
         child, missed = killed_at_random(story, name, dice)

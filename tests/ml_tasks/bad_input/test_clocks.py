@@ -99,7 +99,7 @@ def shifting(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def launcher(shifting: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Forks tasks, each with a clock of its own."""
     with warm_launcher(tmp_path_factory.mktemp("warm"), LD_PRELOAD=str(shifting)) as address:
