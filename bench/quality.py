@@ -173,14 +173,15 @@ def measured(bench: Bench) -> list[Row]:
 
 def learned(bench: Bench) -> tuple[Result, Result]:
     """Assemble and train."""
-    first, *_, last = bench.span.starts
-    made = bench.task("assemble", "long", window=f"{first}/{last}")
+    window = bench.span.window
+    made = bench.task("assemble", "long", window=window)
     return made, bench.task("train", "long", needs=("assemble",))
 
 
 def judged(bench: Bench) -> list[dict[str, Any]]:
     """Give what the product's own gates say."""
-    bench.task("evaluate", "long", needs=("assemble", "train"))
+    bench.task("prove", "long", needs=("assemble",), window=bench.span.window)
+    bench.task("evaluate", "long", needs=("assemble", "prove", "train"))
     found: list[dict[str, Any]] = bench.task("judge", "long", needs=("evaluate",)).values["gates"]
     return found
 

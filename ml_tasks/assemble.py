@@ -7,7 +7,6 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_tasks import prover
 from ml_tasks.config.references import segment_column
 from ml_tasks.errors import ConfigError, RejectedError
 from ml_tasks.io import derived, features, lookup, objects, parquet, retention
@@ -22,14 +21,11 @@ from ml_tasks.sources.schema import raw_schema
 from ml_tasks.training import champion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import polars as pl
     import pyarrow as pa
 
     from ml_tasks.config import Pipeline, Split
     from ml_tasks.context import Context
-    from ml_tasks.gates.verdict import Leaks
     from ml_tasks.io.champions import Head
 
 log = logging.getLogger(__name__)
@@ -102,9 +98,8 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     digest = content_hash(made)
     tag = _tagged(lake, context, digest, snapshots)
     description = _description(made, pipeline, snapshots, digest)
-    leaks = _proven(made, digest, raw, pipeline, context, snapshots)
     head = Control(context.environment.control).champion(context.pipeline)
-    outputs = _written(context, made, description, leaks)
+    outputs = _written(context, made, description)
     if head is not None:
         outputs |= _for_champion(head, rows, made, pipeline, context, snapshots)
     log.info("%s: %s rows in the set %s", window, description["rows"], digest[:12])
@@ -151,18 +146,15 @@ def _tagged(lake: Lake, context: Context, digest: str, snapshots: dict[str, int]
 
 
 def _written(
-    context: Context, made: pa.Table, description: dict[str, Any], leaks: Leaks
+    context: Context, made: pa.Table, description: dict[str, Any]
 ) -> dict[str, Output]:
-    proof, digest = leaks.model_dump_json(indent=2), str(description["hash"])
+    digest = str(description["hash"])
     set_uri, text_uri = f"{context.folder}/set.parquet", f"{context.folder}/set.json"
-    leaks_uri = f"{context.folder}/leaks.json"
     parquet.write(set_uri, made)
     objects.write_text(text_uri, json.dumps(description, indent=2))
-    objects.write_text(leaks_uri, proof)
     return {
         "set": Output(uri=set_uri, content_hash=digest, rows=made.num_rows, window=context.window),
         "description": Output(uri=text_uri, content_hash=_without_snapshots(description)),
-        "leaks": Output(uri=leaks_uri, content_hash=bytes_hash(proof.encode())),
     }
 
 
@@ -238,38 +230,6 @@ def _joined(
         wanted = {segment_column(n): sql for n, sql in pipeline.evaluation.segments.items()}
         parts.append(pl.DataFrame(pl.from_arrow(evaluate(rows.to_arrow(), wanted))))
     return pl.concat(parts, how="horizontal").to_arrow()
-
-
-def _proven(
-    made: pa.Table,
-    digest: str,
-    raw: pa.Table,
-    pipeline: Pipeline,
-    context: Context,
-    snapshots: dict[str, int],
-) -> Leaks:
-    """Hold the set against the lake, by another way than the join's."""
-    refs, window = features.refs(pipeline.features.service), context.required_window()
-    lake = Lake(context.environment)
-    subject = prover.subject(
-        made,
-        digest,
-        raw,
-        pipeline,
-        inputs=features.told(refs),
-        keys=lambda asked: evaluate(asked, pipeline.features.keys),
-        cut=window.end,
-    )
-
-    def views() -> Iterator[prover.View]:
-        for name in features.below(refs):
-            keys, names, ttl = features.shape(name)
-            table = f"features.{name}"
-            reach = Window(start=window.start - subject.ahead - ttl, end=window.end)
-            rows = lake.read(table, window=reach, snapshot=snapshots[table])
-            yield prover.View(name=name, keys=keys, features=names, ttl=ttl, rows=rows)
-
-    return prover.prove(subject, views(), prover.OnRequest(*features.on_request(refs)))
 
 
 def _description(

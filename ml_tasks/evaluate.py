@@ -158,8 +158,8 @@ def _set(context: Context) -> tuple[pl.DataFrame, dict[str, Any]]:
 
 def _leaks(context: Context) -> Leaks | None:
     """Give what the prover found in this very set; `None` where it says nothing of it."""
-    proof = context.inputs["assemble"].outputs.get("leaks")
-    if proof is None or proof.uri is None:
+    proof = context.output("prove", "leaks")
+    if proof.uri is None:
         return None
     found = Leaks.model_validate_json(objects.read_bytes(proof.uri))
     return found if found.set_hash == context.output("assemble", "set").content_hash else None

@@ -55,6 +55,11 @@ FLOWS: dict[Dag, tuple[Step, ...]] = {
             doc="Join labels and features as they were known at each moment.",
         ),
         Step(
+            task="prove",
+            needs=("assemble",),
+            doc="Hold each cell of the set against what was known when its row was asked about.",
+        ),
+        Step(
             task="train",
             needs=("assemble",),
             distributed=True,
@@ -68,7 +73,7 @@ FLOWS: dict[Dag, tuple[Step, ...]] = {
         ),
         Step(
             task="evaluate",
-            needs=("assemble", "train"),
+            needs=("assemble", "prove", "train"),
             doc="Measure candidate, champion and baselines on the test range.",
         ),
         Step(

@@ -38,7 +38,8 @@ class Done:
 
 
 WINDOWED = (
-    *("ingest", "validate", "derive", "materialise", "assemble"), *("score", "monitor", "decide"),
+    *("ingest", "validate", "derive", "materialise"), *("assemble", "prove"),
+    *("score", "monitor", "decide"),
 )  # fmt: skip
 """Tasks that work on a window."""
 

@@ -29,15 +29,18 @@ def fit(rows: pl.DataFrame, spec: Spec, label: str, seed: int) -> Predict:
     scaled = make_pipeline(
         SimpleImputer(add_indicator=True, keep_empty_features=True), StandardScaler()
     )
-    words = OneHotEncoder(handle_unknown="ignore")
-    inputs = make_column_transformer((scaled, numbers), (words, texts), sparse_threshold=0)
     classify = spec.task == "classification"
+    # Half of the time; the normal equations of a ridge would lose too many digits by it.
+    digits = np.float32 if classify else np.float64
+    words = OneHotEncoder(handle_unknown="ignore", dtype=digits)
+    inputs = make_column_transformer((scaled, numbers), (words, texts), sparse_threshold=0)
     logistic = LogisticRegression(solver="newton-cholesky", random_state=seed)
     chosen = logistic if classify else Ridge()
-    model = make_pipeline(inputs, chosen).fit(matrix(rows, spec), rows[label].to_numpy())
+    model = make_pipeline(inputs, chosen)
+    model.fit(matrix(rows, spec).astype(digits, copy=False), rows[label].to_numpy())
 
     def predict(asked: pl.DataFrame) -> NDArray[np.float64]:
-        x = matrix(asked, spec)
+        x = matrix(asked, spec).astype(digits, copy=False)
         found = (
             model.predict_proba(x)[:, 1] if hasattr(model, "predict_proba") else model.predict(x)
         )

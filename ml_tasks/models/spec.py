@@ -90,8 +90,8 @@ def codes(rows: pl.DataFrame, spec: Spec) -> NDArray[np.int64]:
     return np.stack(columns, axis=1) if columns else np.zeros((rows.height, 0), np.int64)
 
 
-def matrix(rows: pl.DataFrame, spec: Spec) -> NDArray[np.float64]:
+def matrix(rows: pl.DataFrame, spec: Spec) -> NDArray[np.float32]:
     """Give numeric inputs and codes side by side `[n, k + m]`, for models that take one table."""
     import numpy as np
 
-    return np.hstack([numbers(rows, spec.numeric).astype(float), codes(rows, spec).astype(float)])
+    return np.hstack([numbers(rows, spec.numeric), codes(rows, spec).astype(np.float32)])

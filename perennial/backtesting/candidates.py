@@ -27,7 +27,7 @@ CALCULATING = (
     "alibi-detect", "duckdb", "feast", "lightgbm", "numpy", "onnxruntime", "polars", "pyarrow",
     "scikit-learn", "scipy", "torch",
 )  # fmt: skip
-TASKS = ("assemble", "train", "evaluate")
+TASKS = ("assemble", "prove", "train", "evaluate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +137,12 @@ def reference_of(environment: Environment, pipeline: Pipeline, candidate: Candid
 
 NEEDS: dict[str, tuple[str, ...]] = {
     "assemble": (),
+    "prove": ("assemble",),
     "train": ("assemble",),
     "reference": ("assemble", "train"),
-    "evaluate": ("assemble", "train"),
+    "evaluate": ("assemble", "prove", "train"),
 }
-GIVES = {"assemble": "set", "train": "model"}
+GIVES = {"assemble": "set", "prove": "leaks", "train": "model"}
 """What others stand on: how much memory it took is not among it."""
 
 
@@ -175,6 +176,7 @@ def _run(
     evaluation, monitoring = told["evaluation"], told["monitoring"]
     read = {
         "assemble": [told["label"], told["split"], told["features"], evaluation["segments"]],
+        "prove": [told["label"], told["features"]],
         "train": [told["training"]],
         "reference": [
             evaluation["metric"],
@@ -186,7 +188,7 @@ def _run(
         ],
     }[task]
     hashes = [done[name].outputs[GIVES[name]].content_hash for name in NEEDS[task]]
-    seed = "" if task == "assemble" else f"-{pipeline.training.seed}"
+    seed = "" if task in ("assemble", "prove") else f"-{pipeline.training.seed}"
     return f"{end:%Y-%m-%d}{seed}-{steps.key(task, read, hashes, _packages())}"
 
 

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 ALSO = ("torch", "torch.distributed", "torch.nn.parallel", "torch._dynamo", "mlflow.onnx", "onnx")
 TASKS = (
-    *("ingest", "validate", "derive", "materialise", "claim", "assemble", "train", "reference"),
-    *("evaluate", "judge", "register", "promote", "record", "score", "monitor", "decide"),
+    *("ingest", "validate", "derive", "materialise", "claim", "assemble", "prove", "train"),
+    *("reference", "evaluate", "judge", "register", "promote", "record"),
+    *("score", "monitor", "decide"),
 )
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 MANY = 2**8

@@ -29,9 +29,10 @@ def test_each_task_comes_after_the_last_of_what_it_needs() -> None:
     assert after("training") == {
         "claim": (),
         "assemble": ("claim",),
+        "prove": ("assemble",),
         "train": ("assemble",),
         "reference": ("train",),
-        "evaluate": ("train",),
+        "evaluate": ("prove", "train"),
         "judge": ("evaluate",),
         "register": ("reference", "judge"),
         "promote": ("register",),

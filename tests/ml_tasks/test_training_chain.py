@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ml_tasks import assemble, claim, evaluate, judge, promote, record, reference, register, train
+from ml_tasks import (
+    assemble,
+    claim,
+    evaluate,
+    judge,
+    promote,
+    prove,
+    record,
+    reference,
+    register,
+    train,
+)
 from ml_tasks.__main__ import used
 from ml_tasks.config import Environment, Gate, Pipeline
 from ml_tasks.context import Context
@@ -37,6 +48,7 @@ WINDOW = Window.parse("2013-01-01/2013-01-22")
 TASKS: dict[str, Callable[[Pipeline, Context], Result]] = {
     "claim": claim.run,
     "assemble": assemble.run,
+    "prove": prove.run,
     "train": train.run,
     "reference": reference.run,
     "evaluate": evaluate.run,
@@ -215,7 +227,7 @@ def test_a_challenger_is_judged_against_the_champion(
     runner = Runner(
         pipeline.model_copy(update={"evaluation": evaluation}), environment, "challenger"
     )
-    runner.go("assemble", "train", "reference", "evaluate", "judge")
+    runner.go("assemble", "prove", "train", "reference", "evaluate", "judge")
     one, two = (r.done["train"].values["weights_hash"] for r in (runner, champion))
     assert one == two
     judged = runner.done["judge"].values
@@ -382,7 +394,7 @@ class TestRollback:
         self, second: Runner
     ) -> None:
         third = Runner(second.pipeline, second.environment, "third")
-        third.go("assemble", "train", "evaluate", "judge")
+        third.go("assemble", "prove", "train", "evaluate", "judge")
         assert third.done["evaluate"].values["champion"] == "1"
 
     @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ class Loop:
 
     def train(self, end: datetime, champion: str | None) -> bool:
         self.trained[end] = self.wants
-        tasks = ("assemble", "train", "reference", "evaluate", "judge")
+        tasks = ("assemble", "prove", "train", "reference", "evaluate", "judge")
         done = self.chain("training", Window(start=START, end=end), tasks)
         uri = str(done["judge"].outputs["verdict"].uri)
         if Verdict.model_validate_json(objects.read_bytes(uri)).passed:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LABEL, AMOUNT, ITEMS, SHOP = 5, 2, 3, 4
 TEST = 23 * 40
 """The first row of the test part."""
-TO_VERDICT = ("claim", "assemble", "train", "reference", "evaluate", "judge")
+TO_VERDICT = ("claim", "assemble", "prove", "train", "reference", "evaluate", "judge")
 
 
 def changed(rows: list[Row], column: int, value: str, where: Callable[[int], bool]) -> list[Row]:

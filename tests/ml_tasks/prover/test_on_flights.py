@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from feature_repo import offline_store, point_in_time
-from ml_tasks import assemble
+from ml_tasks import assemble, prove
 from ml_tasks.config import Environment, Pipeline
 from ml_tasks.context import Context
 from ml_tasks.gates import no_leak
@@ -67,18 +67,22 @@ def planted(lake_of_weeks: Environment, tmp_path_factory: pytest.TempPathFactory
 
 
 def assembled(pipeline: Pipeline, environment: Environment, run: str) -> tuple[Result, Leaks]:
-    context = Context(
-        task="assemble",
-        pipeline=pipeline.name,
-        run=run,
-        attempt=1,
-        environment=environment,
-        window=WEEKS,
-    )
-    result = assemble.run(pipeline, context)
-    uri = result.outputs["leaks"].uri
+    done: dict[str, Result] = {}
+    for task in (assemble, prove):
+        name = task.__name__.rpartition(".")[2]
+        context = Context(
+            task=name,
+            pipeline=pipeline.name,
+            run=run,
+            attempt=1,
+            environment=environment,
+            window=WEEKS,
+            inputs=dict(done),
+        )
+        done[name] = task.run(pipeline, context)
+    uri = done["prove"].outputs["leaks"].uri
     assert uri is not None
-    return result, Leaks.model_validate_json(objects.read_bytes(uri))
+    return done["assemble"], Leaks.model_validate_json(objects.read_bytes(uri))
 
 
 def passes(leaks: Leaks) -> bool:
