@@ -145,9 +145,7 @@ def _tagged(lake: Lake, context: Context, digest: str, snapshots: dict[str, int]
     return tag
 
 
-def _written(
-    context: Context, made: pa.Table, description: dict[str, Any]
-) -> dict[str, Output]:
+def _written(context: Context, made: pa.Table, description: dict[str, Any]) -> dict[str, Output]:
     digest = str(description["hash"])
     set_uri, text_uri = f"{context.folder}/set.parquet", f"{context.folder}/set.json"
     parquet.write(set_uri, made)

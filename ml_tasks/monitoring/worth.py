@@ -99,7 +99,7 @@ def importance(
 def _others(
     some: pl.DataFrame, asked: Sequence[tuple[str, bool]], order: list[int]
 ) -> list[pl.Series | pl.Expr]:
-    """Give by column what stands in its place: nothing where it is to be missing, else dealt out."""
+    """Give what stands in each column's place: nothing where it is missing, else other rows'."""
     import polars as pl
 
     return [

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +47,31 @@ def test_what_is_lost_is_told_for_each_column_and_by_its_own_name(rows: pl.DataF
     assert found.told["much"] > 0.2 > found.told["little"] > 0
     backwards = measured(rows, ("little", "much", "nothing"))
     assert (backwards.told, backwards.there) == (found.told, found.there)
+
+
+def test_what_matters_is_measured_on_all_rows_and_the_rest_on_few() -> None:
+    dice = np.random.default_rng(2)
+    names = ("much", "little", *(f"nothing{n}" for n in range(8)))
+    rows = pl.DataFrame({name: dice.normal(size=2 * worth.FEW_ROWS) for name in names})
+    label = predict(rows) + dice.normal(size=rows.height) > 0
+    rows = rows.with_columns(pl.Series("label", label.astype(float)))
+    asked: Counter[int] = Counter()
+
+    def counted(some: pl.DataFrame) -> NDArray[np.float64]:
+        asked[some.height] += 1
+        return predict(some)
+
+    found = worth.importance(
+        counted, rows, names, task="classification", metric="roc_auc", sign=1, seed=1
+    )
+    every = [*found.told.values(), *found.there.values()]
+    dear = [lost for lost in every if lost >= worth.MATTERS * max(every)]
+    assert 2 <= len(dear) <= 4
+    assert asked == {worth.FEW_ROWS: 1 + len(every), rows.height: 1 + len(dear)}
+    gone = predict(rows.with_columns(pl.lit(None, pl.Float64).alias("much")))
+    whole = roc_auc_score(rows["label"], predict(rows))
+    assert found.there["much"] == pytest.approx(whole - roc_auc_score(rows["label"], gone))
+    assert found.told["much"] > 0.2
 
 
 def test_a_fault_of_the_model_comes_through(rows: pl.DataFrame) -> None:
