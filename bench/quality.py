@@ -74,6 +74,11 @@ class Span:
         days = [f"2013-{month:02}-01" for month in range(1, 13)] + ["2014-01-01"]
         return days[: self.months + 1]
 
+    @property
+    def window(self) -> str:
+        """All of them."""
+        return f"{self.starts[0]}/{self.starts[-1]}"
+
 
 LONG = Span(
     12,
