@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ml_tasks.errors import ConfigError, ExitCode, RejectedError, SourceError
@@ -15,7 +18,7 @@ from perennial import runner
 from perennial.weeks import CAUSE, WHY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
     from types import TracebackType
 
@@ -28,11 +31,39 @@ WAIT_SECONDS = 2.0
 """Before a task is tried again."""
 
 
+class Cores:
+    """The cores of this machine, for those who wait until one is free and those who do not."""
+
+    def __init__(self, count: int) -> None:
+        """Remember how many there are."""
+        self._free, self._changed = count, threading.Condition()
+
+    @contextmanager
+    def taken(self, count: int, *, patient: bool) -> Iterator[None]:
+        """Take some for a while.
+
+        Args:
+            count: How many.
+            patient: Wait until that many are free.
+        """
+        with self._changed:
+            if patient:
+                self._changed.wait_for(lambda: self._free >= count)
+            self._free -= count
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += count
+                self._changed.notify_all()
+
+
 class Here:
     """Runs flows as processes of this machine.
 
     A week may come in while another one is watched or a model is trained: rows and features are
-    read as they were known at their time, so that what comes later changes nothing of it.
+    read as they were known at their time, so that what comes later changes nothing of it. It comes
+    in where a core has nothing else to do: all else waits for the week that is watched.
     """
 
     def __init__(
@@ -53,6 +84,7 @@ class Here:
         self._environment, self._pipeline, self._doing = environment, pipeline, doing
         self._control, self._weeks = Control(environment.control), weeks
         self._ahead, self._books = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._cores = Cores(os.cpu_count() or 1)
         self._coming: dict[Window, Future[None]] = {}
         self._recorded: list[Future[Done]] = []
 
@@ -134,7 +166,7 @@ class Here:
 
     def _bring(self, week: Window) -> None:
         run = f"year-ingestion-{week.start:%Y-%m-%d}"
-        _require(self._flow("ingestion", run, week, _nobody))
+        _require(self._flow("ingestion", run, week, _nobody, patient=True))
 
     def _flow(
         self,
@@ -145,6 +177,7 @@ class Here:
         trigger: str | None = None,
         *,
         aside: bool = False,
+        patient: bool = False,
     ) -> Done | None:
         """Do what of a run is not done yet; give the task that failed, if one did.
 
@@ -155,6 +188,7 @@ class Here:
             doing: Told what is done.
             trigger: Of a training.
             aside: Let its record be written while others go on.
+            patient: Begin each task where a core is free.
         """
         known = runs.results(self._environment, self._pipeline.name, run)
         good = {
@@ -172,7 +206,7 @@ class Here:
             if (failed or skipped) and not last:
                 continue
             doing(f"week to {window.end:%Y-%m-%d}: {', '.join(place.task for place in wave)}")
-            todo = [(place, run, str(window), trigger) for place in wave]
+            todo = [(place, run, str(window), trigger, patient) for place in wave]
             if last and aside and failed is None:
                 self._recorded.append(self._books.submit(self._tried, *todo[0]))
                 continue
@@ -183,25 +217,34 @@ class Here:
                         failed = failed or done
         return failed
 
-    def _tried(self, place: Step, run: str, window: str, trigger: str | None) -> Done:
+    def _tried(
+        self, place: Step, run: str, window: str, trigger: str | None, patient: bool
+    ) -> Done:
         """Run a task, again where another try may help, as often as Airflow would."""
         for last in (*([False] * place.retries), True):
-            done = runner.run_task(
-                self._environment, self._pipeline, place, run=run, window=window,
-                trigger=trigger if place.task == "claim" else None, on_line=_nobody,
-            )  # fmt: skip
+            with self._cores.taken(self._wanted(place), patient=patient):
+                done = runner.run_task(
+                    self._environment, self._pipeline, place, run=run, window=window,
+                    trigger=trigger if place.task == "claim" else None, on_line=_nobody,
+                )  # fmt: skip
             over = done.outcome.succeeded or done.outcome.code == ExitCode.SKIP
             if over or last or done.outcome.hopeless:
                 return done
             time.sleep(WAIT_SECONDS)
         raise AssertionError("the last try is one")
 
+    def _wanted(self, place: Step) -> int:
+        """Give the cores that a task keeps busy; a record waits for MLflow most of the time."""
+        if place.teardown:
+            return 0
+        return self._pipeline.training.processes if place.task == "train" else 1
+
 
 def waves(flow: Sequence[Step]) -> list[list[Step]]:
     """Give the steps of a flow in their order, side by side where none needs the other.
 
     >>> [[step.task for step in wave] for wave in waves(FLOWS["training"])][2:5]
-    [['train'], ['reference', 'evaluate'], ['judge']]
+    [['prove', 'train'], ['reference', 'evaluate'], ['judge']]
     """
     found: list[list[Step]] = []
     for step in flow:
