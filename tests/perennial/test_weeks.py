@@ -114,6 +114,37 @@ def test_a_replay_is_a_run_of_its_own(control: Control, ran: list[tuple[str, str
     ]
 
 
+def test_what_comes_in_ahead_begins_where_a_core_is_free(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy, begun = threading.Barrier(3), {name: threading.Event() for name in ("validate", "train")}
+    over = {name: threading.Event() for name in ("prove", "train")}
+
+    def run_task(_environment: object, _pipeline: object, place: Step, **_given: Any) -> Done:
+        made: Any = SimpleNamespace(error=None)
+        if place.task in begun:
+            begun[place.task].set()
+        if place.task in ("ingest", "prove", "train"):
+            busy.wait(20)
+        if place.task in ("prove", "train"):
+            over[place.task].wait(20)
+        return Done(place.task, Outcome(ExitCode.OK, made))
+
+    monkeypatch.setattr(runner, "run_task", run_task)
+    monkeypatch.setattr("perennial.here.os.cpu_count", lambda: 2)
+    trigger, _new = control.ask("flight_delays", "monitor", UNTIL, who="x", evidence={})
+    with Here(Environment(), PIPELINE, [WEEK], str) as stage:
+        training = threading.Thread(target=stage.train, args=(trigger,))
+        training.start()
+        assert begun["train"].wait(20)
+        assert not begun["validate"].wait(0.3)
+        over["prove"].set()
+        assert begun["validate"].wait(20)
+        over["train"].set()
+        training.join(20)
+        stage.ingest(WEEK)
+
+
 def test_records_are_waited_for_and_their_faults_told(
     control: Control, ran: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
