@@ -63,6 +63,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "ml_tasks/gates/paired.py": GATES,
     "ml_tasks/gates/worst_segment.py": GATES,
     "ml_tasks/assemble.py": JOINED,
+    "ml_tasks/prove.py": ("tests/ml_tasks/prover/test_on_flights.py",),
     "ml_tasks/io/labels.py": JOINED,
     "ml_tasks/io/registry.py": (
         "tests/ml_tasks/io/test_registry.py",

@@ -13,11 +13,10 @@ from ml_tasks.io import derived, features, lookup, objects, parquet, retention
 from ml_tasks.io.content import bytes_hash, content_hash
 from ml_tasks.io.control import Control
 from ml_tasks.io.engine import evaluate
-from ml_tasks.io.evolution import read_as
 from ml_tasks.io.labels import ROW, labelled
 from ml_tasks.io.lake import Lake
 from ml_tasks.result import Output, Result, Window
-from ml_tasks.sources.schema import raw_schema
+from ml_tasks.sources.raw import labels_source
 from ml_tasks.training import champion
 
 if TYPE_CHECKING:
@@ -89,9 +88,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     table = f"raw.{pipeline.label.source}"
     names = _derived(lake, pipeline)
     snapshots = {name: lake.snapshot(name) for name in (table, *names)}
-    source = pipeline.sources[pipeline.label.source]
-    form = raw_schema(source), source.renamed_from
-    raw = read_as(lake.load(table), *form, window=window, snapshot=snapshots[table])
+    raw = labels_source(lake, pipeline, window, snapshots[table])
     rows = divided(labelled(raw, pipeline, window.end), ranges(window, pipeline.split))
     check(rows, pipeline)
     made = _joined(rows, pipeline, context, snapshots)

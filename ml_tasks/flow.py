@@ -130,8 +130,9 @@ def step(task: str, dag: Dag | None = None) -> Step:
 def after(dag: Dag) -> dict[str, tuple[str, ...]]:
     """Give the tasks that each task comes right after.
 
-    A need that another need implies is left out, and what runs at the end comes after all that
-    nobody else waits for: the same order in fewer arrows.
+    A need that another need implies is left out: the same order in fewer arrows. What runs at the
+    end comes after all that nobody else waits for, and after all that runs beside another task:
+    where one of two fails the other goes on, and what waits for both is over at once.
     """
     steps = {s.task: s for s in FLOWS[dag]}
     behind: dict[str, set[str]] = {}
@@ -142,7 +143,16 @@ def after(dag: Dag) -> dict[str, tuple[str, ...]]:
         for s in steps.values()
     }
     awaited = {need for needs in direct.values() for need in needs}
-    ends = tuple(s.task for s in steps.values() if not s.teardown and s.task not in awaited)
+    works = [s.task for s in steps.values() if not s.teardown]
+    ends = tuple(
+        task
+        for task in works
+        if task not in awaited
+        or any(
+            other != task and other not in behind[task] and task not in behind[other]
+            for other in works
+        )
+    )
     return {task: ends if steps[task].teardown else needs for task, needs in direct.items()}
 
 

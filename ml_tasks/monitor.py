@@ -11,7 +11,6 @@ from ml_tasks.errors import NothingToDo
 from ml_tasks.io import distributions, folders, predictions
 from ml_tasks.io.champions import succession
 from ml_tasks.io.control import Control
-from ml_tasks.io.evolution import read_as
 from ml_tasks.io.labels import labelled
 from ml_tasks.io.lake import Lake
 from ml_tasks.monitoring import trial
@@ -20,7 +19,7 @@ from ml_tasks.monitoring.grading import Grading
 from ml_tasks.monitoring.measured import Measuring
 from ml_tasks.monitoring.reference import LABEL, Reference
 from ml_tasks.result import Window
-from ml_tasks.sources.schema import raw_schema
+from ml_tasks.sources.raw import labels_source
 from ml_tasks.training import champion
 
 if TYPE_CHECKING:
@@ -106,10 +105,9 @@ def labels_in(
     lake: Lake, pipeline: Pipeline, reach: Window, moment: datetime | None = None
 ) -> pl.DataFrame:
     """Give the labels of a range of event time that are known at its end, or at a moment."""
-    source = pipeline.sources[pipeline.label.source]
-    form = raw_schema(source), source.renamed_from
-    raw = read_as(lake.load(f"raw.{pipeline.label.source}"), *form, window=reach)
-    return labelled(raw, pipeline, moment or reach.end).select(*source.key, LABEL, "label_known_at")
+    found = labelled(labels_source(lake, pipeline, reach), pipeline, moment or reach.end)
+    key = pipeline.sources[pipeline.label.source].key
+    return found.select(*key, LABEL, "label_known_at")
 
 
 def with_labels(made: pl.DataFrame, labels: pl.DataFrame, pipeline: Pipeline) -> pl.DataFrame:

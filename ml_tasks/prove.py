@@ -10,10 +10,9 @@ from ml_tasks.errors import ConfigError
 from ml_tasks.io import features, objects, parquet
 from ml_tasks.io.content import bytes_hash
 from ml_tasks.io.engine import evaluate
-from ml_tasks.io.evolution import read_as
 from ml_tasks.io.lake import Lake
 from ml_tasks.result import Output, Result, Window
-from ml_tasks.sources.schema import raw_schema
+from ml_tasks.sources.raw import labels_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,18 +30,21 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     A leak fails nothing here: `no_leak` judges what was found.
 
     Raises:
-        ConfigError: `assemble` left no set.
+        ConfigError: `assemble` left no set, or took in less than the pipeline asks for now.
     """
     made = context.output("assemble", "set")
     if made.uri is None:
         raise ConfigError("assemble's set is no object; run assemble again")
     snapshots: Mapping[str, int] = context.inputs["assemble"].values["snapshots"]
     lake, window = Lake(context.environment), context.required_window()
-    source = pipeline.sources[pipeline.label.source]
-    table = f"raw.{pipeline.label.source}"
-    form = raw_schema(source), source.renamed_from
-    raw = read_as(lake.load(table), *form, window=window, snapshot=snapshots[table])
-    refs = features.refs(pipeline.features.service)
+    refs, labels = features.refs(pipeline.features.service), f"raw.{pipeline.label.source}"
+    wanted = {labels, *(f"features.{name}" for name in features.below(refs))}
+    if lacking := sorted(wanted - snapshots.keys()):
+        raise ConfigError(
+            f"assemble took in {sorted(snapshots)}, wanted {lacking} too, which were asked for "
+            "since; run assemble again, and what comes after it"
+        )
+    raw = labels_source(lake, pipeline, window, snapshots[labels])
     subject = prover.subject(
         parquet.read(made.uri),
         made.content_hash,

@@ -10,7 +10,6 @@ from ml_tasks.errors import ConfigError, NothingToDo
 from ml_tasks.io import folders, lookup, objects, predictions
 from ml_tasks.io.control import Control
 from ml_tasks.io.engine import evaluate
-from ml_tasks.io.evolution import read_as
 from ml_tasks.io.labels import asked
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.predictions import SHADOW
@@ -18,7 +17,7 @@ from ml_tasks.models.predict import OnnxModel
 from ml_tasks.monitoring import trial
 from ml_tasks.monitoring.outliers import Ecod
 from ml_tasks.monitoring.reference import OUTLIERS
-from ml_tasks.sources.schema import raw_schema
+from ml_tasks.sources.raw import labels_source
 from ml_tasks.training import champion
 
 if TYPE_CHECKING:
@@ -78,10 +77,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
 
 def questions(lake: Lake, pipeline: Pipeline, window: Window) -> pl.DataFrame:
     """Give the rows that were asked about in a window, as they were known then."""
-    source = pipeline.sources[pipeline.label.source]
-    table = lake.load(f"raw.{pipeline.label.source}")
-    raw = read_as(table, raw_schema(source), source.renamed_from, window=window)
-    return asked(raw, pipeline, window.end)
+    return asked(labels_source(lake, pipeline, window), pipeline, window.end)
 
 
 def _new(rows: pl.DataFrame, before: Sequence[pl.DataFrame], pipeline: Pipeline) -> pl.DataFrame:

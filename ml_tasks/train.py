@@ -69,6 +69,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         return _silent(context)
     used = usage.together(parts)
     values = {
+        "set_hash": digest,
         "epochs": len(trainer.history),
         "resumed_at_epoch": resumed,
         "fit_seconds": round(seconds, 3),

@@ -47,7 +47,7 @@ class Cores:
             patient: Wait until that many are free.
         """
         with self._changed:
-            if patient:
+            if patient and count:
                 self._changed.wait_for(lambda: self._free >= count)
             self._free -= count
         try:
@@ -63,7 +63,7 @@ class Here:
 
     A week may come in while another one is watched or a model is trained: rows and features are
     read as they were known at their time, so that what comes later changes nothing of it. It comes
-    in where a core has nothing else to do: all else waits for the week that is watched.
+    in where a core has nothing else to do: the week that is watched waits for no later one.
     """
 
     def __init__(

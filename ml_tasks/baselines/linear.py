@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from ml_tasks.models.spec import matrix
 
@@ -37,7 +38,9 @@ def fit(rows: pl.DataFrame, spec: Spec, label: str, seed: int) -> Predict:
     classify = spec.task == "classification"
     logistic = LogisticRegression(solver="newton-cholesky", random_state=seed)
     chosen = logistic if classify else Ridge()
-    model = make_pipeline(inputs, chosen).fit(learned, rows[label].to_numpy())
+    # In single precision the logistic's Hessian is ill-conditioned, as are the ridge's equations.
+    double = FunctionTransformer(partial(np.asarray, dtype=np.float64))
+    model = make_pipeline(inputs, double, chosen).fit(learned, rows[label].to_numpy())
 
     def predict(asked: pl.DataFrame) -> NDArray[np.float64]:
         x = matrix(asked, spec)

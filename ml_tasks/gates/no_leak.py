@@ -39,7 +39,7 @@ def judge(measured: Measured, params: Params) -> Judgement:
     )
     proof = measured.leaks
     if proof is None or not proof.cells or not proof.strength:
-        evidence = "the set was not proven; clear prove and what comes after it"
+        evidence = "what was trained on was not proven; clear assemble and what comes after it"
         return Judgement(
             gate="no_leak", passed=False, measured=None, threshold=threshold, evidence=evidence
         )

@@ -36,7 +36,7 @@ def test_each_task_comes_after_the_last_of_what_it_needs() -> None:
         "judge": ("evaluate",),
         "register": ("reference", "judge"),
         "promote": ("register",),
-        "record": ("promote",),
+        "record": ("prove", "train", "reference", "evaluate", "judge", "promote"),
     }
     assert after("ingestion")["record"] == ("materialise",)
     assert after("monitoring")["decide"] == ("monitor",)

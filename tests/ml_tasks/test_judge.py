@@ -83,7 +83,7 @@ def test_the_first_champion_has_no_rival() -> None:
 @pytest.mark.parametrize(
     ("proof", "measured", "evidence"),
     [
-        (None, None, "the set was not proven; clear prove"),
+        (None, None, "what was trained on was not proven; clear assemble"),
         (PROOF.model_copy(update={"cells": 0}), None, "was not proven"),
         (PROOF.model_copy(update={"strength": {}}), None, "was not proven"),
         (PROOF.model_copy(update={"strength": {"a": math.nan}}), 1, "AUC nan"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from ml_tasks.baselines import BASELINES, baseline
 from ml_tasks.errors import ConfigError
@@ -66,3 +67,22 @@ def test_majority_says_the_mean() -> None:
 def test_an_unknown_one() -> None:
     with pytest.raises(ConfigError, match=r"baselines: came 'oracle', wanted some of \['majority'"):
         baseline("oracle")
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_linear_ones_learn_in_double_precision_without_a_text_or_a_hole(
+    task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, kind = {
+        "classification": ("logistic_regression", LogisticRegression),
+        "regression": ("linear_regression", Ridge),
+    }[task]
+    rows, seen = ROWS.filter(pl.col("x").is_not_null()), []
+    fit = kind.fit
+    monkeypatch.setattr(
+        kind, "fit", lambda self, x, y, *rest: seen.append(x.dtype) or fit(self, x, y, *rest)
+    )
+    label = "label" if task == "classification" else "amount"
+    spec = specs.fit(rows, task=task, numeric=("x",), categorical=(), label=label)  # type: ignore[arg-type]
+    baseline(name).fit(rows, spec, label, 3)
+    assert seen == [np.float64]

@@ -74,6 +74,27 @@ def test_what_matters_is_measured_on_all_rows_and_the_rest_on_few() -> None:
     assert found.told["much"] > 0.2
 
 
+@pytest.mark.parametrize("ones", [1, worth.FEW_LABELS])
+def test_where_a_label_is_rare_all_is_measured_on_all_rows(ones: int) -> None:
+    dice = np.random.default_rng(3)
+    rows = pl.DataFrame({name: dice.normal(size=2 * worth.FEW_ROWS) for name in ("much", "little")})
+    said = predict(rows)
+    late = (said >= np.sort(said)[-ones]).astype(float)
+    rows = rows.with_columns(pl.Series("label", late))
+    heights = set[int]()
+
+    def counted(some: pl.DataFrame) -> NDArray[np.float64]:
+        heights.add(some.height)
+        return predict(some)
+
+    found = worth.importance(
+        counted, rows, ("much", "little"), task="classification", metric="roc_auc", sign=1, seed=1
+    )
+    assert heights == {rows.height}
+    assert found.told["much"] > 0.1
+    assert np.isfinite([*found.told.values(), *found.there.values()]).all()
+
+
 def test_a_fault_of_the_model_comes_through(rows: pl.DataFrame) -> None:
     with pytest.raises(pl.exceptions.ColumnNotFoundError):
         measured(rows, ("much", "gone"))
