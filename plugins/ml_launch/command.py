@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ml_tasks.result import RESULT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ml_tasks.config import Environment
     from ml_tasks.flow import Step
@@ -64,6 +64,11 @@ class Command:
             "ml_tasks", *self.arguments,
         ]  # fmt: skip
 
+    def is_in(self, argv: Sequence[str]) -> bool:
+        """Tell whether another attempt's command line asks for the same work."""
+        theirs = argv[argv.index("ml_tasks") + 1 :] if "ml_tasks" in argv else ()
+        return _lasting(theirs) == _lasting(self.arguments)
+
     def result_of(self, attempt: int) -> str:
         """Give where another attempt of this task puts its result."""
         return self.result.replace(f"/{self.attempt}/{RESULT}", f"/{attempt}/{RESULT}")
@@ -111,6 +116,16 @@ def command(
         arguments=(*arguments, "--result", result),
         processes=processes if step.distributed else None,
     )
+
+
+def _lasting(arguments: Sequence[str]) -> list[str]:
+    """Leave out what is another one in each attempt."""
+    flags = ("", *arguments)
+    return [
+        one
+        for before, one in zip(flags, arguments, strict=False)
+        if not {before, one} & {"--attempt", "--result"}
+    ]
 
 
 def slug(run_id: str) -> str:

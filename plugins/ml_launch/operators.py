@@ -110,7 +110,9 @@ class LaunchOperator(BaseOperator):
         """
         launch = self._started(context)
         launch.recall(event.get("seen") or {})
-        if event["late"]:
+        # While nobody looked it may have ended in time.
+        over = launch.found and launch.trigger(until) is None
+        if event["late"] and not over:
             self._stop(launch)
             raise AirflowTaskTimeout(self._too_late)
         if not launch.found:

@@ -234,6 +234,19 @@ def test_what_the_launcher_counts_on_is_in_its_namespace(overlay: list[Manifest]
         assert account["metadata"]["name"] not in {s["name"] for s in binding["subjects"]}
 
 
+def test_a_queue_covers_all_that_a_namespace_asks_for_its_pods(
+    rendered: dict[str, list[Manifest]],
+) -> None:
+    found = {
+        one["kind"]: one for one in rendered["gpu"] if one["kind"] in ("ClusterQueue", "LimitRange")
+    }
+    (group,) = found["ClusterQueue"]["spec"]["resourceGroups"]
+    (limit,) = found["LimitRange"]["spec"]["limits"]
+    covered = set(group["coveredResources"])
+    assert {*limit["defaultRequest"], *limit["default"], "nvidia.com/gpu"} <= covered
+    assert covered == {one["name"] for one in group["flavors"][0]["resources"]}
+
+
 def test_who_starts_tasks_may_ask_kubelets_where_somebody_wants_that(tmp_path: Path) -> None:
     made = copied(tmp_path / "k8s")
     folder = made.folder / "overlays" / "measured"

@@ -63,6 +63,12 @@ def key(command: Command, task: str = "") -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
+def argv(made: Manifest) -> list[str]:
+    """Give what follows `python` in a Job's pods."""
+    containers = made["spec"]["template"]["spec"]["containers"]
+    return [word for one in containers if one["name"] == CONTAINER for word in one.get("args", ())]
+
+
 def pods_with(job: str) -> str:
     """Give the selector of a Job's pods."""
     return f"batch.kubernetes.io/job-name={job}"

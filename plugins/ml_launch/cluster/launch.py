@@ -153,16 +153,15 @@ class JobLaunch:
 
     def _found(self) -> Manifest | None:
         """Give the Job that works on this task, or did and was not read yet."""
-        jobs = [
-            one
-            for one in self._cluster.jobs(job.owned(job.KEY, job.key(self._command)))
-            if not state.is_leaving(one)
-        ]
+        known = self._cluster.jobs(job.owned(job.KEY, job.key(self._command)))
+        jobs = [one for one in known if not state.is_leaving(one)]
         own = str(self._command.attempt)
         live = [
             one
             for one in jobs
-            if not state.has(one, "Failed") or one["metadata"]["labels"][job.ATTEMPT] == own
+            # What it needs may have been made again since: other inputs are other work.
+            if self._command.is_in(job.argv(one))
+            and (not state.has(one, "Failed") or one["metadata"]["labels"][job.ATTEMPT] == own)
         ]
         if live:
             found = max(live, key=_restart)

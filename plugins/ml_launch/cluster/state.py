@@ -7,12 +7,12 @@ https://kubernetes.io/docs/concepts/workloads/pods/disruptions/.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from ml_launch.cluster import limits
 from ml_tasks.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ GONE_SECONDS = 10
 """How long after its grace a pod that is still there counts as lost with its node."""
 FIRM_SECONDS = 60
 """How long a pod may wait for an image or a secret before that counts as a fault."""
-MORE_MEMORY = 1.5
 
 
 class Cause(StrEnum):
@@ -46,6 +45,7 @@ class Cause(StrEnum):
     PREEMPTED = "preempted"
     NODE_LOST = "node lost"
     DELETED = "deleted"
+    NOT_BEGUN = "not begun"
 
 
 DISRUPTIONS = frozenset(
@@ -65,9 +65,10 @@ _TARGETS = {
 _NEVER_BEGAN = ("StartError", "ContainerCannotRun")
 _NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "RegistryUnavailable")
 _WRONG = (
-    "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "InvalidImageName",
-    "ErrImageNeverPull", "ImageInspectError",
+    "CreateContainerConfigError", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError",
 )  # fmt: skip
+_BUSY = ("CreateContainerError", "RunContainerError")
+"""What a node under load says, too, and tries again by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,9 +233,13 @@ def _pod(pod: Pod, wanted: Wanted, now: datetime) -> Ended | None:
     if terminated is not None and terminated["exitCode"] == 0:
         return Ended(Cause.COMPLETED, "", 0)
     if status.get("reason") == "Evicted" and "exceeds" in said:
-        return Ended(Cause.DISK, _over_disk(said, wanted), int(ExitCode.CRASH))
+        return Ended(Cause.DISK, limits.over_disk(wanted.task, said), int(ExitCode.CRASH))
     if terminated is not None and terminated.get("reason") == "OOMKilled":
-        return Ended(Cause.MEMORY, _over_memory(wanted), terminated["exitCode"])
+        return Ended(
+            Cause.MEMORY,
+            limits.over_memory(wanted.task, wanted.resources.memory_gb),
+            terminated["exitCode"],
+        )
     if terminated is not None and terminated.get("reason") in _NEVER_BEGAN:
         why = f"{name(pod)} cannot start: {terminated.get('message', '')}"
         return Ended(Cause.CONFIG, why, int(ExitCode.CONFIG))
@@ -250,17 +255,24 @@ def _pod(pod: Pod, wanted: Wanted, now: datetime) -> Ended | None:
             return Ended(cause, f"{name(pod)} was {cause}: {target.get('message', said)}", code)
         if is_leaving(pod):
             return Ended(Cause.DELETED, f"{name(pod)} was deleted", code)
+        if terminated is None and not status.get("initContainerStatuses"):
+            why = f"{name(pod)} was refused by its node: {status.get('reason')} {said}"
+            return Ended(Cause.EVICTED, why, int(ExitCode.RETRY))
         return Ended(Cause.EXIT, said, code)
     return _stuck(pod, wanted, now)
 
 
 def _stuck(pod: Pod, wanted: Wanted, now: datetime) -> Ended | None:
     """Tell whether a pod that does not run never will."""
-    waited = (now - moment(pod["metadata"]["creationTimestamp"])).total_seconds()
+    placed = condition(pod, "PodScheduled", "True") or {}
+    since = placed.get("lastTransitionTime") or pod["metadata"]["creationTimestamp"]
+    waited = (now - moment(since)).total_seconds()
     state = process(pod).get("waiting", {})
     reason, said = state.get("reason"), f"{state.get('reason')}: {state.get('message', '')}"
     if reason in _WRONG and waited > FIRM_SECONDS / 6:
         return Ended(Cause.CONFIG, f"{name(pod)} cannot start: {said}", int(ExitCode.CONFIG))
+    if reason in _BUSY and waited > wanted.pending_seconds:
+        return Ended(Cause.NOT_BEGUN, f"{name(pod)} cannot start: {said}", int(ExitCode.RETRY))
     if reason in _NO_IMAGE and waited > FIRM_SECONDS:
         return Ended(
             Cause.IMAGE, f"the image of {name(pod)} cannot be pulled: {said}", int(ExitCode.RETRY)
@@ -274,20 +286,6 @@ def _stuck(pod: Pod, wanted: Wanted, now: datetime) -> Ended | None:
             int(ExitCode.RETRY),
         )
     return None
-
-
-def _over_memory(wanted: Wanted) -> str:
-    given = wanted.resources.memory_gb
-    return (
-        f"the task used more than the {given:g} GB of memory that it was given; raise "
-        f"resources.{wanted.task}.memory_gb, to {math.ceil(given * MORE_MEMORY * 2) / 2:g} for a "
-        "start, or give it less to do"
-    )
-
-
-def _over_disk(said: str, wanted: Wanted) -> str:
-    wish = f"raise resources.{wanted.task}.disk_gb"
-    return f"the task wrote more than it was given ({said.strip()}); {wish}"
 
 
 def _lost(pod: Pod, now: datetime) -> bool:

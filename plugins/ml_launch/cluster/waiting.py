@@ -36,8 +36,25 @@ def verdict(
         find_job: Gives the Job, `None` where it is gone; asked only where it is needed.
         find_refusal: Gives why there are too few pods; asked only while the task goes on.
     """
+    if wanted.pods == 1:
+        pods = _not_replaced(pods, wanted, now)
     how = state.verdict(pods, wanted, now, find_job)
     return how or admission.verdict(find_refusal(), wanted, now)
+
+
+def _not_replaced(pods: Sequence[Pod], wanted: Wanted, now: datetime) -> Sequence[Pod]:
+    """Leave out what the cluster took away where it has put another pod in its place.
+
+    A node short of memory or disk leaves its evicted pods there, as failed ones.
+    """
+    taken = [
+        pod
+        for pod in pods
+        if pod.get("status", {}).get("phase") == "Failed"
+        and (how := state.ended([pod], wanted, now)) is not None
+        and how.again
+    ]
+    return [pod for pod in pods if pod not in taken] or pods
 
 
 def lost(found: Sequence[Pod], now: datetime) -> list[str]:

@@ -33,7 +33,7 @@ class Script(Command):
     script: str
 
     def in_pod(self, pods: int, first: str, port: int) -> list[str]:  # noqa: ARG002
-        return ["-c", self.script]
+        return ["-c", self.script, "ml_tasks", *self.arguments]
 
 
 @dataclass
@@ -49,7 +49,13 @@ class Field:
         return self.environment.namespace
 
     def command(
-        self, script: str, *, attempt: int = 1, run: str = "", pods: int | None = None
+        self,
+        script: str,
+        *,
+        attempt: int = 1,
+        run: str = "",
+        pods: int | None = None,
+        arguments: tuple[str, ...] = (),
     ) -> Script:
         run = run or uuid.uuid4().hex[:8]
         uri = f"{self.environment.objects_root}/runs/p/{run}/derive/{attempt}/result.json"
@@ -57,7 +63,7 @@ class Field:
         objects.write_result(uri, Result(task="derive", pipeline="p", run=run, attempt=attempt))
         return Script(
             task="derive", pipeline="p", run=run, attempt=attempt, result=uri,
-            arguments=(), processes=pods, script=script,
+            arguments=arguments, processes=pods, script=script,
         )  # fmt: skip
 
     def start(self, made: Command, given: TaskResources = SMALL) -> launch.JobLaunch:

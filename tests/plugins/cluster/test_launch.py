@@ -16,6 +16,7 @@ from tests.e2e.faults import Faults
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ml_launch.command import Command
     from ml_launch.outcome import Outcome
 
     from tests.plugins.cluster.conftest import Field
@@ -150,6 +151,21 @@ def test_a_running_pod_is_found_again(field: Field, until: Until) -> None:
     assert second.name == first.name
     assert second.result == first.result
     assert len(field.pods(second)) == 1
+
+
+def test_with_other_inputs_it_is_other_work(field: Field, until: Until) -> None:
+    def given(script: str, attempt: int, made: int) -> Command:
+        arguments = ("--attempt", str(attempt), "--input", f"assemble={made}")
+        return field.command(script, run="inputs", attempt=attempt, arguments=arguments)
+
+    first = field.start(given(WAIT, 1, 1))
+    until(lambda: [p for p in field.pods(first) if p.status.phase == "Running"])
+    assert field.start(given(WAIT, 2, 1)).name == first.name
+    third, lines = field.start(given("print('anew')", 3, 2)), list[str]()
+    assert third.name != first.name
+    assert not field.pods(first)
+    assert third.follow(lines.append).succeeded
+    assert own(lines) == ["anew"]
 
 
 def test_what_was_not_read_is_read_by_the_next_attempt(field: Field, until: Until) -> None:

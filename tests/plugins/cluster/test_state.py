@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from ml_launch.cluster import state
+from ml_launch.cluster import state, waiting
 from ml_launch.cluster.state import Cause, Wanted
 
 from ml_tasks.config import TaskResources
@@ -33,6 +33,7 @@ def pod(
     pod_reason: str = "",
     unschedulable: str = "",
     age: float = 1,
+    placed: float | None = None,
     leaving_since: float | None = None,
 ) -> state.Pod:
     """Write a pod as the API would."""
@@ -50,9 +51,12 @@ def pod(
         inner = {"waiting": {"reason": waiting, "message": message}}
     elif phase == "Running":
         inner = {"running": {}}
-    conditions = []
+    conditions: list[dict[str, str]] = []
     if target:
         conditions.append({"type": "DisruptionTarget", "status": "True", "reason": target})
+    if placed is not None:
+        at = (NOW - timedelta(seconds=placed)).isoformat()
+        conditions.append({"type": "PodScheduled", "status": "True", "lastTransitionTime": at})
     if unschedulable:
         conditions.append({"type": "PodScheduled", "status": "False", "message": unschedulable})
     return {
@@ -85,7 +89,11 @@ def failed(index: int = 0, code: int = 1, **more: Any) -> state.Pod:
         ),
         (
             pod(phase="Failed", pod_reason="Evicted", message="The node was low on memory"),
-            Cause.EXIT, False, False,
+            Cause.EVICTED, True, False,
+        ),
+        (
+            pod(phase="Failed", pod_reason="UnexpectedAdmissionError", message="no such device"),
+            Cause.EVICTED, True, False,
         ),
         (
             pod(
@@ -101,6 +109,10 @@ def failed(index: int = 0, code: int = 1, **more: Any) -> state.Pod:
         (pod(leaving_since=state.GONE_SECONDS + 1), Cause.NODE_LOST, True, False),
         (pod(waiting="ErrImageNeverPull", phase="Pending", age=30), Cause.CONFIG, False, True),
         (pod(waiting="ImagePullBackOff", phase="Pending", age=90), Cause.IMAGE, False, False),
+        (
+            pod(waiting="RunContainerError", phase="Pending", age=601),
+            Cause.NOT_BEGUN, False, False,
+        ),
         (
             pod(unschedulable="0/2 nodes", phase="Pending", age=601),
             Cause.UNSCHEDULABLE, False, False,
@@ -120,7 +132,10 @@ def test_each_end_is_told_apart(given: state.Pod, cause: Cause, again: bool, fin
         pod(leaving_since=-20),
         pod(waiting="ContainerCreating", phase="Pending", age=900),
         pod(waiting="ErrImagePull", phase="Pending", age=5),
+        pod(waiting="ErrImagePull", phase="Pending", age=900, placed=5),
         pod(waiting="CreateContainerConfigError", phase="Pending", age=2),
+        pod(waiting="CreateContainerConfigError", phase="Pending", age=900, placed=2),
+        pod(waiting="CreateContainerError", phase="Pending", age=90),
         pod(unschedulable="0/2 nodes", phase="Pending", age=500),
     ],
 )
@@ -171,6 +186,31 @@ def test_where_pods_cannot_tell_the_job_does(
 ) -> None:
     how = state.verdict(pods, wanted, NOW, lambda: job)
     assert (how and how.cause) == cause
+
+
+@pytest.mark.parametrize(
+    ("after", "cause"),
+    [
+        (pod(), None),
+        (pod(phase="Succeeded", exit_code=0), Cause.COMPLETED),
+        (failed(code=78), Cause.EXIT),
+        (failed(code=137, reason="OOMKilled"), Cause.MEMORY),
+        (failed(code=143, target="TerminationByKubelet"), None),
+    ],
+)
+@pytest.mark.parametrize(
+    "taken",
+    [
+        failed(code=137, target="TerminationByKubelet"),
+        pod(phase="Failed", pod_reason="OutOfcpu", message="Node didn't have enough resource"),
+    ],
+)
+def test_what_a_node_took_away_and_keeps_is_not_the_end(
+    taken: state.Pod, after: state.Pod, cause: Cause | None
+) -> None:
+    for pods in ([taken, after], [after, taken]):
+        how = waiting.verdict(pods, WANTED, NOW, lambda: JOB, lambda: None)
+        assert (how and how.cause) == cause
 
 
 def test_pods_whose_turn_a_queue_took_back_have_another() -> None:
