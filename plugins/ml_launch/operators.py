@@ -115,9 +115,9 @@ class LaunchOperator(BaseOperator):
         if event["late"] and not over:
             self._stop(launch)
             raise AirflowTaskTimeout(self._too_late)
-        if not launch.found:
-            # Somebody deleted what it waited for; the wait for the new one needs no worker either.
-            self._defer(launch, until)
+        # It may go on all the same: somebody deleted what it waited for, or a queue took its turn
+        # back. That wait needs no worker either.
+        self._defer(launch, until)
         outcome = launch.once(lambda _line: None)
         if outcome is None:
             self._defer(launch, until)

@@ -68,8 +68,8 @@ class JobLaunch:
         self._tail, self._stopped, self._abandoned = Tail(), "", ""
         self._use, self._kubelets = Use(resources.memory_gb), Kubelets(cluster)
         self._refusal: admission.Refusal | None = None
-        self._next_look = time.monotonic() + LOOK_SECONDS / 2
         found = self._found()
+        self._next_look = time.monotonic() + (0 if found else LOOK_SECONDS / 2)
         self._job, self.found = found or self._start(), found is not None
 
     @property

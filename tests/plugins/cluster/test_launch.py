@@ -160,10 +160,11 @@ def test_with_other_inputs_it_is_other_work(field: Field, until: Until) -> None:
 
     first = field.start(given(WAIT, 1, 1))
     until(lambda: [p for p in field.pods(first) if p.status.phase == "Running"])
-    assert field.start(given(WAIT, 2, 1)).name == first.name
+    (own_pod,) = field.pods(first)
+    (found,) = field.pods(field.start(given(WAIT, 2, 1)))
+    assert found.metadata.uid == own_pod.metadata.uid
     third, lines = field.start(given("print('anew')", 3, 2)), list[str]()
-    assert third.name != first.name
-    assert not field.pods(first)
+    assert own_pod.metadata.uid not in {one.metadata.uid for one in field.pods(third)}
     assert third.follow(lines.append).succeeded
     assert own(lines) == ["anew"]
 
