@@ -247,7 +247,7 @@ def test_a_proof_of_another_set_proves_nothing(champion: Runner) -> None:
     runner.done = {**champion.done, "assemble": done.model_copy(update={"outputs": outputs})}
     judged = runner.go("evaluate", "judge").values
     assert [g["passed"] for g in judged["gates"]] == [True, False]
-    assert "the set was not proven" in judged["gates"][1]["evidence"]
+    assert "what was trained on was not proven" in judged["gates"][1]["evidence"]
 
 
 def test_a_verdict_about_another_model_is_refused(champion: Runner) -> None:
