@@ -68,6 +68,7 @@ class JobLaunch:
         self._tail, self._stopped, self._abandoned = Tail(), "", ""
         self._use, self._kubelets = Use(resources.memory_gb), Kubelets(cluster)
         self._refusal: admission.Refusal | None = None
+        self._newest = -1
         found = self._found()
         self._next_look = time.monotonic() + (0 if found else LOOK_SECONDS / 2)
         self._job, self.found = found or self._start(), found is not None
@@ -154,6 +155,8 @@ class JobLaunch:
     def _found(self) -> Manifest | None:
         """Give the Job that works on this task, or did and was not read yet."""
         known = self._cluster.jobs(job.owned(job.KEY, job.key(self._command)))
+        # Pods of one that is gone may still be listed: none is given its name again.
+        self._newest = max([self._newest, *map(_restart, known)])
         jobs = [one for one in known if not state.is_leaving(one)]
         own = str(self._command.attempt)
         live = [
@@ -175,7 +178,7 @@ class JobLaunch:
         """Create the Job, once no process of an earlier one can still run."""
         selector = job.owned(job.KEY, job.key(self._command))
         known = [_restart(one) for one in self._cluster.jobs(selector)]
-        number = max(known, default=-1) + 1 if restart is None else restart
+        number = max([self._newest, *known]) + 1 if restart is None else restart
         self._settle(selector)
         wanted = job.manifest(
             self._command, self._resources, self._environment, self._template, number
