@@ -111,8 +111,7 @@ class LaunchOperator(BaseOperator):
         launch = self._started(context)
         launch.recall(event.get("seen") or {})
         # While nobody looked it may have ended in time.
-        over = launch.found and launch.trigger(until) is None
-        if event["late"] and not over:
+        if event["late"] and not (launch.found and launch.trigger(until) is None):
             self._stop(launch)
             raise AirflowTaskTimeout(self._too_late)
         # It may go on all the same: somebody deleted what it waited for, or a queue took its turn

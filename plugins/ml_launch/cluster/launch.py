@@ -177,8 +177,7 @@ class JobLaunch:
     def _start(self, restart: int | None = None) -> Manifest:
         """Create the Job, once no process of an earlier one can still run."""
         selector = job.owned(job.KEY, job.key(self._command))
-        known = [_restart(one) for one in self._cluster.jobs(selector)]
-        number = max([self._newest, *known]) + 1 if restart is None else restart
+        number = self._newest + 1 if restart is None else restart
         self._settle(selector)
         wanted = job.manifest(
             self._command, self._resources, self._environment, self._template, number

@@ -256,7 +256,7 @@ def _pod(pod: Pod, wanted: Wanted, now: datetime) -> Ended | None:
         if is_leaving(pod):
             return Ended(Cause.DELETED, f"{name(pod)} was deleted", code)
         if terminated is None and not status.get("initContainerStatuses"):
-            why = f"{name(pod)} was refused by its node: {status.get('reason')} {said}"
+            why = f"{name(pod)} was refused by its node: {status.get('reason', '')} {said}"
             return Ended(Cause.EVICTED, why, int(ExitCode.RETRY))
         return Ended(Cause.EXIT, said, code)
     return _stuck(pod, wanted, now)
