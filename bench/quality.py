@@ -186,7 +186,8 @@ def learned(bench: Bench) -> tuple[Result, Result]:
 def judged(bench: Bench) -> list[dict[str, Any]]:
     """Give what the product's own gates say."""
     bench.task("prove", "long", needs=("assemble",), window=bench.span.window)
-    bench.task("evaluate", "long", needs=("assemble", "prove", "train"))
+    bench.task("baseline", "long", needs=("assemble",))
+    bench.task("evaluate", "long", needs=("assemble", "prove", "train", "baseline"))
     found: list[dict[str, Any]] = bench.task("judge", "long", needs=("evaluate",)).values["gates"]
     return found
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_tasks.baselines import baseline
 from ml_tasks.config.references import CANDIDATE, CHAMPION, SEGMENT
 from ml_tasks.errors import ConfigError
 from ml_tasks.gates.verdict import Leaks, Measured, Segment
@@ -19,6 +17,7 @@ from ml_tasks.io.control import Control
 from ml_tasks.models.predict import OnnxModel
 from ml_tasks.result import Output, Result
 from ml_tasks.training import champion
+from ml_tasks.training.assembled import Assembled
 from ml_tasks.training.bootstrap import Resamples, better, interval, metrics
 
 if TYPE_CHECKING:
@@ -102,24 +101,22 @@ def _segment(
 
 
 def run(pipeline: Pipeline, context: Context) -> Result:
-    """Fit the baselines, predict the test rows with all, and write what was measured."""
+    """Predict the test rows with candidate and champion, and write what was measured of all."""
     import polars as pl
 
-    rows, about = _set(context)
-    model, digest = _trained(context, "onnx")
-    train, test_rows = (rows.filter(pl.col("split") == n) for n in ("train", "test"))
+    made, stored = Assembled.of(context), champion.trained(context)
+    test_rows, about = made.part("test"), made.about
+    model = OnnxModel(objects.read_bytes(stored.graph), stored.spec)
     predictions = {CANDIDATE: model.predict(test_rows)}
     head = Control(context.environment.control).champion(context.pipeline)
     unmeasured = None
     if head is not None:
-        said = _champion(context, head, rows)
+        said = _champion(context, head, made.rows)
         if isinstance(said, str):
             unmeasured = said
         else:
             predictions[CHAMPION] = said
-    for name in pipeline.evaluation.baselines:
-        fitted = baseline(name).fit(train, model.spec, about["label"], pipeline.training.seed)
-        predictions[name] = fitted(test_rows)
+    predictions |= _baselines(pipeline, context)
     test = Test(
         task=about["task"],
         y=test_rows[about["label"]].to_numpy().astype(float),
@@ -135,7 +132,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     measured = compare(
         test,
         predictions,
-        candidate=digest,
+        candidate=stored.weights,
         champion=None if head is None else head.version,
         evaluation=pipeline.evaluation,
         seed=pipeline.training.seed,
@@ -146,14 +143,22 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     return _result(pipeline, context, measured, test_rows, predictions, test)
 
 
-def _set(context: Context) -> tuple[pl.DataFrame, dict[str, Any]]:
-    import polars as pl
+def _baselines(pipeline: Pipeline, context: Context) -> dict[str, Numbers]:
+    """Give what the baselines say of the test rows, by name.
 
-    made, about = context.output("assemble", "set"), context.output("assemble", "description")
-    if made.uri is None or about.uri is None:
-        raise ConfigError("assemble's outputs are no objects; run assemble again")
-    rows = pl.DataFrame(pl.from_arrow(parquet.read(made.uri)))
-    return rows, json.loads(objects.read_text(about.uri))
+    Raises:
+        ConfigError: They were fitted on another set, or others are asked for now.
+    """
+    said, made = context.output("baseline", "predictions"), context.output("assemble", "set")
+    fitted = context.inputs["baseline"].values["set_hash"]
+    table = parquet.read(str(said.uri))
+    wanted = pipeline.evaluation.baselines
+    if fitted != made.content_hash or not set(wanted) <= set(table.column_names):
+        raise ConfigError(
+            f"baselines {table.column_names[1:]} were fitted on the set {fitted[:12]}, wanted "
+            f"{list(wanted)} on {made.content_hash[:12]}; clear baseline and what comes after it"
+        )
+    return {name: table[name].to_numpy() for name in wanted}
 
 
 def _leaks(context: Context) -> Leaks | None:
@@ -165,14 +170,6 @@ def _leaks(context: Context) -> Leaks | None:
     # Whoever clears one task alone may have it train on one set and prove another.
     trained = context.inputs["train"].values.get("set_hash")
     return found if found.set_hash == made == trained else None
-
-
-def _trained(context: Context, name: str) -> tuple[OnnxModel, str]:
-    graph, about = context.output("train", name), context.output("train", "description")
-    if graph.uri is None or about.uri is None:
-        raise ConfigError("train's outputs are no objects; run train again")
-    model = champion.stored(graph.uri, about.uri)
-    return OnnxModel(objects.read_bytes(model.graph), model.spec), model.weights
 
 
 def _champion(context: Context, head: Head, rows: pl.DataFrame) -> Numbers | str:

@@ -67,13 +67,13 @@ FLOWS: dict[Dag, tuple[Step, ...]] = {
             doc="Train the model under torchrun; resume from the last checkpoint.",
         ),
         Step(
-            task="reference",
-            needs=("assemble", "train"),
-            doc="Fit what the model will be watched with, on rows that it was not fitted on.",
+            task="baseline",
+            needs=("assemble",),
+            doc="Fit the plain models that the candidate has to beat; predict the test range.",
         ),
         Step(
             task="evaluate",
-            needs=("assemble", "prove", "train"),
+            needs=("assemble", "prove", "train", "baseline"),
             doc="Measure candidate, champion and baselines on the test range.",
         ),
         Step(
@@ -82,8 +82,13 @@ FLOWS: dict[Dag, tuple[Step, ...]] = {
             doc="Hold the measurements against the gates and write the verdict.",
         ),
         Step(
+            task="reference",
+            needs=("assemble", "train", "judge"),
+            doc="Fit what a model that passed is watched with, on rows that it was not fitted on.",
+        ),
+        Step(
             task="register",
-            needs=("assemble", "train", "reference", "evaluate", "judge"),
+            needs=("assemble", "train", "judge", "reference"),
             doc="Register the model version; refuses without a passed verdict.",
         ),
         Step(

@@ -1,8 +1,7 @@
-"""Fits what the candidate will be watched with, on rows that it was not fitted on."""
+"""Fits what a model that passed its gates is watched with, on rows that it was not fitted on."""
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from ml_tasks import config
 from ml_tasks.config.metrics import sign
-from ml_tasks.errors import ConfigError
-from ml_tasks.io import folders, objects, parquet
+from ml_tasks.gates.passing import passed_verdict
+from ml_tasks.io import folders, objects
 from ml_tasks.models.predict import OnnxModel
 from ml_tasks.monitoring import fitting, worth
 from ml_tasks.monitoring.budget import Budget
 from ml_tasks.result import Output
 from ml_tasks.training import champion
+from ml_tasks.training.assembled import Assembled
 
 if TYPE_CHECKING:
     from ml_tasks.config import Environment, Pipeline
@@ -29,18 +29,23 @@ PARTS = ("validation", "test")
 
 
 def run(pipeline: Pipeline, context: Context) -> Result:
+    """Fit what the model is watched with, if it passed its gates: no other is ever watched.
+
+    Raises:
+        NotPassedError: It did not pass.
+        RejectedError: The verdict is about another model; or too few rows or days are there.
+    """
+    passed_verdict(context)
+    return fitted(pipeline, context)
+
+
+def fitted(pipeline: Pipeline, context: Context) -> Result:
     """Write what is kept of the reference, as one object."""
     import polars as pl
 
-    made, about = context.output("assemble", "set"), context.output("assemble", "description")
-    graph, described = context.output("train", "onnx"), context.output("train", "description")
-    if None in (made.uri, about.uri, graph.uri, described.uri):
-        raise ConfigError("assemble's or train's outputs are no objects; run them again")
-    stored = champion.stored(str(graph.uri), str(described.uri))
+    made, stored = Assembled.of(context), champion.trained(context)
     model = OnnxModel(objects.read_bytes(stored.graph), stored.spec)
-    rows = pl.DataFrame(pl.from_arrow(parquet.read(str(made.uri))))
-    label = json.loads(objects.read_text(str(about.uri)))["label"]
-    rows = rows.filter(pl.col("split").is_in(PARTS)).with_columns(pl.col(label).alias("label"))
+    rows = made.part(*PARTS).with_columns(pl.col(made.label).alias("label"))
     rows = rows.with_columns(pl.Series("prediction", model.predict(rows)))
     metric = pipeline.evaluation.metric
     importance = worth.importance(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_tasks.errors import ConfigError, NotPassedError, RejectedError
-from ml_tasks.gates.verdict import Verdict
+from ml_tasks.errors import ConfigError
+from ml_tasks.gates.passing import passed_verdict
 from ml_tasks.io import objects, source
 from ml_tasks.io.content import bytes_hash
 from ml_tasks.io.control import Control
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ml_tasks.config import Pipeline
     from ml_tasks.context import Context
+    from ml_tasks.gates.verdict import Verdict
     from ml_tasks.io.control import Lease
     from ml_tasks.result import Result
 
@@ -82,30 +83,6 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             "tags": tags,
         },
     )
-
-
-def passed_verdict(context: Context) -> Verdict:
-    """Read the verdict again and hold it against the model.
-
-    Raises:
-        NotPassedError: It did not pass; names the gates that failed.
-        RejectedError: It is about another model.
-    """
-    uri = context.output("judge", "verdict").uri
-    if uri is None:
-        raise ConfigError("judge's output 'verdict' is no object; run judge again")
-    verdict = Verdict.model_validate_json(objects.read_bytes(uri))
-    model = context.output("train", "model").content_hash
-    if verdict.candidate != model:
-        raise RejectedError(
-            f"the verdict is about model {verdict.candidate[:12]}, came {model[:12]}; judge again"
-        )
-    failed = [
-        f"{j.gate}: {j.evidence}, wanted {j.threshold}" for j in verdict.judgements if not j.passed
-    ]
-    if failed or not verdict.passed or not verdict.judgements:
-        raise NotPassedError(f"not promoted: {len(failed)} gates did not pass: {'; '.join(failed)}")
-    return verdict
 
 
 def _tags(pipeline: Pipeline, context: Context, verdict: Verdict) -> dict[str, str]:

@@ -11,12 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks import models
-from ml_tasks.errors import BackendError, ConfigError, PerennialError, StuckError
-from ml_tasks.io import circumstances, objects, parquet, word
+from ml_tasks.errors import BackendError, PerennialError, StuckError
+from ml_tasks.io import circumstances, objects, word
 from ml_tasks.io.content import bytes_hash
 from ml_tasks.io.control import Control
-from ml_tasks.models import spec as specs
 from ml_tasks.result import RESULT, Failure, Output, Resources, Result
+from ml_tasks.training.assembled import Assembled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -99,22 +99,9 @@ def _require_together(stand: Sequence[tuple[int, int]]) -> None:
 
 def _read(context: Context) -> tuple[dict[str, pl.DataFrame], Spec, str]:
     """Give the parts to learn from and to stop by, the fitted preprocessing, and the set's hash."""
-    import polars as pl
-
-    made, about = context.output("assemble", "set"), context.output("assemble", "description")
-    if made.uri is None or about.uri is None:
-        raise ConfigError("assemble's outputs are no objects; run assemble again")
-    description = json.loads(objects.read_text(about.uri))
-    rows = pl.DataFrame(pl.from_arrow(parquet.read(made.uri)))
-    frames = {name: rows.filter(pl.col("split") == name) for name in ("train", "validation")}
-    spec = specs.fit(
-        frames["train"],
-        task=description["task"],
-        numeric=tuple(description["numeric"]),
-        categorical=tuple(description["categorical"]),
-        label=description["label"],
-    )
-    return frames, spec, made.content_hash
+    made = Assembled.of(context)
+    frames = {name: made.part(name) for name in ("train", "validation")}
+    return frames, made.spec(frames["train"]), made.digest
 
 
 def _trainer(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ml_tasks.errors import ConfigError, ExitCode, RejectedError, SourceError
@@ -15,10 +13,11 @@ from ml_tasks.io import runs
 from ml_tasks.io.control import Control
 from ml_tasks.result import Window
 from perennial import runner
+from perennial.cores import Cores, Turn
 from perennial.weeks import CAUSE, WHY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
     from types import TracebackType
 
@@ -29,33 +28,6 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS = 2.0
 """Before a task is tried again."""
-
-
-class Cores:
-    """The cores of this machine, for those who wait until one is free and those who do not."""
-
-    def __init__(self, count: int) -> None:
-        """Remember how many there are."""
-        self._free, self._changed = count, threading.Condition()
-
-    @contextmanager
-    def taken(self, count: int, *, patient: bool) -> Iterator[None]:
-        """Take some for a while.
-
-        Args:
-            count: How many.
-            patient: Wait until that many are free.
-        """
-        with self._changed:
-            if patient and count:
-                self._changed.wait_for(lambda: self._free >= count)
-            self._free -= count
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._free += count
-                self._changed.notify_all()
 
 
 class Here:
@@ -151,7 +123,7 @@ class Here:
         """Run its training; what the data do not allow is its outcome."""
         window = Window.parse(trigger.window)
         run = trigger.run or self._name(trigger, window)
-        failed = self._flow("training", run, window, self._doing, trigger.id)
+        failed = self._flow("training", run, window, self._doing, trigger.id, aside=True)
         if failed is not None and failed.outcome.code != ExitCode.REJECTED:
             _require(failed)
 
@@ -166,7 +138,7 @@ class Here:
 
     def _bring(self, week: Window) -> None:
         run = f"year-ingestion-{week.start:%Y-%m-%d}"
-        _require(self._flow("ingestion", run, week, _nobody, patient=True))
+        _require(self._flow("ingestion", run, week, _nobody, ahead=True))
 
     def _flow(
         self,
@@ -177,7 +149,7 @@ class Here:
         trigger: str | None = None,
         *,
         aside: bool = False,
-        patient: bool = False,
+        ahead: bool = False,
     ) -> Done | None:
         """Do what of a run is not done yet; give the task that failed, if one did.
 
@@ -188,7 +160,7 @@ class Here:
             doing: Told what is done.
             trigger: Of a training.
             aside: Let its record be written while others go on.
-            patient: Begin each task where a core is free.
+            ahead: Leave the cores to all others.
         """
         known = runs.results(self._environment, self._pipeline.name, run)
         good = {
@@ -206,7 +178,11 @@ class Here:
             if (failed or skipped) and not last:
                 continue
             doing(f"week to {window.end:%Y-%m-%d}: {', '.join(place.task for place in wave)}")
-            todo = [(place, run, str(window), trigger, patient) for place in wave]
+            turns = [Turn.AT_ONCE if n < self._cores.count else Turn.NEXT for n in range(len(wave))]
+            todo = [
+                (place, run, str(window), trigger, Turn.LAST if ahead else turn)
+                for place, turn in zip(wave, turns, strict=True)
+            ]
             if last and aside and failed is None:
                 self._recorded.append(self._books.submit(self._tried, *todo[0]))
                 continue
@@ -217,12 +193,10 @@ class Here:
                         failed = failed or done
         return failed
 
-    def _tried(
-        self, place: Step, run: str, window: str, trigger: str | None, patient: bool
-    ) -> Done:
+    def _tried(self, place: Step, run: str, window: str, trigger: str | None, turn: Turn) -> Done:
         """Run a task, again where another try may help, as often as Airflow would."""
         for last in (*([False] * place.retries), True):
-            with self._cores.taken(self._wanted(place), patient=patient):
+            with self._cores.taken(self._wanted(place), turn):
                 done = runner.run_task(
                     self._environment, self._pipeline, place, run=run, window=window,
                     trigger=trigger if place.task == "claim" else None, on_line=_nobody,
@@ -244,7 +218,7 @@ def waves(flow: Sequence[Step]) -> list[list[Step]]:
     """Give the steps of a flow in their order, side by side where none needs the other.
 
     >>> [[step.task for step in wave] for wave in waves(FLOWS["training"])][2:5]
-    [['prove', 'train'], ['reference', 'evaluate'], ['judge']]
+    [['prove', 'train', 'baseline'], ['evaluate'], ['judge']]
     """
     found: list[list[Step]] = []
     for step in flow:

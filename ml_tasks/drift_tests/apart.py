@@ -58,19 +58,24 @@ class Apart(Kept):
 
     def test(self, window: pa.Table) -> tuple[Drift, ...]:
         """Compare values, then the share of missing ones, column by column."""
-        return self._looks(window, self._compare, self._share)
+        return self._looks(
+            window.num_rows,
+            lambda name: read(window, name, self._kept[name]),
+            self._compare,
+            self._share,
+        )
 
     def own_looks(
         self, reference: pa.Table, days: pa.Array | pa.ChunkedArray
     ) -> dict[Signal, dict[Hashable, float]]:
         """Take each day's counts away from the reference's: nothing is sorted again."""
         self._same(reference, days)
-        return by_signal(
-            {
-                day: self._looks(reference.take(rows), self._own, self._own_share)
-                for day, rows in by_day(days)
-            }
-        )
+        whole = {name: _whole(reference, name, column) for name, column in self._kept.items()}
+        found = {}
+        for day, rows in by_day(days):
+            own = {name: _there(values[rows]) for name, values in whole.items()}
+            found[day] = self._looks(len(rows), own.__getitem__, self._own, self._own_share)
+        return by_signal(found)
 
     def state(self) -> State:
         """Give each column's own arrays."""
@@ -81,20 +86,20 @@ class Apart(Kept):
         return State(arrays, {"missing": self._missing})
 
     def _looks(
-        self, rows: pa.Table,
+        self, rows: int,
+        values_of: Callable[[str], Values],
         compare: Callable[[str, Values], tuple[float, float | None]],
         share: Callable[[str, int, int], tuple[float, float | None]],
     ) -> tuple[Drift, ...]:  # fmt: skip
         found = []
         for name, column in self._kept.items():
-            values = read(rows, name, column)
+            values = values_of(name)
             if len(values) and column.rows:
                 statistic, p_value = compare(name, values)
                 found.append(Drift(name, "values", statistic, p_value, len(values)))
-            if rows.num_rows:
-                gone = rows.num_rows - len(values)
-                apart, p_value = share(name, gone, rows.num_rows)
-                found.append(Drift(name, "missing", apart, p_value, rows.num_rows))
+            if rows:
+                apart, p_value = share(name, rows - len(values), rows)
+                found.append(Drift(name, "missing", apart, p_value, rows))
         return tuple(found)
 
     def _compare(self, name: str, values: Values) -> tuple[float, float]:
@@ -132,6 +137,17 @@ def read(rows: pa.Table, name: str, column: Column) -> Values:
     if isinstance(column, Empirical):
         return columns.numbers(rows, name)
     return columns.codes(columns.texts(rows, name), column.words)
+
+
+def _whole(rows: pa.Table, name: str, column: Column) -> Values:
+    """Give a column as `read` does, row by row: what is missing is NaN, or below 0."""
+    if isinstance(column, Empirical):
+        return columns.places(rows, name)
+    return columns.known(columns.texts(rows, name), column.words)
+
+
+def _there(values: Values) -> Values:
+    return values[~np.isnan(values) if values.dtype.kind == "f" else values >= 0]
 
 
 def fit(reference: pa.Table, told: Told, tests: Mapping[type, Comparison]) -> Apart:

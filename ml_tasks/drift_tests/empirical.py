@@ -41,9 +41,9 @@ class Empirical:
         return np.repeat(self.values, np.diff(self.upto))
 
     def around(self, values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Count the rows below each value, and those at or below it."""
+        """Count the rows below each value, and those at or below it; all are below NaN."""
         place = np.searchsorted(self.values, values)
-        equal = self.values[np.minimum(place, len(self.values) - 1)] == values
+        equal = np.append(self.values, np.nan)[place] == values
         return self.upto[place], self.upto[place + equal]
 
     def distance(self, numbers: NDArray[np.float64]) -> float:

@@ -121,7 +121,8 @@ class Kept(ABC):
         """Write it as arrays and JSON: no code, so that loading runs none."""
         folder.mkdir(parents=True, exist_ok=True)
         state = self.state()
-        np.savez_compressed(folder / ARRAYS, allow_pickle=False, **state.arrays)
+        # The folder is packed as a whole.
+        np.savez(folder / ARRAYS, allow_pickle=False, **state.arrays)
         facts = {
             "format": FORMAT,
             "test": self.told.test,

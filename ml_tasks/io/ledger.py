@@ -151,7 +151,7 @@ def _alone(trigger: Trigger, own: AuditEntry | None, costs: Sequence[Cost]) -> P
     if trigger.state != DONE:
         return Paid.UNKNOWN
     last = {cost.task: cost.state for cost in sorted(costs, key=lambda c: c.attempt)}
-    refused = (last.get("judge"), last.get("register")) == ("done", "skipped")
+    refused = (last.get("judge"), last.get("reference")) == ("done", "skipped")
     return Paid.REFUSED if refused else Paid.FAILED
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from ml_tasks.monitoring import conformal, detectors
 from ml_tasks.monitoring.calibrators import e_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -42,15 +43,22 @@ class Signal:
         return self.level / self.threshold
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Update:
     """What a look has changed."""
 
     look: int
     """Its number since the reference, from 1."""
-    signals: tuple[Signal, ...]
-    """The one that matters most first: by share times cost."""
     floor: float
+    told: Callable[[], Iterable[Signal]]
+    """Makes its signals: of most looks that are taken again nobody asks for them."""
+
+    @cached_property
+    def signals(self) -> tuple[Signal, ...]:
+        """The one that matters most first: by share times cost."""
+        return tuple(
+            sorted(self.told(), key=lambda s: (-s.share * s.cost if s.share else 0.0, s.name))
+        )
 
     @property
     def level(self) -> float:
@@ -114,16 +122,16 @@ class Watch:
             looks=self.looks + 1,
         )
         p_values = np.where(seen, rank / number, np.nan)
-        told = {name: cost for name, cost in (costs or {}).items() if not math.isnan(cost)}
-        signals = [
-            Signal(name, value, p, level, threshold, told.get(name, math.inf), alarm)
+        known = {name: cost for name, cost in (costs or {}).items() if not math.isnan(cost)}
+
+        def told() -> Iterator[Signal]:
             for name, value, p, level, threshold, alarm in zip(
                 self.names, values.tolist(), p_values.tolist(), levels.tolist(),
                 self.thresholds.tolist(), alarms.tolist(), strict=True,
-            )
-        ]  # fmt: skip
-        ranked = sorted(signals, key=lambda s: (-s.share * s.cost if s.share else 0.0, s.name))
-        return after, Update(after.looks, tuple(ranked), self.floor)
+            ):  # fmt: skip
+                yield Signal(name, value, p, level, threshold, known.get(name, math.inf), alarm)
+
+        return after, Update(after.looks, self.floor, told)
 
     def _won(self, rank: NDArray[np.int64], number: NDArray[np.int64]) -> NDArray[np.float64]:
         """Give e-values of which as many as tell the same win together no more than one may.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_tasks.drift_tests.empirical import Empirical
 from ml_tasks.monitoring.columns import Vocabulary, numbers
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ class Ecod:
     """What is kept of a reference."""
 
     rows: int
-    numeric: dict[str, Numbers]
-    """By column: its values, ascending; what is missing is not among them."""
+    numeric: dict[str, Empirical]
+    """By column: its values."""
     categorical: dict[str, tuple[Vocabulary, NDArray[np.int64]]]
     """By column: its texts, and in how many rows each code is."""
     threshold: float
@@ -109,8 +110,9 @@ class Ecod:
         folder.mkdir(parents=True, exist_ok=True)
         counts = [found for _words, found in self.categorical.values()]
         arrays: dict[str, NDArray[np.generic]] = {}
-        for kind, held in (("numeric", self.numeric.values()), ("categorical", counts)):
-            arrays |= {f"{kind}_{i}": values for i, values in enumerate(held)}
+        for i, one in enumerate(self.numeric.values()):
+            arrays |= {f"numeric_{i}": one.values, f"upto_{i}": one.upto}
+        arrays |= {f"categorical_{i}": found for i, found in enumerate(counts)}
         # The stubs hold a name of an array for the keyword that lets arrays be pickled.
         np.savez(folder / "outliers.npz", **arrays)  # type: ignore[arg-type]
         about = {
@@ -128,7 +130,10 @@ class Ecod:
         with np.load(folder / "outliers.npz", allow_pickle=False) as arrays:
             return cls(
                 about["rows"],
-                {name: arrays[f"numeric_{i}"] for i, name in enumerate(about["numeric"])},
+                {
+                    name: Empirical(arrays[f"numeric_{i}"], arrays[f"upto_{i}"])
+                    for i, name in enumerate(about["numeric"])
+                },
                 {
                     name: (Vocabulary(tuple(words)), arrays[f"categorical_{i}"])
                     for i, (name, words) in enumerate(about["categorical"].items())
@@ -157,7 +162,7 @@ def fit(
     """
     told = params or Params()
     found = numbers(rows, numeric)
-    values = {name: _ascending(found[:, place]) for place, name in enumerate(numeric)}
+    values = {name: _counted(found[:, place]) for place, name in enumerate(numeric)}
     words = {name: Vocabulary.of(rows, name) for name in categorical}
     counts = {
         name: np.bincount(one.codes(rows, name), minlength=one.null + 1)
@@ -195,7 +200,7 @@ def own_days(
         inside = np.flatnonzero(index == place)
         others, asked = kept.rows - len(inside), found[inside]
         parts = [
-            _far(_without(_some(ranks, inside), _ranks(_ascending(own), own)), others)
+            _far(_without(_some(ranks, inside), _ranks(_counted(own), own)), others)
             for ranks, own in zip(whole, asked.T, strict=True)
         ]
         for name, (_words, counts) in kept.categorical.items():
@@ -205,8 +210,9 @@ def own_days(
         yield day, Scores(columns, np.stack(parts, axis=1), kept.threshold)
 
 
-def _ascending(values: Numbers) -> Numbers:
-    return np.sort(values[~np.isnan(values)])
+def _counted(column: Numbers) -> Empirical:
+    # Zero has one sign: which one would be kept depended on the order of the rows.
+    return Empirical.of(column[~np.isnan(column)] + 0.0)
 
 
 class _Ranks(NamedTuple):
@@ -222,10 +228,9 @@ class _Ranks(NamedTuple):
     """Which of the values that are asked of are missing."""
 
 
-def _ranks(values: Numbers, asked: Numbers) -> _Ranks:
-    up_to = np.searchsorted(values, asked, "right")
-    since = len(values) - np.searchsorted(values, asked, "left")
-    return _Ranks(up_to, since, len(values), np.isnan(asked))
+def _ranks(kept: Empirical, asked: Numbers) -> _Ranks:
+    below, up_to = kept.around(asked)
+    return _Ranks(up_to, kept.rows - below, kept.rows, np.isnan(asked))
 
 
 def _some(one: _Ranks, rows: NDArray[np.int64]) -> _Ranks:

@@ -13,6 +13,7 @@ from ml_tasks.models.spec import Spec
 
 if TYPE_CHECKING:
     from ml_tasks.config import Environment
+    from ml_tasks.context import Context
     from ml_tasks.io.champions import Head
     from ml_tasks.result import Result, Window
 
@@ -43,6 +44,18 @@ def stored(graph: str, about: str) -> Stored:
     description = json.loads(objects.read_text(about))
     spec = Spec.model_validate(description["spec"])
     return Stored(graph, spec, description["weights_hash"])
+
+
+def trained(context: Context) -> Stored:
+    """Give the model that was trained in a task's run.
+
+    Raises:
+        ConfigError: `train` left none.
+    """
+    graph, about = context.output("train", "onnx"), context.output("train", "description")
+    if graph.uri is None or about.uri is None:
+        raise ConfigError("train's outputs are no objects; run train again")
+    return stored(graph.uri, about.uri)
 
 
 def of_head(environment: Environment, head: Head) -> Stored:

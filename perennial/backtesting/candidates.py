@@ -27,7 +27,7 @@ CALCULATING = (
     "alibi-detect", "duckdb", "feast", "lightgbm", "numpy", "onnxruntime", "polars", "pyarrow",
     "scikit-learn", "scipy", "torch",
 )  # fmt: skip
-TASKS = ("assemble", "prove", "train", "evaluate")
+TASKS = ("assemble", "prove", "train", "baseline", "evaluate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,8 @@ def reference_of(environment: Environment, pipeline: Pipeline, candidate: Candid
         run=watching(environment, pipeline, candidate),
         window=candidate.learned,
         needs={name: candidate.results[name] for name in NEEDS["reference"]},
+        # Which verdicts pass is for the way of a policy to say.
+        does=reference.fitted,
     )
     return str(result.outputs["reference"].uri)
 
@@ -139,10 +141,11 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "assemble": (),
     "prove": ("assemble",),
     "train": ("assemble",),
+    "baseline": ("assemble",),
     "reference": ("assemble", "train"),
-    "evaluate": ("assemble", "prove", "train"),
+    "evaluate": ("assemble", "prove", "train", "baseline"),
 }
-GIVES = {"assemble": "set", "prove": "leaks", "train": "model"}
+GIVES = {"assemble": "set", "prove": "leaks", "train": "model", "baseline": "predictions"}
 """What others stand on: how much memory it took is not among it."""
 
 
@@ -178,6 +181,7 @@ def _run(
         "assemble": [told["label"], told["split"], told["features"], evaluation["segments"]],
         "prove": [told["label"], told["features"]],
         "train": [told["training"]],
+        "baseline": [evaluation["baselines"]],
         "reference": [
             evaluation["metric"],
             *(monitoring[name] for name in ("engine", "drift", "outlier_share")),

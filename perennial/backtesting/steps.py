@@ -12,7 +12,7 @@ from ml_tasks.io.content import bytes_hash
 from ml_tasks.result import RESULT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ml_tasks.config import Environment, Pipeline
     from ml_tasks.result import Result, Window
@@ -40,6 +40,7 @@ def once(
     run: str,
     window: Window,
     needs: Mapping[str, Result],
+    does: Callable[[Pipeline, Context], Result] | None = None,
 ) -> Result:
     """Give a task's result; where a run has none yet, it is the next attempt's.
 
@@ -50,6 +51,7 @@ def once(
         run: Named after all that the task stands on.
         window: What it works on.
         needs: Results of the tasks that it needs.
+        does: What is done; all that the task does, if it is not given.
     """
     if (there := found(environment, pipeline.name, task, run)) is not None:
         return there
@@ -62,6 +64,7 @@ def once(
         window=window,
         inputs=dict(needs),
     )
-    result: Result = importlib.import_module(f"ml_tasks.{task}").run(pipeline, context)
+    does = does or importlib.import_module(f"ml_tasks.{task}").run
+    result: Result = does(pipeline, context)
     objects.write_result(f"{context.folder}/{RESULT}", result)
     return result

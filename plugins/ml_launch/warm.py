@@ -11,40 +11,23 @@ import contextlib
 import functools
 import gc
 import importlib
-import importlib.util
 import logging
 import os
 import selectors
 import signal
 import socket
 import sys
-import sysconfig
 import threading
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_launch import large_pages, ranks, rehearsal
+from ml_launch import ahead, large_pages, ranks, rehearsal
 from ml_launch.standby import Standby, received
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-AHEAD = (
-    "polars", "pandas", "pyarrow.parquet", "pyarrow.csv", "duckdb", "ibis", "ibis.backends.duckdb",
-    "sqlalchemy", "alembic", "alembic.config", "alembic.command", "pyiceberg.catalog.sql",
-    "pyiceberg.table", "pyiceberg.io.pyarrow", "pydantic_settings", "yaml", "jinja2",
-    "great_expectations", "great_expectations.expectations", "feast", "feast.repo_operations",
-    "feast.on_demand_feature_view", "feast.infra.offline_stores.offline_store",
-    "feast.infra.online_stores.sqlite", "feast.infra.passthrough_provider",
-    "feast.infra.compute_engines.local.compute", "feast.infra.registry.registry", "holidays",
-    "holidays.countries", "psycopg", "redis", "redis.cluster", "hiredis", "mlflow", "onnxruntime",
-    "sklearn.ensemble", "sklearn.impute", "sklearn.linear_model", "sklearn.compose",
-    "sklearn.metrics", ranks.AGENT,
-)  # fmt: skip
-OWN = ("ml_tasks", "feature_repo")
-DETECTORS = "ml_tasks.drift_tests.detectors"
-"""Imported late by whoever needs it, as each monitoring does; not where alibi-detect is not."""
 THREADS = 1
 """What a task is given where its YAML asks for no more."""
 ASK_SECONDS = 5
@@ -182,52 +165,6 @@ def _asked(link: socket.socket) -> tuple[bytes, int]:
     return request, out
 
 
-def _own_files() -> dict[str, int]:
-    """Give when each file of ours, and what is installed, changed last, in nanoseconds."""
-    # What is installed is part of what a task says of itself.
-    installed = sysconfig.get_path("purelib")
-    found = {installed: os.stat(installed).st_mtime_ns}  # noqa: PTH116
-    for name in OWN:
-        spec = importlib.util.find_spec(name)
-        for folder in (spec and spec.submodule_search_locations) or ():
-            for parent, _folders, files in os.walk(folder):
-                for file in (os.path.join(parent, f) for f in files if f.endswith(".py")):  # noqa: PTH118
-                    found[file] = os.stat(file).st_mtime_ns  # noqa: PTH116
-    return found
-
-
-def _import_ahead() -> dict[str, int]:
-    """Import libraries, then our tasks; say when our files had changed.
-
-    A fault in what is ours is for the task to show.
-    """
-    found = _own_files()
-    # OpenMP reads it where it is loaded: a task's own would come too late.
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    try:
-        importlib.import_module("feature_repo.quick_feast").install()
-    except Exception:
-        log.exception("Feast is imported as it is")
-    for name in AHEAD:
-        importlib.import_module(name)
-    try:
-        flows = importlib.import_module("ml_tasks.flow").FLOWS.values()
-        tasks = {step.task for flow in flows for step in flow}
-        for name in ("__main__", *sorted(tasks)):
-            importlib.import_module(f"ml_tasks.{name}")
-        with contextlib.suppress(ImportError):
-            importlib.import_module(DETECTORS)
-    except Exception:
-        log.exception("our own modules are not imported ahead")
-        _forget_own()
-    return found
-
-
-def _forget_own() -> None:
-    for name in [n for n in sys.modules if n.partition(".")[0] in OWN]:
-        del sys.modules[name]
-
-
 def _rehearse(home: Path) -> None:
     """Do what a task does first; a fault in that is for the task to show."""
     try:
@@ -260,8 +197,8 @@ def _run(own: dict[str, int], request: dict[str, Any]) -> int:
         own: When each file of ours had changed before it was imported.
         request: What the client asks for.
     """
-    if _own_files() != own:
-        _forget_own()
+    if ahead.own_files() != own:
+        ahead.forget_own()
     environ: dict[str, str] = request["environ"]
     arguments: list[str] = request["arguments"]
     os.environ.clear()
@@ -280,7 +217,7 @@ def main(argv: list[str] | None = None) -> int:
     (given,) = sys.argv[1:] if argv is None else argv
     address = Path(given).absolute()
     ready = partial(_rehearse, address.with_suffix(".rehearsal"))
-    own = _import_ahead()
+    own = ahead.import_all()
     _allow(THREADS)
     ready()
     # A rehearsal says what it has to say to nobody.

@@ -209,7 +209,7 @@ def goes_on(demo: Demo, laptop: Laptop) -> None:
     assert len({pod.spec.node_name for pod in pods}) == min(len(core.list_node().items), 2)
     demo.checkpointed(last)
     faults.drain(pods[0])
-    (pod,) = demo.running(last, "evaluate")
+    (pod,) = demo.running(last, "reference")
     faults.uncordon()
     # Not asked for where somebody else's nodes cannot be ended from here.
     if command("NODE_DOWN"):

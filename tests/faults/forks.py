@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import states
-from ml_launch.warm import AHEAD
+from ml_launch.ahead import AHEAD
 
 from feature_repo import quick_feast
 from ml_tasks.io import parquet
@@ -31,10 +31,10 @@ from ml_tasks.io import parquet
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ALSO = ("torch", "torch.distributed", "torch.nn.parallel", "torch._dynamo", "mlflow.onnx", "onnx")
+ALSO = ("torch", "torch.distributed", "torch.nn.parallel", "mlflow.onnx", "onnx")
 TASKS = (
     *("ingest", "validate", "derive", "materialise", "claim", "assemble", "prove", "train"),
-    *("reference", "evaluate", "judge", "register", "promote", "record"),
+    *("baseline", "evaluate", "judge", "reference", "register", "promote", "record"),
     *("score", "monitor", "decide"),
 )
 WRITES = ("POST", "PUT", "PATCH", "DELETE")

@@ -10,7 +10,7 @@ import pytest
 from feast import FeatureService
 
 from feature_repo import on_demand, services, views
-from ml_tasks import assemble, evaluate, judge, prove, train
+from ml_tasks import assemble, baseline, evaluate, judge, prove, train
 from ml_tasks.config import Environment, Gate, Pipeline
 from ml_tasks.context import Context
 from ml_tasks.flow import FLOWS
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 WINDOW = Window.parse("2013-01-01/2013-01-22")
 TASKS: dict[str, Callable[[Pipeline, Context], Result]] = {
-    "assemble": assemble.run, "prove": prove.run, "train": train.run, "evaluate": evaluate.run,
-    "judge": judge.run,
+    "assemble": assemble.run, "prove": prove.run, "train": train.run, "baseline": baseline.run,
+    "evaluate": evaluate.run, "judge": judge.run,
 }  # fmt: skip
 BEATS = Gate(name="beats_champion", params={"metric": "roc_auc"})
 GONE = ("distance", "weather_temp", "rotation_spare", "schedule_planned_1h")
@@ -145,7 +145,7 @@ def test_what_is_derived_no_longer_leaves_the_champion_unmeasured(
 def test_a_champion_of_since_then_asks_for_another_set(
     champion: dict[str, Result], narrow: Pipeline, lake_of_weeks: Environment
 ) -> None:
-    done = go(narrow, lake_of_weeks, "since", "assemble", "prove", "train")
+    done = go(narrow, lake_of_weeks, "since", "assemble", "prove", "train", "baseline")
     values = {**done["assemble"].values, "champion": None}
     outputs = {n: o for n, o in done["assemble"].outputs.items() if n != "champion"}
     done["assemble"] = done["assemble"].model_copy(update={"values": values, "outputs": outputs})

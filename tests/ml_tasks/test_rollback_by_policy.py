@@ -35,7 +35,7 @@ WEEKS = tuple(
 )
 A_DAY = 60
 INGESTION = ("ingest", "validate", "derive", "materialise")
-TRAINING = ("claim", "assemble", "prove", "train", "reference", "evaluate", "judge")
+TRAINING = ("claim", "assemble", "prove", "train", "baseline", "evaluate", "judge", "reference")
 WATCHING = ("score", "monitor", "decide")
 
 

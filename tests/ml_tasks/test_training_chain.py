@@ -11,6 +11,7 @@ import pytest
 
 from ml_tasks import (
     assemble,
+    baseline,
     claim,
     evaluate,
     judge,
@@ -50,9 +51,10 @@ TASKS: dict[str, Callable[[Pipeline, Context], Result]] = {
     "assemble": assemble.run,
     "prove": prove.run,
     "train": train.run,
-    "reference": reference.run,
+    "baseline": baseline.run,
     "evaluate": evaluate.run,
     "judge": judge.run,
+    "reference": reference.run,
     "register": register.run,
     "promote": promote.run,
     "record": record.run,
@@ -227,7 +229,7 @@ def test_a_challenger_is_judged_against_the_champion(
     runner = Runner(
         pipeline.model_copy(update={"evaluation": evaluation}), environment, "challenger"
     )
-    runner.go("assemble", "prove", "train", "reference", "evaluate", "judge")
+    runner.go("assemble", "prove", "train", "baseline", "evaluate", "judge")
     one, two = (r.done["train"].values["weights_hash"] for r in (runner, champion))
     assert one == two
     judged = runner.done["judge"].values
@@ -235,6 +237,9 @@ def test_a_challenger_is_judged_against_the_champion(
     assert judged["gates"][1]["evidence"].split()[1:3] == ["cells", "of"]
     assert judged["gates"][2]["measured"] == 0
     with pytest.raises(NotPassedError, match="1 gates did not pass: beats_champion: roc_auc is"):
+        runner.go("reference")
+    runner.done["reference"] = champion.done["reference"]
+    with pytest.raises(NotPassedError, match="1 gates did not pass: beats_champion"):
         runner.go("register")
     assert len(Registry(environment, pipeline.name).versions()) == 1
 
@@ -245,9 +250,24 @@ def test_a_proof_of_another_set_proves_nothing(champion: Runner) -> None:
     runner = Runner(champion.pipeline, champion.environment, "unproven")
     outputs = {**done.outputs, "set": other}
     runner.done = {**champion.done, "assemble": done.model_copy(update={"outputs": outputs})}
+    with pytest.raises(ConfigError, match=r"fitted on the set \w+, wanted .* on f+; clear baseli"):
+        runner.go("evaluate")
+    fitted = champion.done["baseline"].model_copy(update={"values": {"set_hash": "f" * 64}})
+    runner.done["baseline"] = fitted
     judged = runner.go("evaluate", "judge").values
     assert [g["passed"] for g in judged["gates"]] == [True, False]
     assert "what was trained on was not proven" in judged["gates"][1]["evidence"]
+
+
+def test_a_baseline_that_was_not_fitted_is_asked_for(champion: Runner) -> None:
+    evaluation = champion.pipeline.evaluation.model_copy(
+        update={"baselines": ("majority", "gradient_boosting")}
+    )
+    pipeline = champion.pipeline.model_copy(update={"evaluation": evaluation})
+    runner = Runner(pipeline, champion.environment, "more")
+    runner.done = {**champion.done}
+    with pytest.raises(ConfigError, match=r"wanted \['majority', 'gradient_boosting'\] on"):
+        runner.go("evaluate")
 
 
 def test_a_verdict_about_another_model_is_refused(champion: Runner) -> None:
@@ -259,7 +279,9 @@ def test_a_verdict_about_another_model_is_refused(champion: Runner) -> None:
         "train": champion.done["train"].model_copy(update={"outputs": outputs}),
     }
     with pytest.raises(RejectedError, match=r"the verdict is about model .*, came ffff"):
-        register.passed_verdict(runner.context("register"))
+        runner.go("reference")
+    with pytest.raises(RejectedError, match=r"the verdict is about model .*, came ffff"):
+        runner.go("register")
 
 
 def test_who_was_judged_against_an_older_champion_is_told(
@@ -394,7 +416,7 @@ class TestRollback:
         self, second: Runner
     ) -> None:
         third = Runner(second.pipeline, second.environment, "third")
-        third.go("assemble", "prove", "train", "evaluate", "judge")
+        third.go("assemble", "prove", "train", "baseline", "evaluate", "judge")
         assert third.done["evaluate"].values["champion"] == "1"
 
     @pytest.mark.parametrize(

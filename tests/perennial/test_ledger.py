@@ -64,7 +64,7 @@ def graded(control: Control, *grades: Grade) -> None:
 def test_each_training_has_its_line(control: Control, capsys: pytest.CaptureFixture[str]) -> None:
     trained(control, "a", "1")
     trained(control, "b", "2", gain=0.03)
-    trained(control, "c", judge="done", register="skipped")
+    trained(control, "c", judge="done", reference="skipped")
     trained(control, "d", assemble="failed")
     control.ask(P, "monitor", "e", who="w", evidence={})
     graded(control, GRADE)

@@ -114,11 +114,12 @@ def test_a_replay_is_a_run_of_its_own(control: Control, ran: list[tuple[str, str
     ]
 
 
-def test_what_comes_in_ahead_begins_where_a_core_is_free(
+def test_what_comes_in_ahead_begins_where_a_core_is_free_and_nobody_else_waits_for_it(
     control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    busy, begun = threading.Barrier(3), {name: threading.Event() for name in ("validate", "train")}
-    over = {name: threading.Event() for name in ("prove", "train")}
+    names = ("prove", "train", "baseline")
+    busy, over = threading.Barrier(3), {name: threading.Event() for name in names}
+    begun = {name: threading.Event() for name in ("validate", "train", "baseline")}
 
     def run_task(_environment: object, _pipeline: object, place: Step, **_given: Any) -> Done:
         made: Any = SimpleNamespace(error=None)
@@ -126,7 +127,7 @@ def test_what_comes_in_ahead_begins_where_a_core_is_free(
             begun[place.task].set()
         if place.task in ("ingest", "prove", "train"):
             busy.wait(20)
-        if place.task in ("prove", "train"):
+        if place.task in over:
             over[place.task].wait(20)
         return Done(place.task, Outcome(ExitCode.OK, made))
 
@@ -137,8 +138,11 @@ def test_what_comes_in_ahead_begins_where_a_core_is_free(
         training = threading.Thread(target=stage.train, args=(trigger,))
         training.start()
         assert begun["train"].wait(20)
-        assert not begun["validate"].wait(0.3)
+        assert not begun["baseline"].wait(0.3)
         over["prove"].set()
+        assert begun["baseline"].wait(20)
+        assert not begun["validate"].wait(0.3)
+        over["baseline"].set()
         assert begun["validate"].wait(20)
         over["train"].set()
         training.join(20)

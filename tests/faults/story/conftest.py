@@ -33,7 +33,7 @@ ALL, NEW = "2013-01-01/2013-01-08", "2013-01-06/2013-01-08"
 BASE = "2013-01-01/2013-01-06" if FULL else ALL
 NEXT = "2013-01-08/2013-01-10"
 INGESTION = ("ingest", "validate", "derive", "materialise")
-READERS = ("prove", "reference", "evaluate", "judge")
+READERS = ("prove", "baseline", "evaluate", "judge", "reference")
 """Tasks that write only objects of their own attempt."""
 TRAINING, WATCHING = (tuple(step.task for step in FLOWS[f]) for f in ("training", "monitoring"))
 

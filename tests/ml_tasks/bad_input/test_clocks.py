@@ -150,8 +150,8 @@ def test_each_task_begins_before_the_one_that_it_stands_on(
     product.bring_in(parcels)
     trigger = product.ask("t")
     tasks = (
-        "claim", "assemble", "prove", "train", "reference", "evaluate", "judge", "register",
-        "promote", "record",
+        "claim", "assemble", "prove", "train", "baseline", "evaluate", "judge", "reference",
+        "register", "promote", "record",
     )  # fmt: skip
     for days, task in enumerate(tasks):
         arguments, uri = product.arguments(task, run="t", trigger=trigger)

@@ -135,7 +135,7 @@ def test_a_set_and_a_model_on_a_disk_that_takes_nothing(
 ) -> None:  # fmt: skip
     product.bring_in(parcels)
     trigger = product.ask()
-    for task in ("claim", "assemble", "prove", "train", "reference", "evaluate", "judge"):
+    for task in ("claim", "assemble", "prove", "train", "baseline", "evaluate", "judge"):
         with hinder(disk, 0):
             said = fails(product, capsys, task, trigger=trigger)
         assert "make room on its disk" in said or "let this user write there" in said

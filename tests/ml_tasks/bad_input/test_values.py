@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LABEL, AMOUNT, ITEMS, SHOP = 5, 2, 3, 4
 TEST = 23 * 40
 """The first row of the test part."""
-TO_VERDICT = ("claim", "assemble", "prove", "train", "reference", "evaluate", "judge")
+TO_VERDICT = ("claim", "assemble", "prove", "train", "baseline", "evaluate", "judge")
 
 
 def changed(rows: list[Row], column: int, value: str, where: Callable[[int], bool]) -> list[Row]:
@@ -41,7 +41,7 @@ def every_tenth(number: int) -> bool:
 def to_champion(product: Product) -> pl.DataFrame:
     """Go on from what was ingested to the champion; give what was predicted."""
     trigger = product.ask()
-    done = product.all_of((*TO_VERDICT, "register", "promote"), trigger=trigger)
+    done = product.all_of((*TO_VERDICT, "reference", "register", "promote"), trigger=trigger)
     assert done["judge"].values["passed"], done["judge"].values["gates"]
     head = product.control.champion("parcels")
     assert head is not None
@@ -148,7 +148,7 @@ def test_a_feature_that_is_an_outcome(product: Product, parcels: list[Row]) -> N
     verdict = json.loads(objects.read_text(product.output("judge", "verdict")))
     assert [one["passed"] for one in verdict["judgements"]] == [True, False]
     leak = "no_leak: items: own amount: it is a function of the row's own amount"
-    said = product.refused("register", 99)
+    said = product.refused("reference", 99)
     assert said.startswith(f"not promoted: 1 gates did not pass: {leak}")
     assert product.control.champion("parcels") is None
 
@@ -173,7 +173,7 @@ def test_features_without_any_value_are_no_champion(product: Product, parcels: l
     product.change(features={"columns": ["amount"]})
     product.bring_in(changed(parcels, AMOUNT, "", everywhere))
     product.all_of(TO_VERDICT, trigger=product.ask())
-    said = product.refused("register", 99)
+    said = product.refused("reference", 99)
     assert said.startswith("not promoted: 2 gates did not pass: floor roc_auc: roc_auc is 0.5000")
     assert product.control.champion("parcels") is None
 
