@@ -138,7 +138,7 @@ class Here:
 
     def _bring(self, week: Window) -> None:
         run = f"year-ingestion-{week.start:%Y-%m-%d}"
-        _require(self._flow("ingestion", run, week, _nobody, ahead=True))
+        _require(self._flow("ingestion", run, week, _nobody, aside=True, ahead=True))
 
     def _flow(
         self,

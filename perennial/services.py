@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ml_launch import variables
+
 from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io.control import Control
 from perennial import addresses, console, databases, health, layout, servers, settings, state
@@ -191,9 +193,14 @@ class Services:
 
             Namespace(self.given.namespace).prepare(self.environment)
         others = [name for name in missing if name not in stores]
+        # It imports for longer than databases are made, and needs none.
+        early = [name for name in others if name == "warm"]
+        for name in early:
+            self._start(name)
         databases.migrate(_unused(others), self.environ(), self.home)
         for name in others:
-            self._start(name)
+            if name not in early:
+                self._start(name)
         self._await(others, began, on_ready)
 
     def _await(
@@ -233,7 +240,10 @@ class Services:
             self.socket.unlink(missing_ok=True)
         port = self.ports.get(name)
         argv = settings.argv(name, self.given.host, port, self.socket)
-        return self.processes.start(name, argv, self.environ(), port=port)
+        environ = self.environ()
+        if name == "warm":
+            environ |= variables.AT_START
+        return self.processes.start(name, argv, environ, port=port)
 
     def environ(self) -> dict[str, str]:
         """Give what MLflow, the warm launcher and Airflow are told."""

@@ -27,7 +27,9 @@ def fit(rows: pl.DataFrame, spec: Spec, label: str, seed: int) -> Predict:
     learned, k = matrix(rows, spec), len(spec.numeric)
     # Without any column of a kind the library skips that kind, but only where it is told a list.
     numbers, texts = list(range(k)), list(range(k, k + len(spec.categorical)))
-    scaled = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler())
+    scaled = make_pipeline(
+        SimpleImputer(keep_empty_features=True, copy=False), StandardScaler(copy=False)
+    )
     marks = make_pipeline(MissingIndicator(features="all"), StandardScaler())
     inputs = make_column_transformer(
         (scaled, numbers),

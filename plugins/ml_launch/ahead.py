@@ -10,7 +10,7 @@ import os
 import sys
 import sysconfig
 
-from ml_launch import ranks
+from ml_launch import ranks, variables
 
 AHEAD = (
     "polars", "pandas", "pyarrow.parquet", "pyarrow.csv", "duckdb", "ibis", "ibis.backends.duckdb",
@@ -52,8 +52,7 @@ def import_all() -> dict[str, int]:
     A fault in what is ours is for the task to show.
     """
     found = own_files()
-    # OpenMP reads it where it is loaded: a task's own would come too late.
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.update(variables.WHERE_LOADED)
     try:
         importlib.import_module("feature_repo.quick_feast").install()
     except Exception:

@@ -7,14 +7,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ml_tasks.config import TaskResources
 
+WHERE_LOADED = {
+    # A thread that spins while it waits takes the processor from whom it waits for.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Polars gives back what it frees, and asks for it again: a seventh of a large join's time.
+    "_RJEM_MALLOC_CONF": "dirty_decay_ms:-1,muzzy_decay_ms:-1",
+    # Huge pages are handed out slowly where the host takes free memory back, as under most clouds.
+    "NUMPY_MADVISE_HUGEPAGE": "0",
+}
+"""What libraries read as they are loaded: a task's own would come too late for a fork."""
+AT_START = {
+    # What numpy frees is kept, too: logistic regression makes a gigabyte anew at each step.
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**40),
+}
+"""What the C library reads as a process begins."""
+
 
 def for_tasks(resources: TaskResources) -> dict[str, str]:
     """Give the variables by which libraries keep to a task's share and to themselves."""
     threads = str(max(1, int(resources.cpus)))
     return {
         **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads),
-        # A thread that spins while it waits takes the processor from whom it waits for.
-        "OMP_WAIT_POLICY": "PASSIVE",
+        **WHERE_LOADED,
+        **AT_START,
         "PYTHONUNBUFFERED": "1",
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
