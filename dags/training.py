@@ -11,8 +11,9 @@ from ml_tasks.flow import FLOWS
 
 DOC = """\
 Trains **{name}** for one trigger: `claim` takes it, `assemble` joins labels and features as they
-were known, `train` fits, `evaluate` measures, `judge` holds the gates against it; `reference`,
-`register` and `promote` follow only a verdict that passed.
+were known, `train` fits, beside it `prove` looks for leaks and `baseline` fits plain models;
+`evaluate` measures, `judge` holds the gates against it; `reference`, `register` and `promote`
+follow only a verdict that passed.
 
 It is started by `{name}__intake`, or by `{name}__monitoring` where that decided it; its partition
 key is the trigger's id.

@@ -30,9 +30,13 @@ def run(pipeline: Pipeline, context: Context) -> Result:
         name: baseline(name).fit(train, spec, made.label, seed)(test)
         for name in pipeline.evaluation.baselines
     }
+    # The first column says how many rows there are where there is no baseline.
     table = pl.DataFrame({"split": test["split"], **said}).to_arrow()
     uri = f"{context.folder}/predictions.parquet"
     parquet.write(uri, table)
     log.info("%d rows predicted by %s", test.height, ", ".join(said) or "no baseline")
-    told = Output(uri=uri, content_hash=content_hash(table), rows=test.height)
-    return context.result(outputs={"predictions": told}, values={"set_hash": made.digest})
+    predictions = Output(uri=uri, content_hash=content_hash(table), rows=test.height)
+    return context.result(
+        outputs={"predictions": predictions},
+        values={"set_hash": made.content_hash, "seed": seed},
+    )

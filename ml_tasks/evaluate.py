@@ -150,15 +150,19 @@ def _baselines(pipeline: Pipeline, context: Context) -> dict[str, Numbers]:
         ConfigError: They were fitted on another set, or others are asked for now.
     """
     said, made = context.output("baseline", "predictions"), context.output("assemble", "set")
-    fitted = context.inputs["baseline"].values["set_hash"]
-    table = parquet.read(str(said.uri))
-    wanted = pipeline.evaluation.baselines
-    if fitted != made.content_hash or not set(wanted) <= set(table.column_names):
+    if said.uri is None:
+        raise ConfigError("baseline's output 'predictions' is no object; run baseline again")
+    fitted, values = parquet.read(said.uri), context.inputs["baseline"].values
+    wanted, seed = pipeline.evaluation.baselines, pipeline.training.seed
+    again = "clear baseline and what comes after it"
+    if (values["set_hash"], values["seed"]) != (made.content_hash, seed):
         raise ConfigError(
-            f"baselines {table.column_names[1:]} were fitted on the set {fitted[:12]}, wanted "
-            f"{list(wanted)} on {made.content_hash[:12]}; clear baseline and what comes after it"
+            f"baselines were fitted on the set {values['set_hash'][:12]} with seed "
+            f"{values['seed']}, wanted {made.content_hash[:12]} and {seed}; {again}"
         )
-    return {name: table[name].to_numpy() for name in wanted}
+    if lacking := [name for name in wanted if name not in fitted.column_names]:
+        raise ConfigError(f"baselines {lacking} were not fitted, and are asked for now; {again}")
+    return {name: fitted[name].to_numpy() for name in wanted}
 
 
 def _leaks(context: Context) -> Leaks | None:

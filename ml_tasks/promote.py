@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ml_tasks.errors import ConfigError, RejectedError
-from ml_tasks.gates.verdict import Verdict
-from ml_tasks.io import objects
+from ml_tasks.errors import RejectedError
+from ml_tasks.gates.passing import verdict_of
 from ml_tasks.io.control import Control
 from ml_tasks.io.registry import Registry
 
@@ -26,10 +25,7 @@ def run(_pipeline: Pipeline, context: Context) -> Result:
         PromotionLostError: Another version became champion since; names it.
         RejectedError: The verdict did not pass, or is about another model.
     """
-    uri = context.output("judge", "verdict").uri
-    if uri is None:
-        raise ConfigError("judge's output 'verdict' is no object; run judge again")
-    verdict = Verdict.model_validate_json(objects.read_bytes(uri))
+    verdict, uri = verdict_of(context)
     if not verdict.passed:
         raise RejectedError("the verdict did not pass: there is nothing to promote")
     registered = context.inputs["register"].values

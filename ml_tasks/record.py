@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_tasks.config import load_prices
 from ml_tasks.errors import ExitCode
-from ml_tasks.flow import FLOWS
+from ml_tasks.flow import FLOWS, step
 from ml_tasks.io import objects, runs, source, spent
 from ml_tasks.io.control import Control
 from ml_tasks.io.registry import Registry
@@ -57,7 +57,9 @@ def killed_task(results: Mapping[str, Result]) -> str | None:
         return None
     flows = ([s.task for s in flow if not s.teardown] for flow in FLOWS.values())
     wanted = next((flow for flow in flows if results.keys() & set(flow)), [])
-    return next((task for task in wanted if task not in results), None)
+    # What others stand on has ended, or was no task yet when they ran.
+    stood_on = {need for task in results for need in step(task).needs}
+    return next((task for task in wanted if task not in {*results, *stood_on}), None)
 
 
 def may_resume(results: Mapping[str, Result]) -> bool:

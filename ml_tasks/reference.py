@@ -68,7 +68,7 @@ def fitted(pipeline: Pipeline, context: Context) -> Result:
     log.info("%d rows of %d days, %d signals", rows.height, days, len(kept.about.own))
     return context.result(
         outputs={"reference": Output(uri=uri, content_hash=digest, rows=rows.height)},
-        values={"days": days, "signals": len(kept.about.own)},
+        values={"days": days, "signals": len(kept.about.own), "weights_hash": stored.weights},
     )
 
 

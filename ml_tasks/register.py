@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_tasks.errors import ConfigError
+from ml_tasks.errors import ConfigError, RejectedError
 from ml_tasks.gates.passing import passed_verdict
 from ml_tasks.io import objects, source
 from ml_tasks.io.content import bytes_hash
@@ -56,9 +56,15 @@ def run(pipeline: Pipeline, context: Context) -> Result:
 
     Raises:
         NotPassedError: The candidate does not pass its gates.
-        RejectedError: The verdict is about another model.
+        RejectedError: The verdict, or what it is to be watched with, is about another model.
     """
     verdict = passed_verdict(context)
+    watched = context.inputs["reference"].values["weights_hash"]
+    if watched != verdict.candidate:
+        raise RejectedError(
+            f"the reference is of model {watched[:12]}, the verdict about "
+            f"{verdict.candidate[:12]}; clear reference and what comes after it"
+        )
     registry = Registry(context.environment, context.pipeline)
     control = Control(context.environment.control)
     with control.lease_for(context, f"registry {context.pipeline}", wait=120) as lease:

@@ -101,7 +101,7 @@ def _read(context: Context) -> tuple[dict[str, pl.DataFrame], Spec, str]:
     """Give the parts to learn from and to stop by, the fitted preprocessing, and the set's hash."""
     made = Assembled.of(context)
     frames = {name: made.part(name) for name in ("train", "validation")}
-    return frames, made.spec(frames["train"]), made.digest
+    return frames, made.spec(frames["train"]), made.content_hash
 
 
 def _trainer(

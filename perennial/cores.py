@@ -49,7 +49,11 @@ class Cores:
                 self._changed.notify_all()
 
     def _waited(self, count: int, turn: Turn) -> None:
-        first = turn is Turn.NEXT
+        # On a machine with fewer it begins where all are free.
+        first, count = turn is Turn.NEXT, min(count, self.count)
         self._next += first
-        self._changed.wait_for(lambda: self._free >= count and (first or not self._next))
-        self._next -= first
+        try:
+            self._changed.wait_for(lambda: self._free >= count and (first or not self._next))
+        finally:
+            self._next -= first
+            self._changed.notify_all()

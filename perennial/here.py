@@ -138,7 +138,7 @@ class Here:
 
     def _bring(self, week: Window) -> None:
         run = f"year-ingestion-{week.start:%Y-%m-%d}"
-        _require(self._flow("ingestion", run, week, _nobody, aside=True, ahead=True))
+        _require(self._flow("ingestion", run, week, _nobody, ahead=True))
 
     def _flow(
         self,
@@ -178,6 +178,7 @@ class Here:
             if (failed or skipped) and not last:
                 continue
             doing(f"week to {window.end:%Y-%m-%d}: {', '.join(place.task for place in wave)}")
+            # What is watched waits for no later week; what is more than the cores waits for them.
             turns = [Turn.AT_ONCE if n < self._cores.count else Turn.NEXT for n in range(len(wave))]
             todo = [
                 (place, run, str(window), trigger, Turn.LAST if ahead else turn)

@@ -102,6 +102,8 @@ def run_side(name: str, environment: Environment, pipeline: Pipeline, window: st
                 trigger=trigger if task == "claim" else None,
                 on_line=_nobody,
             )
+            if done.outcome.code == ExitCode.SKIP:
+                break  # refused: what both sides say of that was compared before
             results[task] = _good(name, done)
             console.say(f"{name}: {task} after {time.monotonic() - began:.0f} s")
     return Side(name, environment, pipeline, results)

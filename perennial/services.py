@@ -193,14 +193,12 @@ class Services:
 
             Namespace(self.given.namespace).prepare(self.environment)
         others = [name for name in missing if name not in stores]
-        # It imports for longer than databases are made, and needs none.
-        early = [name for name in others if name == "warm"]
-        for name in early:
-            self._start(name)
+        if "warm" in others:
+            # Its imports take longer than the databases do, and need none of them.
+            self._start("warm")
         databases.migrate(_unused(others), self.environ(), self.home)
-        for name in others:
-            if name not in early:
-                self._start(name)
+        for name in [name for name in others if name != "warm"]:
+            self._start(name)
         self._await(others, began, on_ready)
 
     def _await(

@@ -80,7 +80,7 @@ def codes(words: pa.Array, vocabulary: Sequence[str]) -> NDArray[np.int64]:
 
 
 def known(words: pa.Array, vocabulary: Sequence[str]) -> NDArray[np.int64]:
-    """Give each text's place in the vocabulary, which has them all; null is -1."""
+    """Give the place of each of a reference's own texts in its vocabulary; null is -1."""
     found = pc.index_in(words, pa.array(vocabulary, pa.string())).fill_null(-1)
     coded: NDArray[np.int64] = found.to_numpy(zero_copy_only=False).astype(np.int64)
     return coded

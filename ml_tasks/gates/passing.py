@@ -1,4 +1,4 @@
-"""What may go on after the gates: a model whose verdict passed, and no other."""
+"""What may go on after all gates: a model whose verdict passed, and no other; no gate itself."""
 
 from __future__ import annotations
 
@@ -12,17 +12,27 @@ if TYPE_CHECKING:
     from ml_tasks.context import Context
 
 
-def passed_verdict(context: Context) -> Verdict:
-    """Read a run's verdict, and hold it against the model that it is about.
+def verdict_of(context: Context) -> tuple[Verdict, str]:
+    """Read a run's verdict; give it and its address.
 
     Raises:
-        NotPassedError: It did not pass; names the gates that failed.
-        RejectedError: It is about another model.
+        ConfigError: `judge` left none.
     """
     uri = context.output("judge", "verdict").uri
     if uri is None:
         raise ConfigError("judge's output 'verdict' is no object; run judge again")
-    verdict = Verdict.model_validate_json(objects.read_bytes(uri))
+    return Verdict.model_validate_json(objects.read_bytes(uri)), uri
+
+
+def passed_verdict(context: Context) -> Verdict:
+    """Read a run's verdict, and hold it against the model that it is about.
+
+    Raises:
+        ConfigError: `judge` left none.
+        NotPassedError: It did not pass; names the gates that failed.
+        RejectedError: It is about another model.
+    """
+    verdict, _uri = verdict_of(context)
     model = context.output("train", "model").content_hash
     if verdict.candidate != model:
         raise RejectedError(

@@ -151,7 +151,9 @@ def _alone(trigger: Trigger, own: AuditEntry | None, costs: Sequence[Cost]) -> P
     if trigger.state != DONE:
         return Paid.UNKNOWN
     last = {cost.task: cost.state for cost in sorted(costs, key=lambda c: c.attempt)}
-    refused = (last.get("judge"), last.get("reference")) == ("done", "skipped")
+    # Whoever was refused before the reference came after the verdict was stopped at register.
+    stopped = "skipped" in (last.get("reference"), last.get("register"))
+    refused = last.get("judge") == "done" and stopped
     return Paid.REFUSED if refused else Paid.FAILED
 
 

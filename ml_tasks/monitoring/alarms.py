@@ -43,7 +43,7 @@ class Signal:
         return self.level / self.threshold
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)  # the signals are kept once they are made: no slots
 class Update:
     """What a look has changed."""
 

@@ -131,7 +131,7 @@ class Ecod:
             return cls(
                 about["rows"],
                 {
-                    name: Empirical(arrays[f"numeric_{i}"], arrays[f"upto_{i}"])
+                    name: _kept(arrays[f"numeric_{i}"], arrays.get(f"upto_{i}"))
                     for i, name in enumerate(about["numeric"])
                 },
                 {
@@ -226,6 +226,11 @@ class _Ranks(NamedTuple):
     """How many values the reference has, missing ones not among them."""
     missing: NDArray[np.bool_]
     """Which of the values that are asked of are missing."""
+
+
+def _kept(values: Numbers, upto: NDArray[np.int64] | None) -> Empirical:
+    """Give a column as it was saved; champions of before have each row's value instead."""
+    return _counted(values) if upto is None else Empirical(values, upto)
 
 
 def _ranks(kept: Empirical, asked: Numbers) -> _Ranks:

@@ -22,10 +22,9 @@ class Assembled:
     """A set and what is said of it."""
 
     rows: pl.DataFrame
-    digest: str
-    """Content hash of the set."""
+    content_hash: str
     about: dict[str, Any]
-    """Its task, label, inputs by kind, and segments."""
+    """Its description: `task`, `label`, `numeric`, `categorical`, `segments`, `rows` by part."""
 
     @classmethod
     def of(cls, context: Context) -> Assembled:

@@ -1,4 +1,4 @@
-"""The champion's model, from the run that trained it: the very one that its verdict is about."""
+"""Models as they were trained: the candidate's, and the champion's that its verdict is about."""
 
 from __future__ import annotations
 
@@ -121,15 +121,24 @@ def judged(environment: Environment, head: Head) -> Measured:
 
 
 def reference(environment: Environment, head: Head) -> str:
-    """Give the address of what the champion is watched with.
+    """Give the address of what the champion is watched with: the newest that is of its model.
 
     Raises:
         ConfigError: Its run has left none.
     """
-    output = _of_run(environment, head, "reference").outputs.get("reference")
-    if output is None or output.uri is None:
-        raise _gone(head, "what it is watched with")
-    return output.uri
+    wanted = _candidate(head)
+    found = [
+        one.result
+        for one in runs.tries(environment, head.pipeline, head.run)
+        if one.task == "reference" and one.result is not None
+    ]
+    # Its run may have been cleared since, and refused: nobody is better than itself.
+    for result in sorted(found, key=lambda one: one.attempt, reverse=True):
+        output = result.outputs.get("reference")
+        same = result.values.get("weights_hash", wanted) == wanted
+        if same and output is not None and output.uri is not None:
+            return output.uri
+    raise _gone(head, "what it is watched with")
 
 
 def _of_run(environment: Environment, head: Head, task: str) -> Result:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ml_tasks import assemble, reference
 from ml_tasks.errors import RejectedError
+from ml_tasks.flow import step
 from ml_tasks.gates.verdict import Measured
 from ml_tasks.io import objects
 from ml_tasks.result import Window
@@ -131,20 +132,16 @@ def reference_of(environment: Environment, pipeline: Pipeline, candidate: Candid
         run=watching(environment, pipeline, candidate),
         window=candidate.learned,
         needs={name: candidate.results[name] for name in NEEDS["reference"]},
-        # Which verdicts pass is for the way of a policy to say.
-        does=reference.fitted,
+        does=reference.fitted,  # whoever is asked for here has passed on some policy's way
     )
     return str(result.outputs["reference"].uri)
 
 
-NEEDS: dict[str, tuple[str, ...]] = {
-    "assemble": (),
-    "prove": ("assemble",),
-    "train": ("assemble",),
-    "baseline": ("assemble",),
-    "reference": ("assemble", "train"),
-    "evaluate": ("assemble", "prove", "train", "baseline"),
+NEEDS = {
+    task: tuple(need for need in step(task, "training").needs if need in TASKS)
+    for task in (*TASKS, "reference")
 }
+"""As in the flow, but for the verdict: the way of a policy judges by itself."""
 GIVES = {"assemble": "set", "prove": "leaks", "train": "model", "baseline": "predictions"}
 """What others stand on: how much memory it took is not among it."""
 

@@ -21,11 +21,11 @@ AT_START = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**40),
 }
-"""What the C library reads as a process begins."""
+"""What glibc reads as a process begins; other C libraries know none of it."""
 
 
 def for_tasks(resources: TaskResources) -> dict[str, str]:
-    """Give the variables by which libraries keep to a task's share and to themselves."""
+    """Give the variables by which libraries keep to a task's share, to themselves, and memory."""
     threads = str(max(1, int(resources.cpus)))
     return {
         **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads),

@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_launch import ahead, large_pages, ranks, rehearsal
+from ml_launch import imports, large_pages, ranks, rehearsal
 from ml_launch.standby import Standby, received
 
 if TYPE_CHECKING:
@@ -197,8 +197,8 @@ def _run(own: dict[str, int], request: dict[str, Any]) -> int:
         own: When each file of ours had changed before it was imported.
         request: What the client asks for.
     """
-    if ahead.own_files() != own:
-        ahead.forget_own()
+    if imports.own_files() != own:
+        imports.forget_own()
     environ: dict[str, str] = request["environ"]
     arguments: list[str] = request["arguments"]
     os.environ.clear()
@@ -217,7 +217,7 @@ def main(argv: list[str] | None = None) -> int:
     (given,) = sys.argv[1:] if argv is None else argv
     address = Path(given).absolute()
     ready = partial(_rehearse, address.with_suffix(".rehearsal"))
-    own = ahead.import_all()
+    own = imports.import_all()
     _allow(THREADS)
     ready()
     # A rehearsal says what it has to say to nobody.

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import states
-from ml_launch.ahead import AHEAD
+from ml_launch.imports import AHEAD
 
 from feature_repo import quick_feast
 from ml_tasks.io import parquet

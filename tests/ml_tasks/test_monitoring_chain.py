@@ -162,7 +162,9 @@ def watched(
 def test_what_it_is_watched_with_is_kept_with_the_version(
     pipeline: Pipeline, environment: Environment, champion: dict[str, Result]
 ) -> None:
-    assert champion["reference"].values == {"days": 21, "signals": 17}
+    weights = champion["train"].values["weights_hash"]
+    told = {"days": 21, "signals": 17, "weights_hash": weights}
+    assert champion["reference"].values == told
     registry = Registry(environment, pipeline.name)
     registered = registry.run("first", "register")
     files = {file.path for file in registry.client.list_artifacts(registered)}
@@ -315,7 +317,7 @@ def test_a_champion_without_a_reference_says_so(
         task="monitor", pipeline=pipeline.name, run="blind", attempt=1, environment=environment,
         window=WEEKS[0],
     )  # fmt: skip
-    with pytest.raises(ConfigError, match="does not say any more what reference gave"):
+    with pytest.raises(ConfigError, match="does not say any more what it is watched with"):
         monitor.run(pipeline, context)
     for uri, content in kept.items():
         objects.write_bytes(uri, content)

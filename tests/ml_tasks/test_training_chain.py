@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,6 +39,7 @@ from ml_tasks.io.control import Control
 from ml_tasks.io.registry import Registry
 from ml_tasks.result import Failure, Result, Window
 from ml_tasks.training.champion import of_head
+from ml_tasks.training.champion import reference as reference_of
 from perennial.__main__ import main
 
 if TYPE_CHECKING:
@@ -250,9 +252,10 @@ def test_a_proof_of_another_set_proves_nothing(champion: Runner) -> None:
     runner = Runner(champion.pipeline, champion.environment, "unproven")
     outputs = {**done.outputs, "set": other}
     runner.done = {**champion.done, "assemble": done.model_copy(update={"outputs": outputs})}
-    with pytest.raises(ConfigError, match=r"fitted on the set \w+, wanted .* on f+; clear baseli"):
+    with pytest.raises(ConfigError, match=r"on the set \w+ with seed 7, wanted f+ and 7; clear"):
         runner.go("evaluate")
-    fitted = champion.done["baseline"].model_copy(update={"values": {"set_hash": "f" * 64}})
+    values = {**champion.done["baseline"].values, "set_hash": "f" * 64}
+    fitted = champion.done["baseline"].model_copy(update={"values": values})
     runner.done["baseline"] = fitted
     judged = runner.go("evaluate", "judge").values
     assert [g["passed"] for g in judged["gates"]] == [True, False]
@@ -266,8 +269,37 @@ def test_a_baseline_that_was_not_fitted_is_asked_for(champion: Runner) -> None:
     pipeline = champion.pipeline.model_copy(update={"evaluation": evaluation})
     runner = Runner(pipeline, champion.environment, "more")
     runner.done = {**champion.done}
-    with pytest.raises(ConfigError, match=r"wanted \['majority', 'gradient_boosting'\] on"):
+    with pytest.raises(ConfigError, match=r"\['gradient_boosting'\] were not fitted, and are"):
         runner.go("evaluate")
+
+
+def test_a_reference_of_another_model_is_not_registered(champion: Runner) -> None:
+    runner = Runner(champion.pipeline, champion.environment, "first")
+    values = {**champion.done["reference"].values, "weights_hash": "f" * 64}
+    other = champion.done["reference"].model_copy(update={"values": values})
+    runner.done = {**champion.done, "reference": other}
+    with pytest.raises(RejectedError, match=r"the reference is of model f+, .*; clear reference"):
+        runner.go("register")
+
+
+def test_a_champion_whose_run_was_refused_since_is_watched_as_before(champion: Runner) -> None:
+    """Its run was cleared: beside itself it is no better, and `reference` was skipped."""
+    head = Control(champion.environment.control).champion(champion.pipeline.name)
+    assert head is not None
+    before, first = reference_of(champion.environment, head), champion.context("reference")
+    assert before == champion.done["reference"].outputs["reference"].uri
+    for attempt, values in ((2, {"weights_hash": "f" * 64}), (3, {})):
+        again = replace(first, attempt=attempt)
+        error = None if values else Failure(kind="NotPassedError", message="no", exit_code=99)
+        outputs = champion.done["reference"].outputs if values else {}
+        left = again.result(outputs=outputs, values=values).model_copy(update={"error": error})
+        objects.write_result(f"{again.folder}/result.json", left)
+    try:
+        assert reference_of(champion.environment, head) == before
+    finally:
+        for attempt in (2, 3):
+            folder = replace(first, attempt=attempt).folder
+            Path(folder.removeprefix("file://"), "result.json").unlink()
 
 
 def test_a_verdict_about_another_model_is_refused(champion: Runner) -> None:
@@ -349,6 +381,8 @@ def test_a_task_that_was_killed_fails_its_run() -> None:
     done = {t: Result(task=t, pipeline="p", run="r") for t in ("ingest", "validate")}
     assert record.killed_task(done) == "derive"
     assert record.outcome(done) == "derive: it was killed and left no result"
+    done["materialise"] = Result(task="materialise", pipeline="p", run="r")
+    assert record.killed_task(done) is None, "there was no task in between when this ran"
     skip = Failure(kind="NothingToDo", message="another run has it", exit_code=99)
     skipped = {"claim": Result(task="claim", pipeline="p", run="r", error=skip)}
     assert record.killed_task(skipped) is None

@@ -22,7 +22,7 @@ from ml_tasks import config
 from ml_tasks.config import Environment, Pipeline, Policy, Retraining
 from ml_tasks.context import Context
 from ml_tasks.errors import NotPassedError, RejectedError
-from ml_tasks.flow import FLOWS, step
+from ml_tasks.flow import step
 from ml_tasks.io import objects
 from ml_tasks.io.control import Control
 from ml_tasks.policies.evidence import Evidence, Measured
@@ -392,14 +392,6 @@ def test_history_begins_with_a_model_that_passes() -> None:
     world.refused = set(range(7))
     with pytest.raises(RejectedError, match="no model trained before 2024-02-12 passes"):
         judging.halves([ground], world.windows, world.ends[6])  # type: ignore[list-item]
-
-
-def test_every_task_that_a_candidate_needs_is_one_of_training() -> None:
-    from perennial.backtesting.candidates import NEEDS
-
-    own = {step.task: step.needs for step in FLOWS["training"]}
-    for task, needs in NEEDS.items():
-        assert set(needs) == set(own[task]) & set(NEEDS)
 
 
 def test_what_cannot_be_learned_is_nobodys_choice() -> None:

@@ -86,6 +86,12 @@ def test_each_training_has_its_line(control: Control, capsys: pytest.CaptureFixt
     assert json.loads(capsys.readouterr().out)[2]["paid"] == "refused by gate"
 
 
+def test_who_was_refused_after_its_reference_was_fitted_is_refused(control: Control) -> None:
+    """As long as that came before the verdict, `register` was skipped."""
+    trained(control, "c", judge="done", reference="done", register="skipped")
+    assert [one.paid for one in control.ledger(P)] == [Paid.REFUSED]
+
+
 @pytest.mark.parametrize(
     ("change", "paid"),
     [

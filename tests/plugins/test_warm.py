@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BARE = (
-    "import os, sys; sys.path[0] = os.getcwd(); from ml_launch import ahead, warm; "
-    "ahead.AHEAD = (); "
-    "ahead.DETECTORS = 'not_there'; "
+    "import os, sys; sys.path[0] = os.getcwd(); from ml_launch import imports, warm; "
+    "imports.AHEAD = (); "
+    "imports.DETECTORS = 'not_there'; "
 )
 
 
@@ -108,7 +108,7 @@ def test_whoever_waits_for_a_task_ends_with_its_launcher(server: psutil.Popen) -
 
 
 def test_where_detectors_are_not_installed_all_else_is_imported_ahead(checkout: Path) -> None:
-    program = BARE + "ahead.import_all(); print('ml_tasks.monitor' in sys.modules)"
+    program = BARE + "imports.import_all(); print('ml_tasks.monitor' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=checkout, capture_output=True, text=True, check=True
     )
@@ -118,7 +118,7 @@ def test_where_detectors_are_not_installed_all_else_is_imported_ahead(checkout: 
 @pytest.mark.skipif(sys.platform != "linux", reason="PyTorch has another OpenMP elsewhere")
 def test_threads_that_wait_do_not_spin(checkout: Path) -> None:
     """How long they would, says OpenMP itself as it is loaded; its policy is passive by default."""
-    program = BARE + "ahead.AHEAD = ('torch',); ahead.import_all()"
+    program = BARE + "imports.AHEAD = ('torch',); imports.import_all()"
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=checkout,

@@ -138,6 +138,19 @@ def test_what_is_kept_is_read_back_and_equal_references_give_equal_bytes(tmp_pat
     assert found.threshold == wanted.threshold
 
 
+def test_what_was_kept_with_each_row_s_value_is_read(tmp_path: Path) -> None:
+    """As champions have it that were fitted before each value was kept once."""
+    kept = outliers.fit(made(np.random.default_rng(6), 500), **COLUMNS)
+    kept.save(tmp_path)
+    with np.load(tmp_path / "outliers.npz") as found:
+        before = {name: found[name] for name in found.files if not name.startswith("upto")}
+    for place, column in enumerate(kept.numeric.values()):
+        before[f"numeric_{place}"] = column.expanded()
+    np.savez(tmp_path / "outliers.npz", **before)
+    asked = made(np.random.default_rng(7), 50)
+    assert np.array_equal(outliers.Ecod.load(tmp_path).score(asked).parts, kept.score(asked).parts)
+
+
 def test_it_is_pyod_s_score() -> None:
     """PyOD 3.6.7 on these very columns: of its fit, and of one new row at a time."""
     dice = np.random.Generator(np.random.PCG64(5))
