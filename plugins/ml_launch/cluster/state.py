@@ -151,15 +151,6 @@ def is_suspended(job: Job | None) -> bool:
     return job is not None and bool(job.get("spec", {}).get("suspend"))
 
 
-def queued(job: Job, now: datetime) -> float:
-    """Give the seconds that a Job waited in a queue before its pods could begin."""
-    made = job["metadata"].get("creationTimestamp")
-    if made is None:
-        return 0.0
-    began = job.get("status", {}).get("startTime")
-    return ((moment(began) if began else now) - moment(made)).total_seconds()
-
-
 def is_leaving(thing: Job | Pod) -> bool:
     """Tell whether a Job or a pod is being deleted."""
     return bool(thing["metadata"].get("deletionTimestamp"))
@@ -235,19 +226,15 @@ def _pod(pod: Pod, wanted: Wanted, now: datetime) -> Ended | None:
     if status.get("reason") == "Evicted" and "exceeds" in said:
         return Ended(Cause.DISK, limits.over_disk(wanted.task, said), int(ExitCode.CRASH))
     if terminated is not None and terminated.get("reason") == "OOMKilled":
-        return Ended(
-            Cause.MEMORY,
-            limits.over_memory(wanted.task, wanted.resources.memory_gb),
-            terminated["exitCode"],
-        )
+        why = limits.over_memory(wanted.task, wanted.resources.memory_gb)
+        return Ended(Cause.MEMORY, why, terminated["exitCode"])
     if terminated is not None and terminated.get("reason") in _NEVER_BEGAN:
         why = f"{name(pod)} cannot start: {terminated.get('message', '')}"
         return Ended(Cause.CONFIG, why, int(ExitCode.CONFIG))
     target = condition(pod, "DisruptionTarget", "True")
     if _lost(pod, now):
-        return Ended(
-            Cause.NODE_LOST, f"{_where(pod)} does not answer any more", int(ExitCode.RETRY)
-        )
+        why = f"{_where(pod)} does not answer any more"
+        return Ended(Cause.NODE_LOST, why, int(ExitCode.RETRY))
     if terminated is not None or status.get("phase") == "Failed":
         code = terminated["exitCode"] if terminated is not None else int(ExitCode.CRASH)
         if target is not None:
@@ -267,7 +254,7 @@ def _stuck(pod: Pod, wanted: Wanted, now: datetime) -> Ended | None:
     placed = condition(pod, "PodScheduled", "True") or {}
     since = placed.get("lastTransitionTime") or pod["metadata"]["creationTimestamp"]
     waited = (now - moment(since)).total_seconds()
-    state = process(pod).get("waiting", {})
+    state = _waits(pod)
     reason, said = state.get("reason"), f"{state.get('reason')}: {state.get('message', '')}"
     if reason in _WRONG and waited > FIRM_SECONDS / 6:
         return Ended(Cause.CONFIG, f"{name(pod)} cannot start: {said}", int(ExitCode.CONFIG))
@@ -277,6 +264,10 @@ def _stuck(pod: Pod, wanted: Wanted, now: datetime) -> Ended | None:
         return Ended(
             Cause.IMAGE, f"the image of {name(pod)} cannot be pulled: {said}", int(ExitCode.RETRY)
         )
+    unready = condition(pod, "PodReadyToStartContainers", "False")
+    if placed and unready is not None and waited > wanted.pending_seconds and not runs(pod):
+        why = f"{name(pod)} has no volumes or no network on its node; its events say which"
+        return Ended(Cause.NOT_BEGUN, why, int(ExitCode.RETRY))
     refused = condition(pod, "PodScheduled", "False")
     if refused is not None and waited > wanted.pending_seconds:
         return Ended(
@@ -286,6 +277,16 @@ def _stuck(pod: Pod, wanted: Wanted, now: datetime) -> Ended | None:
             int(ExitCode.RETRY),
         )
     return None
+
+
+def _waits(pod: Pod) -> Mapping[str, Any]:
+    """Give why the task's process waits, or what of the template's has to begin before it."""
+    own: Mapping[str, Any] = process(pod).get("waiting", {})
+    if own.get("reason") != "PodInitializing":
+        return own
+    first = pod["status"].get("initContainerStatuses") or ()
+    waits = (one.get("state", {}).get("waiting", {}) for one in first)
+    return next((one for one in waits if one.get("reason") not in (None, "PodInitializing")), own)
 
 
 def _lost(pod: Pod, now: datetime) -> bool:

@@ -102,7 +102,7 @@ class JobTrigger(BaseTrigger):
             now = datetime.now(UTC)
             job = hub.job(self._job, mark)
             # Its turn in a queue is nobody's time.
-            if now.timestamp() > self._until + (state.queued(job, now) if job else 0):
+            if now.timestamp() > self._until + (waiting.queued(job, now) if job else 0):
                 return True
             if await self._how(hub, pods, mark) is not None:
                 return False

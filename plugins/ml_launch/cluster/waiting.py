@@ -102,6 +102,15 @@ def queue(job: Job) -> str:
     return f"waits in queue {name}" if name else "is suspended by somebody, and begins when resumed"
 
 
+def queued(job: Job, now: datetime) -> float:
+    """Give the seconds that a Job waited in a queue before its pods could begin."""
+    made = job["metadata"].get("creationTimestamp")
+    if made is None:
+        return 0.0
+    began = job.get("status", {}).get("startTime")
+    return ((state.moment(began) if began else now) - state.moment(made)).total_seconds()
+
+
 def turn(cluster: Cluster, job: Job) -> str:
     """Give Kueue's word why it is not the Job's turn; nothing where that may not be read."""
     uid = job["metadata"]["uid"]

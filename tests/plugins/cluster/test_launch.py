@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from ml_launch.cluster import launch
 
 from ml_tasks.config import TaskResources
@@ -15,6 +16,7 @@ from tests.e2e.faults import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from ml_launch.command import Command
     from ml_launch.outcome import Outcome
@@ -98,6 +100,18 @@ def test_a_secret_that_is_not_there(field: Field) -> None:
     outcome = field.run(field.command("pass"))
     assert outcome.hopeless
     assert 'secret "nobodys" not found' in outcome.message
+
+
+def test_a_volume_that_is_not_there(field: Field, tmp_path: Path) -> None:
+    volume = {"name": "x", "configMap": {"name": "nobodys"}}
+    template = tmp_path / "template.yaml"
+    template.write_text(yaml.safe_dump({"spec": {"volumes": [volume]}}))
+    change = {"pod_template": template, "pending_minutes": 0.2}
+    field.environment = field.environment.model_copy(update=change)
+    outcome = field.run(field.command("pass"))
+    assert not outcome.hopeless
+    assert "has no volumes or no network on its node; its events say which" in outcome.message
+    assert any('configmap "nobodys" not found' in line for line in outcome.tail)
 
 
 def test_no_node_takes_it(field: Field) -> None:

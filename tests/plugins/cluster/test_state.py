@@ -34,6 +34,8 @@ def pod(
     unschedulable: str = "",
     age: float = 1,
     placed: float | None = None,
+    ready: bool = True,
+    before: str = "",
     leaving_since: float | None = None,
 ) -> state.Pod:
     """Write a pod as the API would."""
@@ -57,6 +59,8 @@ def pod(
     if placed is not None:
         at = (NOW - timedelta(seconds=placed)).isoformat()
         conditions.append({"type": "PodScheduled", "status": "True", "lastTransitionTime": at})
+    if not ready:
+        conditions.append({"type": "PodReadyToStartContainers", "status": "False"})
     if unschedulable:
         conditions.append({"type": "PodScheduled", "status": "False", "message": unschedulable})
     return {
@@ -67,6 +71,7 @@ def pod(
             "reason": pod_reason,
             "message": message,
             "conditions": conditions,
+            "initContainerStatuses": [{"state": {"waiting": {"reason": before}}}] if before else [],
             "containerStatuses": [{"name": "task", "state": inner}] if inner else [],
         },
     }
@@ -114,6 +119,14 @@ def failed(index: int = 0, code: int = 1, **more: Any) -> state.Pod:
             Cause.NOT_BEGUN, False, False,
         ),
         (
+            pod(waiting="ContainerCreating", phase="Pending", age=601, placed=601, ready=False),
+            Cause.NOT_BEGUN, False, False,
+        ),
+        (
+            pod(waiting="PodInitializing", phase="Pending", age=90, before="ErrImagePull"),
+            Cause.IMAGE, False, False,
+        ),
+        (
             pod(unschedulable="0/2 nodes", phase="Pending", age=601),
             Cause.UNSCHEDULABLE, False, False,
         ),
@@ -131,6 +144,10 @@ def test_each_end_is_told_apart(given: state.Pod, cause: Cause, again: bool, fin
         pod(),
         pod(leaving_since=-20),
         pod(waiting="ContainerCreating", phase="Pending", age=900),
+        pod(waiting="ContainerCreating", phase="Pending", age=900, placed=900),
+        pod(waiting="ContainerCreating", phase="Pending", age=900, placed=90, ready=False),
+        pod(age=900, placed=900, ready=False),
+        pod(waiting="PodInitializing", phase="Pending", age=900, before="PodInitializing"),
         pod(waiting="ErrImagePull", phase="Pending", age=5),
         pod(waiting="ErrImagePull", phase="Pending", age=900, placed=5),
         pod(waiting="CreateContainerConfigError", phase="Pending", age=2),
@@ -227,12 +244,3 @@ def test_too_little_memory_is_answered_with_a_number() -> None:
     how = state.ended([failed(code=137, reason="OOMKilled")], WANTED, NOW)
     assert how is not None
     assert "resources.train.memory_gb, to 3 for a start" in how.message
-
-
-def test_a_turn_in_a_queue_is_told_from_work() -> None:
-    made = (NOW - timedelta(seconds=90)).isoformat()
-    waiting: dict[str, Any] = {"metadata": {"creationTimestamp": made}, "status": {}}
-    assert state.queued(waiting, NOW) == 90
-    began = {"startTime": (NOW - timedelta(seconds=30)).isoformat()}
-    assert state.queued({**waiting, "status": began}, NOW) == 60
-    assert state.queued({"metadata": {"name": "not known yet"}}, NOW) == 0

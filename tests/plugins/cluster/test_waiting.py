@@ -93,3 +93,12 @@ def test_why_there_are_no_pods_is_asked_while_the_task_goes_on() -> None:
 def test_pods_of_nodes_that_do_not_answer_are_named() -> None:
     late = {"metadata": {"name": "x", "deletionTimestamp": "2023-12-31T23:00:00Z"}}
     assert waiting.lost([POD, late], NOW) == ["x"]
+
+
+def test_a_turn_in_a_queue_is_told_from_work() -> None:
+    made = (NOW - timedelta(seconds=90)).isoformat()
+    job: dict[str, Any] = {"metadata": {"creationTimestamp": made}, "status": {}}
+    assert waiting.queued(job, NOW) == 90
+    began = {"startTime": (NOW - timedelta(seconds=30)).isoformat()}
+    assert waiting.queued({**job, "status": began}, NOW) == 60
+    assert waiting.queued({"metadata": {"name": "not known yet"}}, NOW) == 0
