@@ -256,9 +256,10 @@ def _stuck(pod: Pod, wanted: Wanted, now: datetime) -> Ended | None:
     waited = (now - moment(since)).total_seconds()
     state = _waits(pod)
     reason, said = state.get("reason"), f"{state.get('reason')}: {state.get('message', '')}"
-    if reason in _WRONG and waited > FIRM_SECONDS / 6:
+    passing = reason in _BUSY or said.endswith("timed out waiting for the condition")
+    if reason in _WRONG and not passing and waited > FIRM_SECONDS / 6:
         return Ended(Cause.CONFIG, f"{name(pod)} cannot start: {said}", int(ExitCode.CONFIG))
-    if reason in _BUSY and waited > wanted.pending_seconds:
+    if passing and waited > wanted.pending_seconds:
         return Ended(Cause.NOT_BEGUN, f"{name(pod)} cannot start: {said}", int(ExitCode.RETRY))
     if reason in _NO_IMAGE and waited > FIRM_SECONDS:
         return Ended(

@@ -105,7 +105,9 @@ def test_a_secret_that_is_not_there(field: Field) -> None:
 def test_a_volume_that_is_not_there(field: Field, tmp_path: Path) -> None:
     volume = {"name": "x", "configMap": {"name": "nobodys"}}
     template = tmp_path / "template.yaml"
-    template.write_text(yaml.safe_dump({"spec": {"volumes": [volume]}}))
+    mounted = {"name": "task", "volumeMounts": [{"name": "x", "mountPath": "/x"}]}
+    spec = {"volumes": [volume], "containers": [mounted]}
+    template.write_text(yaml.safe_dump({"kind": "Pod", "spec": spec}))
     change = {"pod_template": template, "pending_minutes": 0.2}
     field.environment = field.environment.model_copy(update=change)
     outcome = field.run(field.command("pass"))

@@ -151,6 +151,12 @@ def test_each_end_is_told_apart(given: state.Pod, cause: Cause, again: bool, fin
         pod(waiting="ErrImagePull", phase="Pending", age=5),
         pod(waiting="ErrImagePull", phase="Pending", age=900, placed=5),
         pod(waiting="CreateContainerConfigError", phase="Pending", age=2),
+        pod(
+            waiting="CreateContainerConfigError",
+            phase="Pending",
+            age=90,
+            message="failed to sync secret cache: timed out waiting for the condition",
+        ),
         pod(waiting="CreateContainerConfigError", phase="Pending", age=900, placed=2),
         pod(waiting="CreateContainerError", phase="Pending", age=90),
         pod(unschedulable="0/2 nodes", phase="Pending", age=500),
