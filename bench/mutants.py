@@ -61,7 +61,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "ml_tasks/gates/holm.py": GATES,
     "ml_tasks/gates/no_leak.py": GATES,
     "ml_tasks/gates/paired.py": GATES,
-    "ml_tasks/gates/passing.py": (REGISTERED.format("a_verdict_about_another_model_is_refused"),),
+    "ml_tasks/gates/passing.py": (
+        REGISTERED.format("a_verdict_about_another_model_is_refused"),
+        REGISTERED.format("a_challenger_is_judged_against_the_champion"),
+    ),
     "ml_tasks/gates/worst_segment.py": GATES,
     "ml_tasks/assemble.py": JOINED,
     "ml_tasks/prove.py": ("tests/ml_tasks/prover/test_on_flights.py",),

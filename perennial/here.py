@@ -178,11 +178,9 @@ class Here:
             if (failed or skipped) and not last:
                 continue
             doing(f"week to {window.end:%Y-%m-%d}: {', '.join(place.task for place in wave)}")
-            # What is watched waits for no later week; what is more than the cores waits for them.
-            turns = [Turn.AT_ONCE if n < self._cores.count else Turn.NEXT for n in range(len(wave))]
             todo = [
-                (place, run, str(window), trigger, Turn.LAST if ahead else turn)
-                for place, turn in zip(wave, turns, strict=True)
+                (place, run, str(window), trigger, self._turn(number, ahead=ahead))
+                for number, place in enumerate(wave)
             ]
             if last and aside and failed is None:
                 self._recorded.append(self._books.submit(self._tried, *todo[0]))
@@ -193,6 +191,12 @@ class Here:
                     if not done.outcome.succeeded and done.outcome.code != ExitCode.SKIP:
                         failed = failed or done
         return failed
+
+    def _turn(self, number: int, *, ahead: bool) -> Turn:
+        """Give a task's turn: what is watched waits for no later week, and only for its own."""
+        if ahead:
+            return Turn.LAST
+        return Turn.AT_ONCE if number < self._cores.count else Turn.NEXT
 
     def _tried(self, place: Step, run: str, window: str, trigger: str | None, turn: Turn) -> Done:
         """Run a task, again where another try may help, as often as Airflow would."""

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 WHERE_LOADED = {
     # A thread that spins while it waits takes the processor from whom it waits for.
     "OMP_WAIT_POLICY": "PASSIVE",
-    # Polars gives back what it frees, and asks for it again: a seventh of a large join's time.
+    # Polars gives back what it frees, and asks for it again: an eighth of a large join's time.
     "_RJEM_MALLOC_CONF": "dirty_decay_ms:-1,muzzy_decay_ms:-1",
-    # Huge pages are handed out slowly where the host takes free memory back, as under most clouds.
+    # They were slow to come on a virtual machine whose host takes free memory back.
     "NUMPY_MADVISE_HUGEPAGE": "0",
 }
 """What libraries read as they are loaded: a task's own would come too late for a fork."""

@@ -66,5 +66,8 @@ def test_more_than_there_are_begin_where_all_are_free(turn: Turn) -> None:
 
 def test_without_any_core_there_is_nothing_to_wait_for() -> None:
     cores = Cores(1)
-    with cores.taken(1, Turn.AT_ONCE), cores.taken(0, Turn.LAST):
-        pass
+    busy, idle = Worker(cores, 1, Turn.AT_ONCE), Worker(cores, 0, Turn.LAST)
+    assert busy.begun.wait(20)
+    assert idle.begun.wait(20)
+    for one in (busy, idle):
+        one.end()
