@@ -27,7 +27,8 @@ TOGETHER = {
     ),
 }  # fmt: skip
 """By what they share, how the paths of files begin."""
-WAITING = "tests/plugins/cluster/"
+WAITING = ("tests/k8s/", "tests/plugins/cluster/")
+"""What waits for pods, and for whoever takes the cluster apart meanwhile."""
 AFTER = ("tests/perennial/", "tests/plugins/")
 """What runs when those that wait have begun."""
 

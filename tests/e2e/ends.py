@@ -61,11 +61,12 @@ def online(url: str) -> str:
 
 
 def jobs(namespace: str) -> list[str]:
-    """Name the Jobs that nobody has removed."""
+    """Name the Jobs that nobody has removed, each with what tells where it comes from."""
     from kubernetes.client import BatchV1Api
 
     found = BatchV1Api().list_namespaced_job(namespace).items
-    return [job.metadata.name for job in found if not job.metadata.deletion_timestamp]
+    left = [job.metadata for job in found if not job.metadata.deletion_timestamp]
+    return [f"{one.name} made {one.creation_timestamp:%H:%M:%S}: {one.labels}" for one in left]
 
 
 def places(environment: Environment) -> dict[str, list[str]]:

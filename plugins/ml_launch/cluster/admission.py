@@ -50,11 +50,16 @@ def refusal(events: Iterable[Event], now: datetime) -> Refusal | None:
             break
         since = min(since, first)
     message = str(spans[-1][2].get("message", ""))
-    found = _QUOTA.search(message)
-    if found:
-        said = "quota {name}: requested {requested}; used {used}; limited to {limited}"
-        return Refusal(since, said.format(**found.groupdict()), passing=True)
+    if said := quota(message):
+        return Refusal(since, said, passing=True)
     return Refusal(since, message, passing="forbidden" not in message)
+
+
+def quota(message: str) -> str:
+    """Say which quota a refusal is for, with its numbers; nothing where it is for none."""
+    said = "quota {name}: requested {requested}; used {used}; limited to {limited}"
+    found = _QUOTA.search(message)
+    return said.format(**found.groupdict()) if found else ""
 
 
 def line(found: Refusal) -> str:

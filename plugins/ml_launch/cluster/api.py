@@ -83,10 +83,10 @@ class Cluster:
         return self._items(self._core.list_namespaced_pod, selector)
 
     def create(self, job: Manifest) -> Job | None:
-        """Create a Job; `None` where there is one of that name.
+        """Create a Job, once a quota of Jobs has room; `None` where there is one of that name.
 
         Raises:
-            ConfigError: The API refused it: rights, quota, what the manifest says.
+            ConfigError: The API refused it: rights, what the manifest says.
         """
 
         def ask() -> Manifest:
@@ -245,7 +245,7 @@ class Cluster:
         """Ask until there is an answer.
 
         Raises:
-            BackendError: There was none for ten minutes.
+            BackendError: There was none for ten minutes, or no room in a quota.
             ConfigError: The answer is no.
         """
         limit = time.monotonic() + AWAY_SECONDS
@@ -253,16 +253,18 @@ class Cluster:
             try:
                 return ask()
             except ApiException as fault:
-                if fault.status and fault.status < SERVER_FAULT and fault.status != BUSY:
-                    raise RefusedError(fault.status, said(fault.body, fault.reason)) from fault
-                last: Exception = fault
+                told = said(fault.body, fault.reason)
+                # Others' Jobs end, and make room.
+                full = admission.quota(told)
+                is_no = fault.status and fault.status < SERVER_FAULT and fault.status != BUSY
+                if is_no and not full:
+                    raise RefusedError(fault.status, told) from fault
+                why = full or f"the Kubernetes API does not answer: {_short(fault)}"
             except HTTPError as fault:
-                last = fault
+                why = f"the Kubernetes API does not answer: {_short(fault)}"
             if time.monotonic() > limit:
-                raise BackendError(
-                    f"the Kubernetes API has not answered for {AWAY_SECONDS} s: {_short(last)}"
-                ) from last
-            log.info("the Kubernetes API does not answer (%s): asking again", _short(last))
+                raise BackendError(f"{why}; it was asked for {AWAY_SECONDS} s")
+            log.info("%s; asking again", why)
             time.sleep(PAUSE_SECONDS)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -100,19 +101,21 @@ def test_how_long_a_task_waits_for_pods(
 @pytest.fixture
 def quota(field: Field, until: Until) -> Iterator[Callable[[str], None]]:
     """A quota of the namespace, and what changes it; gone after the test."""
+    with limited(field, until, "requests.cpu", "10m") as limit:
+        yield limit
+
+
+@contextmanager
+def limited(field: Field, until: Until, what: str, most: str) -> Iterator[Callable[[str], None]]:
     core, name = field.core, "small"
 
-    def limit(cpu: str) -> None:
-        core.patch_namespaced_resource_quota(
-            name, field.namespace, {"spec": {"hard": {"requests.cpu": cpu}}}
-        )
+    def spec(limit: str) -> dict[str, Any]:
+        return {"metadata": {"name": name}, "spec": {"hard": {what: limit}}}
 
-    core.create_namespaced_resource_quota(
-        field.namespace, {"metadata": {"name": name}, "spec": {"hard": {"requests.cpu": "10m"}}}
-    )
+    core.create_namespaced_resource_quota(field.namespace, spec(most))
     try:
         until(lambda: core.read_namespaced_resource_quota(name, field.namespace).status.hard)
-        yield limit
+        yield lambda limit: core.patch_namespaced_resource_quota(name, field.namespace, spec(limit))
     finally:
         core.delete_namespaced_resource_quota(name, field.namespace)
 
@@ -145,6 +148,22 @@ def test_a_job_goes_on_when_the_quota_lets_it(
     quota("1")
     thread.join(120)
     assert outcomes[0].succeeded
+
+
+def test_a_job_is_created_when_a_quota_of_jobs_has_room(
+    field: Field, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    started: list[Any] = []
+    with (
+        limited(field, until, "count/jobs.batch", "0") as limit,
+        caplog.at_level(logging.INFO, "ml_launch"),
+    ):
+        thread = threading.Thread(target=lambda: started.append(field.start(field.command("pass"))))
+        thread.start()
+        until(lambda: [r for r in caplog.records if "limited to count/jobs.batch=0" in r.message])
+        limit("1")
+        thread.join(120)
+    assert started[0].follow(print).succeeded
 
 
 @pytest.mark.usefixtures("quota")
