@@ -15,6 +15,7 @@ from ml_tasks.flow import FLOWS, step
 from ml_tasks.io import objects, runs, source, spent
 from ml_tasks.io.control import Control
 from ml_tasks.io.registry import Registry
+from ml_tasks.io.triggers import DONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -83,6 +84,13 @@ def outcome(results: Mapping[str, Result]) -> str:
     return f"promoted version {promoted.values['version']}"
 
 
+def tell(control: Control, trigger: str, said: str) -> None:
+    """Let the trigger ledger say what became of the training; a rollback's word on it stays."""
+    known = control.trigger(trigger)
+    if known.state != DONE or not (known.outcome or "").startswith(said):
+        control.finish(trigger, said)
+
+
 def run(pipeline: Pipeline, context: Context) -> Result:
     """Record what the tasks of this run left; the same again changes nothing.
 
@@ -99,7 +107,7 @@ def run(pipeline: Pipeline, context: Context) -> Result:
     control.migrate()
     claimed = results.get("claim")
     if claimed is not None and "trigger" in claimed.values:
-        control.finish(claimed.values["trigger"], outcome(results))
+        tell(control, claimed.values["trigger"], outcome(results))
     costs = _charged(control, pipeline, context, tries)
     registry = Registry(context.environment, context.pipeline)
     times = [result.started for result in results.values() if result.started is not None]

@@ -61,6 +61,8 @@ def remember(environment: Environment) -> bool:
     Keys that are good for hours alone are not kept.
     """
     told: dict[str, Any] = {"profile": environment.profile}
+    if environment.profile == "embedded":
+        told |= {name: value for name, value in _told(environment).items() if name == "host"}
     if environment.profile == "servers":
         told |= {name: str(value) for name, value in _told(environment).items()}
         left_out = {*FLEETING, *(KEYS if environment.aws_session_token else ())}
@@ -73,7 +75,7 @@ def remember(environment: Environment) -> bool:
 
 
 def remembered(home: Path) -> dict[str, Any]:
-    """Give what the home remembers: its profile, and for `servers` what a person said.
+    """Give what the home remembers: its profile and host, and for `servers` what a person said.
 
     Raises:
         ConfigError: It cannot be read.

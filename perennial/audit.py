@@ -17,7 +17,7 @@ COLUMNS = ("number", "at", "pipeline", "action", "who", "why", "detail", "hash")
 app = typer.Typer(help="Who changed a champion, when and why.", no_args_is_help=True)
 
 PipelineName = Annotated[
-    str, typer.Option("--pipeline", "-p", help="Of this one alone; of all when empty.")
+    str, typer.Option("--pipeline", "-p", help="Show, or count, entries of this one alone.")
 ]
 
 

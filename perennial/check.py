@@ -29,7 +29,7 @@ def look(environment: Environment, wanted: Sequence[str]) -> dict[str, list[str]
         ConfigError: There is no pipeline.
     """
     folder = environment.pipelines
-    names = wanted or sorted(path.stem for path in folder.glob("*.yaml"))
+    names = wanted or config.names(folder)
     others = [] if wanted else sorted(folder.glob(f"*{config.ENDING}"))
     if not names and not others:
         raise ConfigError(f"PERENNIAL_PIPELINES: came {folder}, wanted a folder with <name>.yaml")

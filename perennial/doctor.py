@@ -140,7 +140,7 @@ def _pipelines(services: Services) -> Finding:
     try:
         names = [p.name for p in config.load_all(services.given.pipelines)]
     except ConfigError as fault:
-        return Finding("pipelines", good=False, found=str(fault), mend="mend the file")
+        return Finding("pipelines", good=False, found=str(fault), mend="mend what it names")
     return Finding("pipelines", bool(names), ", ".join(names) or "none", "add a YAML file")
 
 

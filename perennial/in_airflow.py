@@ -73,7 +73,7 @@ class InAirflow:
         )
 
     def settle(self) -> None:
-        """Wait for nothing: each run was followed to its end."""
+        """Wait for nothing: what is told was followed to its end, and records write themselves."""
 
     def _follow(
         self,

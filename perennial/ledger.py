@@ -34,6 +34,8 @@ def command(
     """Show each retraining: what it was to win, what it won on the same rows, what it cost."""
     if picture is not None and picture.suffix != ".svg":
         raise ConfigError(f"--picture: came {picture.name!r}, wanted a name that ends with .svg")
+    if picture is not None and not picture.parent.is_dir():
+        raise ConfigError(f"--picture: came {picture}, wanted a file in a folder that is there")
     services, control = opened()
     found = control.ledger(pipeline)
     require_product(pipeline, services.present, found)
@@ -46,9 +48,9 @@ def command(
         return ExitCode.OK
     if not found:
         console.plain(f"nobody has asked for a training of {pipeline}")
-        return ExitCode.OK
-    console.table(f"Retrainings of {pipeline}", COLUMNS, [_row(one) for one in found])
-    say_whose(one.currency for one in found)
+    else:
+        console.table(f"Retrainings of {pipeline}", COLUMNS, [_row(one) for one in found])
+        say_whose(one.currency for one in found)
     if picture is not None:
         console.plain(f"drawn: {picture}")
     return ExitCode.OK

@@ -53,7 +53,6 @@ def draw(found: Sequence[LedgerLine], file: Path) -> None:
             axes.spines[["top", "right"]].set_visible(False)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(_both_looks(buffer.getvalue()))
 
 

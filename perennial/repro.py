@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_launch import capsule, launcher
+from ml_launch import capsule, start
 from ml_launch.command import Command
 
 from ml_tasks import config
@@ -39,7 +39,7 @@ def run(environment: Environment, uri: str, *, only_show: bool) -> int:
     pipeline = config.load(found.pipeline, place.pipelines)
     made = _again(found)
     console.say(f"[bold]{' '.join(made.argv)}[/bold]")
-    launch = launcher(place).start(made, pipeline.resources_of(made.task), place)
+    launch = start(made, pipeline.resources_of(made.task), place)
     try:
         outcome = launch.follow(console.plain)
     except KeyboardInterrupt:

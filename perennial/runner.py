@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import TYPE_CHECKING
 
-from ml_launch import capsule, launcher
+from ml_launch import capsule, start
 from ml_launch.command import command, slug
 
 from ml_tasks.errors import ConfigError, ExitCode
@@ -207,7 +207,7 @@ def run_task(
         inputs=inputs,
         processes=pipeline.training.processes,
     )
-    launch = launcher(environment).start(made, pipeline.resources_of(place.task), environment)
+    launch = start(made, pipeline.resources_of(place.task), environment)
     try:
         outcome = launch.follow(on_line)
     except KeyboardInterrupt:

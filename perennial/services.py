@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ml_launch import variables
 
+from ml_tasks import config
 from ml_tasks.errors import BackendError, ConfigError
 from ml_tasks.io.control import Control
 from perennial import addresses, console, databases, health, layout, servers, settings, state
@@ -138,6 +139,7 @@ class Services:
 
     def _up(self, on_ready: Callable[[str, float], None]) -> list[str]:
         state.require_whole(self.home)
+        config.names(self.given.pipelines)  # whose DAGs they are to read
         missing, outdated = self.dead(), self.processes.outdated(self.ports)
         addresses.require_reachable(self.environment)
         wanted = self.names if outdated else missing

@@ -90,7 +90,7 @@ class Environment(BaseSettings):
     """Socket of the warm launcher; without it a task is a fresh process."""
     namespace: str = "perennial"
     """Namespace of the cluster in which tasks run."""
-    image: str = "perennial/tasks:latest"
+    image: str = "perennial/tasks:0.1.0"
     """What pods run."""
     gpu_image: str = ""
     """What pods run that ask for GPUs; the other image without it."""

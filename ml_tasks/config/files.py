@@ -46,9 +46,19 @@ def require(name: str, folder: Path) -> Path:
     if not path.is_file():
         if (other := path.with_suffix(ENDING)).is_file():
             raise ConfigError(wrong_ending(other))
-        known = sorted(p.stem for p in folder.glob("*.yaml"))
-        raise ConfigError(f"pipeline {name!r}: no file {path}; wanted one of {known}")
+        raise ConfigError(f"pipeline {name!r}: no file {path}; wanted one of {names(folder)}")
     return path
+
+
+def names(folder: Path) -> list[str]:
+    """Name the pipelines that have a file in a folder, in their order.
+
+    Raises:
+        ConfigError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"PERENNIAL_PIPELINES: came {folder}, wanted a folder with <name>.yaml")
+    return sorted(path.stem for path in folder.glob("*.yaml") if path.is_file())
 
 
 def wrong_ending(path: Path) -> str:
@@ -69,7 +79,7 @@ def load_prices(environment: Environment) -> Prices:
 def load_all(folder: Path | None = None) -> tuple[Pipeline, ...]:
     """Read every pipeline, in the order of their names."""
     folder = folder or Environment().pipelines
-    return tuple(load(path.stem, folder) for path in sorted(folder.glob("*.yaml")))
+    return tuple(load(name, folder) for name in names(folder))
 
 
 def load_good(folder: Path | None = None) -> tuple[tuple[Pipeline, ...], dict[str, str]]:
@@ -79,11 +89,11 @@ def load_good(folder: Path | None = None) -> tuple[tuple[Pipeline, ...], dict[st
     """
     folder = folder or Environment().pipelines
     good, faults = [], {}
-    for path in sorted(folder.glob("*.yaml")):
+    for name in names(folder):
         try:
-            good.append(load(path.stem, folder))
+            good.append(load(name, folder))
         except ConfigError as fault:
-            faults[path.stem] = str(fault)
+            faults[name] = str(fault)
     return tuple(good), faults
 
 

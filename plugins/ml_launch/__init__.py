@@ -20,11 +20,23 @@ _LAUNCHERS = {"local": "ml_launch.on_worker", "kubernetes": "ml_launch.cluster.l
 
 
 class Launch(Protocol):
-    """One started task."""
+    """One task, to be started or taken up."""
 
     @property
     def result(self) -> str:
         """Address of its result: of an earlier attempt, where that one's process was found."""
+        ...
+
+    def begin(self, *, waited: bool = False) -> None:
+        """Start it, or take up what works on it already.
+
+        Args:
+            waited: An earlier process of this very try has begun it: what that left counts.
+
+        Raises:
+            ConfigError: Whoever is to run it refused it.
+            BackendError: Nobody answered, or it was stopped meanwhile.
+        """
         ...
 
     @property
@@ -64,8 +76,10 @@ class Launch(Protocol):
 class Launcher(Protocol):
     """What each module of the table offers."""
 
-    def start(self, command: Command, resources: TaskResources, environment: Environment) -> Launch:
-        """Start a task."""
+    def prepare(
+        self, command: Command, resources: TaskResources, environment: Environment
+    ) -> Launch:
+        """Describe a task; nothing runs yet."""
         ...
 
     def end_others(
@@ -89,3 +103,15 @@ def launcher(environment: Environment) -> Launcher:
     if name not in _LAUNCHERS:
         raise ConfigError(f"PERENNIAL_LAUNCHER: came {name!r}, wanted one of {sorted(_LAUNCHERS)}")
     return cast("Launcher", importlib.import_module(_LAUNCHERS[name]))
+
+
+def start(command: Command, resources: TaskResources, environment: Environment) -> Launch:
+    """Start a task by the launcher that the environment names.
+
+    Raises:
+        ConfigError: There is no such launcher, or it refused the task.
+        BackendError: Nobody answered.
+    """
+    launch = launcher(environment).prepare(command, resources, environment)
+    launch.begin()
+    return launch

@@ -59,26 +59,41 @@ class LocalLaunch:
     found = False
     """A process is never taken up from another attempt."""
 
-    def __init__(self, process: _Process, command: Command, resources: TaskResources) -> None:
-        """Follow a started process."""
-        self._process, self._command = process, command
+    def __init__(
+        self, command: Command, resources: TaskResources, environment: Environment
+    ) -> None:
+        """Describe it; nothing runs yet."""
+        self._command, self._resources, self._environment = command, resources, environment
+        self._process: _Process | None = None
         self._tail, self._stopped = Tail(), ""
+
+    def begin(self, *, waited: bool = False) -> None:  # noqa: ARG002 - a process is never left
+        """Start it: warm where there is a warm launcher, and its ranks, if any, may be forks."""
+        command, socket = self._command, self._environment.warm_socket
+        environ = task_environment(self._resources, self._environment)
+        if socket is not None and (command.processes is None or ranks.may_fork()):
+            self._process = warm_client.connect(
+                socket, command.arguments, environ, command.processes
+            )
+        self._process = self._process or _Fresh(command.argv, environ)
         self._started, self._clock = datetime.now(UTC), time.monotonic()
-        self._watch = tree.Watch(process.pid, resources.memory_gb)
+        self._watch = tree.Watch(self._process.pid, self._resources.memory_gb)
 
     def follow(self, on_line: Callable[[str], None]) -> Outcome:
         """Hand each line of its log on, and give what became of it; after a break it goes on."""
+        process = self._process
+        assert process is not None  # noqa: S101 - it was begun
         with self._watch:
-            for line in self._process.lines:
+            for line in process.lines:
                 text = line.rstrip("\n")
                 self._tail.add(text)
                 on_line(text)
-            code = self._process.wait()
+            code = process.wait()
         result = result_at(self._command.result)
         if result is None or self._command.processes is not None:
             # Of a killed task nobody else tells, of several processes the result tells one.
             use = measured.tree(time.monotonic() - self._clock, self._watch.curve)
-            measured.write(self._command.result, self._started, {str(self._process.pid): use})
+            measured.write(self._command.result, self._started, {str(process.pid): use})
         return Outcome(
             exit_code=code,
             result=result,
@@ -110,18 +125,13 @@ class LocalLaunch:
     def stop(self, why: str = "the task was stopped from outside") -> None:
         """End it, with all that it started."""
         self._stopped = why
-        tree.end(self._process.pid)
+        if self._process is not None:
+            tree.end(self._process.pid)
 
 
-def start(command: Command, resources: TaskResources, environment: Environment) -> LocalLaunch:
-    """Start a task: warm where there is a warm launcher, and its ranks, if any, may be forks."""
-    environ = task_environment(resources, environment)
-    process: _Process | None = None
-    if environment.warm_socket is not None and (command.processes is None or ranks.may_fork()):
-        process = warm_client.connect(
-            environment.warm_socket, command.arguments, environ, command.processes
-        )
-    return LocalLaunch(process or _Fresh(command.argv, environ), command, resources)
+def prepare(command: Command, resources: TaskResources, environment: Environment) -> LocalLaunch:
+    """Describe a task that is to be a process."""
+    return LocalLaunch(command, resources, environment)
 
 
 def end_others(command: Command, tasks: Collection[str], environment: Environment) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from ml_tasks.config import Environment
 from ml_tasks.errors import ExitCode, PerennialError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from airflow.sdk import Context
 
@@ -89,11 +90,12 @@ class LaunchOperator(BaseOperator):
         """
         if self.last:
             self._end_others(context)
-        launch = self._started(context)
+        launch = self._prepared(context)
         until = datetime.now(UTC) + (self.execution_timeout or timedelta(days=365))
-        self._defer(launch, until.timestamp())
         try:
             with let_go_with_parent(launch.abandon):
+                self._begin(launch)
+                self._defer(launch, until.timestamp())
                 outcome = launch.follow(self._show)
         except AirflowTaskTimeout:
             self._stop(launch)
@@ -108,23 +110,25 @@ class LaunchOperator(BaseOperator):
             event: Whether the time was over, and what was seen of the task meanwhile.
             until: When it is, seconds since the epoch.
         """
-        launch = self._started(context)
-        launch.recall(event.get("seen") or {})
-        # While nobody looked it may have ended in time.
-        if event["late"] and not (launch.found and launch.trigger(until) is None):
-            self._stop(launch)
-            raise AirflowTaskTimeout(self._too_late)
-        # It may go on all the same: somebody deleted what it waited for, or a queue took its turn
-        # back. That wait needs no worker either.
-        self._defer(launch, until)
-        outcome = launch.once(lambda _line: None)
-        if outcome is None:
+        launch = self._prepared(context)
+        with let_go_with_parent(launch.abandon):
+            self._begin(launch, waited=True)
+            launch.recall(event.get("seen") or {})
+            # While nobody looked it may have ended in time.
+            if event["late"] and not (launch.found and launch.trigger(until) is None):
+                self._stop(launch)
+                raise AirflowTaskTimeout(self._too_late)
+            # It may go on all the same: somebody deleted what it waited for, or a queue took its
+            # turn back. That wait needs no worker either.
             self._defer(launch, until)
-            outcome = launch.follow(self._show)
+            outcome = launch.once(lambda _line: None)
+            if outcome is None:
+                self._defer(launch, until)
+                outcome = launch.follow(self._show)
         return self._concluded(launch, outcome)
 
-    def _started(self, context: Context) -> Launch:
-        """Start the task, or find it where it runs already."""
+    def _prepared(self, context: Context) -> Launch:
+        """Describe the task to its launcher: from here on it can be stopped."""
         from ml_tasks import config
 
         environment = self._environment = Environment()
@@ -132,12 +136,14 @@ class LaunchOperator(BaseOperator):
         made = self._command = self._described(context, pipeline, environment)
         self.log.info("%s", " ".join(made.argv))
         resources = pipeline.resources_of(self.task_name)
-        try:
-            self._launch = launcher(environment).start(made, resources, environment)
-        except PerennialError as fault:
-            final = fault.exit_code == ExitCode.CONFIG
-            raise (AirflowFailException if final else AirflowException)(str(fault)) from None
+        with _faults():
+            self._launch = launcher(environment).prepare(made, resources, environment)
         return self._launch
+
+    def _begin(self, launch: Launch, *, waited: bool = False) -> None:
+        """Start the task, or find it where it runs already."""
+        with _faults():
+            launch.begin(waited=waited)
 
     def _end_others(self, context: Context) -> None:
         """End what goes on of tasks that Airflow has ended."""
@@ -245,6 +251,16 @@ class LaunchOperator(BaseOperator):
         uri = context["ti"].xcom_pull(task_ids=self.window_from)
         window = objects.read_result(uri).window if isinstance(uri, str) else None
         return None if window is None else str(window)
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    """Say our faults in Airflow's words: whether another try can help."""
+    try:
+        yield
+    except PerennialError as fault:
+        final = fault.exit_code == ExitCode.CONFIG
+        raise (AirflowFailException if final else AirflowException)(str(fault)) from None
 
 
 def wire(dag: Dag, tasks: Mapping[str, BaseOperator]) -> None:

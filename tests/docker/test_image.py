@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ml_tasks.config import ROOT
+from ml_tasks.config import ROOT, Environment
 from ml_tasks.errors import BackendError, ConfigError, RejectedError
 from perennial import builders, image
 from perennial.__main__ import main
@@ -66,6 +66,11 @@ def test_a_release_that_nobody_could_build_again_is_refused(
 )
 def test_an_images_name(torch: str, name: str, reference: str) -> None:
     assert image.Wish(repository="perennial", torch=torch).reference(name) == reference
+
+
+def test_pods_run_the_image_that_is_built() -> None:
+    built = image.Wish(repository="perennial", torch="locked").reference("tasks")
+    assert Environment.model_fields["image"].default == built
 
 
 def test_the_largest_parts_add_up() -> None:

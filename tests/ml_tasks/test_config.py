@@ -320,3 +320,12 @@ def test_a_wrong_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERENNIAL_PROFILE", "cloud")
     with pytest.raises(ValidationError, match="profile"):
         Environment()
+
+
+def test_a_folder_that_is_not_there_is_named_and_a_folder_is_no_pipeline(tmp_path: Path) -> None:
+    (tmp_path / "folder.yaml").mkdir()
+    assert config.names(tmp_path) == []
+    missing = tmp_path / "mistyped"
+    for read in (config.names, config.load_all, config.load_good, lambda at: config.load("a", at)):
+        with pytest.raises(ConfigError, match=r"PIPELINES: came .*mistyped, wanted a folder"):
+            read(missing)

@@ -135,7 +135,7 @@ def test_labels_that_come_later_renew_a_grade_and_earlier_ones_do_not(control: C
 def test_the_picture_has_both_looks(
     control: Control, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "new" / "ledger.svg"
+    file = tmp_path / "ledger.svg"
     assert main(["ledger", "--picture", str(file)]) == 0
     assert "nothing was graded yet" in file.read_text()
     trained(control, "a", "1")
@@ -149,5 +149,7 @@ def test_the_picture_has_both_looks(
     assert "predicted gain of roc_auc" in text
     assert main(["ledger", "-p", P, "--picture", str(file)]) == 0
     assert file.read_text() == text
+    assert main(["ledger", "--picture", str(tmp_path / "mistyped" / "ledger.svg")]) == 78
+    assert "wanted a file in a folder that is there" in capsys.readouterr().err
     assert main(["ledger", "-p", P, "--picture", "ledger.png"]) == 78
     assert "came 'ledger.png', wanted a name that ends with .svg" in capsys.readouterr().err

@@ -115,6 +115,16 @@ def test_the_home_remembers_what_was_given(home: Path, monkeypatch: pytest.Monke
     assert "for an hour" not in (home / addresses.FILE).read_text()
 
 
+def test_a_home_of_files_remembers_its_host(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert home
+    addresses.remember(addresses.recall())
+    monkeypatch.setenv("PERENNIAL_HOST", "10.0.0.1")
+    assert addresses.remember(addresses.recall())  # so that what runs is started anew
+    monkeypatch.delenv("PERENNIAL_HOST")
+    assert addresses.recall().host == "10.0.0.1"
+    assert not addresses.remember(addresses.recall())
+
+
 def test_variables_that_repeat_what_the_home_made_are_nobodys_word(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from ml_launch import capsule, launcher, on_worker
+from ml_launch import capsule, on_worker, start
 from ml_launch.command import Command, command, slug
 from ml_launch.warm_client import WarmProcess
 from ml_launch.windows import window_at
@@ -34,7 +34,7 @@ def ingest(environment: Environment, pipeline: str = "flight_delays") -> Command
 
 def run(environment: Environment, made: Command, given: TaskResources = ROOMY) -> Outcome:
     lines: list[str] = []
-    outcome = launcher(environment).start(made, given, environment).follow(lines.append)
+    outcome = start(made, given, environment).follow(lines.append)
     assert list(outcome.tail) == lines[-200:]
     return outcome
 
@@ -121,7 +121,7 @@ def test_too_much_memory_ends_the_task(launching: Environment) -> None:
 
 def test_a_stopped_task_is_gone_with_all_that_it_started(launching: Environment) -> None:
     made = ingest(launching)
-    launch = launcher(launching).start(made, ROOMY, launching)
+    launch = start(made, ROOMY, launching)
     done: list[Outcome] = []
     follower = threading.Thread(target=lambda: done.append(launch.follow(lambda _line: None)))
     follower.start()
@@ -136,7 +136,7 @@ def test_a_stopped_task_is_gone_with_all_that_it_started(launching: Environment)
 
 def test_a_vanished_client_takes_its_child_along(tmp_path: Path, warm_socket: Path) -> None:
     environment = Environment(home=tmp_path / "home", warm_socket=warm_socket)
-    launch = on_worker.start(ingest(environment), ROOMY, environment)
+    launch = start(ingest(environment), ROOMY, environment)
     process = launch._process
     process._link.close()  # type: ignore[attr-defined]
     process._reply.close()  # type: ignore[attr-defined]
@@ -153,13 +153,13 @@ def test_a_client_that_asks_for_nothing_hurts_nobody(tmp_path: Path, warm_socket
         with socket.socket(socket.AF_UNIX) as link:
             link.connect(str(warm_socket))
             link.sendall(sent)
-    launch = on_worker.start(ingest(environment, "trains"), ROOMY, environment)
+    launch = start(ingest(environment, "trains"), ROOMY, environment)
     assert isinstance(launch._process, WarmProcess)
     assert launch.follow(lambda _line: None).code == 78
 
 
 def test_a_follower_that_was_interrupted_goes_on(launching: Environment) -> None:
-    launch = launcher(launching).start(ingest(launching), ROOMY, launching)
+    launch = start(ingest(launching), ROOMY, launching)
 
     def interrupt(_line: str) -> None:
         raise TimeoutError

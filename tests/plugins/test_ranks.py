@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 import yaml
-from ml_launch import on_worker, ranks, tree
+from ml_launch import ranks, start, tree
 from ml_launch.command import Command, command
 
 from ml_tasks.config import ROOT, Environment, TaskResources
@@ -68,16 +68,14 @@ def learned(launch: LocalLaunch) -> dict[str, str]:
 
 def test_they_learn_what_torchruns_do_also_where_one_was_killed(environment: Environment) -> None:
     cold = environment.model_copy(update={"warm_socket": None})
-    wanted = learned(on_worker.start(train(cold, "tiny", "fresh"), ROOMY, cold))
-    assert (
-        learned(on_worker.start(train(environment, "tiny", "warm"), ROOMY, environment)) == wanted
-    )
+    wanted = learned(start(train(cold, "tiny", "fresh"), ROOMY, cold))
+    assert learned(start(train(environment, "tiny", "warm"), ROOMY, environment)) == wanted
 
-    launch = on_worker.start(train(environment, "tiny", "broken"), ROOMY, environment)
+    launch = start(train(environment, "tiny", "broken"), ROOMY, environment)
     running(launch)[-1].kill()
     assert not launch.follow(lambda _line: None).succeeded
     again = train(environment, "tiny", "broken", attempt=2)
-    assert learned(on_worker.start(again, ROOMY, environment)) == wanted
+    assert learned(start(again, ROOMY, environment)) == wanted
 
 
 def running(launch: LocalLaunch) -> list[psutil.Process]:
@@ -108,7 +106,7 @@ def test_all_end_together(
     told: str,
 ) -> None:
     made = train(environment, "long", "r")
-    launch = on_worker.start(made, ROOMY, environment)
+    launch = start(made, ROOMY, environment)
     family = running(launch)
     assert len(family) == 1 + RANKS
     strike(launch, family)
@@ -128,14 +126,14 @@ def test_with_gpus_they_are_no_forks(
     (tmp_path / "dxg").touch()
     monkeypatch.setattr(ranks, "DEVICES", tmp_path)
     monkeypatch.setattr(ranks, "GPUS", GPUS)
-    launch = on_worker.start(train(environment, "tiny", "r"), ROOMY, environment)
+    launch = start(train(environment, "tiny", "r"), ROOMY, environment)
     assert "torch.distributed.run" in psutil.Process(launch._process.pid).cmdline()
     launch.stop()
     assert not launch.follow(lambda _line: None).succeeded
 
 
 def test_of_memory_that_they_share_each_has_its_part(environment: Environment) -> None:
-    launch = on_worker.start(train(environment, "long", "r"), ROOMY, environment)
+    launch = start(train(environment, "long", "r"), ROOMY, environment)
     family = running(launch)
     resident = sum(one.memory_info().rss for one in family) / 2**20
     threading.Timer(2, launch.stop).start()

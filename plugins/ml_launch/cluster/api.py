@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 AWAY_SECONDS = 600
 """How long the API may be away before a task is given up; its pods go on meanwhile."""
+FULL_SECONDS = 60
+"""How long a quota of Jobs may have no room: others need this worker to remove those that ended."""
 PAUSE_SECONDS = 1.0
 WATCH_SECONDS = 5
 TIMEOUT = 10
@@ -245,10 +247,10 @@ class Cluster:
         """Ask until there is an answer.
 
         Raises:
-            BackendError: There was none for ten minutes, or no room in a quota.
+            BackendError: There was none for ten minutes, or for one no room in a quota.
             ConfigError: The answer is no.
         """
-        limit = time.monotonic() + AWAY_SECONDS
+        began = time.monotonic()
         while True:
             try:
                 return ask()
@@ -261,9 +263,10 @@ class Cluster:
                     raise RefusedError(fault.status, told) from fault
                 why = full or f"the Kubernetes API does not answer: {_short(fault)}"
             except HTTPError as fault:
-                why = f"the Kubernetes API does not answer: {_short(fault)}"
-            if time.monotonic() > limit:
-                raise BackendError(f"{why}; it was asked for {AWAY_SECONDS} s")
+                full, why = "", f"the Kubernetes API does not answer: {_short(fault)}"
+            patience = FULL_SECONDS if full else AWAY_SECONDS
+            if time.monotonic() > began + patience:
+                raise BackendError(f"{why}; it was asked for {patience} s")
             log.info("%s; asking again", why)
             time.sleep(PAUSE_SECONDS)
 

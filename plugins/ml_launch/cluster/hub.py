@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -36,6 +37,9 @@ SILENT_SECONDS = 10
 LIST_SECONDS = 30
 JOBS_SECONDS = 10
 PAUSE_SECONDS = 1.0
+DELETE_SECONDS = 10
+INSIST_SECONDS = 20
+"""How long an API that is away is asked to remove a Job: what is cleared has half a minute."""
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10)
 
 
@@ -140,17 +144,23 @@ class Hub:
         )
 
     async def delete_job(self, job: str) -> None:
-        """Remove a Job with its pods."""
-        await self._delete(
-            client.BatchV1Api(self._api).delete_namespaced_job, job, propagation_policy="Background"
-        )
+        """Remove a Job with its pods; where the API does not answer it is asked again."""
+        ask = client.BatchV1Api(self._api).delete_namespaced_job
+        limit = time.monotonic() + INSIST_SECONDS
+        while not await self._delete(ask, job, propagation_policy="Background"):
+            if time.monotonic() > limit:
+                return
+            await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _delete(self, call: Callable[..., Any], what: str, **how: Any) -> None:
+    async def _delete(self, call: Callable[..., Any], what: str, **how: Any) -> bool:
+        """Tell whether it is gone."""
         try:
-            await answers.asked(call, what, self._namespace, **how)
+            await answers.asked(call, what, self._namespace, _request_timeout=DELETE_SECONDS, **how)
         except FAULTS as fault:
             if getattr(fault, "status", None) != NOT_FOUND:
                 log.warning("%s was not deleted: %s", what, fault)
+                return False
+        return True
 
     async def _begin(self) -> None:
         async with self._opening:  # a login may be asked for, and another guest come meanwhile

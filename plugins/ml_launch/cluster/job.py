@@ -23,6 +23,8 @@ Manifest = dict[str, Any]
 OWNER = "app.kubernetes.io/managed-by"
 OWN = {OWNER: "perennial"}
 KEY, ATTEMPT, RESTART = "perennial/key", "perennial/attempt", "perennial/restart"
+QUEUED = "perennial/queued"
+"""Annotation: how many seconds the task waited in a queue before it was begun again."""
 QUEUE = "kueue.x-k8s.io/queue-name"
 SUBDOMAIN = "perennial-training"
 """The headless service by which the pods of one training find each other."""
@@ -69,6 +71,11 @@ def argv(made: Manifest) -> list[str]:
     return [word for one in containers if one["name"] == CONTAINER for word in one.get("args", ())]
 
 
+def restart(made: Manifest) -> int:
+    """Give how often the task was begun before a Job, or before a pod's."""
+    return int(made["metadata"]["labels"][RESTART])
+
+
 def pods_with(job: str) -> str:
     """Give the selector of a Job's pods."""
     return f"batch.kubernetes.io/job-name={job}"
@@ -102,6 +109,7 @@ def manifest(
     environment: Environment,
     template: Mapping[str, Any],
     restart: int,
+    queued: float = 0.0,
 ) -> Manifest:
     """Make the Job of a task.
 
@@ -111,6 +119,7 @@ def manifest(
         environment: Says what the pods are told, and which image they run.
         template: A pod to which ours is added: volumes, annotations, a sidecar.
         restart: How often the task was started before.
+        queued: How many seconds it waited in a queue then.
     """
     pods, own = pods_of(command, resources), key(command)
     name = f"{command.task}-{own}" + (f"-{restart}" if restart else "")
@@ -138,7 +147,11 @@ def manifest(
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": name, "labels": labels | queue},
+        "metadata": {
+            "name": name,
+            "labels": labels | queue,
+            "annotations": {QUEUED: f"{queued:.0f}"},
+        },
         "spec": spec,
     }
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from ml_launch.cluster import admission, job, state, waiting
 from ml_launch.cluster.api import Cluster
+from ml_launch.cluster.jobs import Jobs
 from ml_launch.cluster.logs import Logs
 from ml_launch.cluster.usage import Kubelets, Use
 from ml_launch.outcome import Outcome, Tail, result_at
-from ml_tasks.errors import BackendError
+from ml_tasks.errors import BackendError, ExitCode
 from ml_tasks.io import objects
 
 if TYPE_CHECKING:
@@ -29,10 +30,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 RESTARTS = 20
 """How often one try is begun again because the cluster took its pods away."""
-POLL_SECONDS = 1.0
 LOOK_SECONDS = 5.0
 """How often it is asked why there are no pods; at first they are only not there yet."""
-SETTLE_SECONDS = job.GRACE_SECONDS + state.GONE_SECONDS + 10
 SETTLED_SECONDS = 4.0
 """How long a wait lasts at least: until Airflow's scheduler has heard that the worker is free. It
 takes that word for the end of the task where it comes after the task was begun again, and fails it.
@@ -51,14 +50,20 @@ class JobLaunch:
         environment: Environment,
         template: Mapping[str, Any],
     ) -> None:
-        """Take up the Job of this task that runs already, or start one.
+        """Describe it; nothing is asked of the cluster yet.
 
         Raises:
-            ConfigError: The cluster refused it.
-            BackendError: The cluster does not answer.
+            ConfigError: Its processes do not fill whole pods.
         """
-        self._cluster, self._command = cluster, command
-        self._resources, self._environment, self._template = resources, environment, template
+        self._cluster, self._command, self._resources = cluster, command, resources
+
+        def make(number: int, queued: float) -> Manifest:
+            return job.manifest(command, resources, environment, template, number, queued)
+
+        self._jobs = Jobs(cluster, command, make, self._go_on)
+        self._job: Manifest = {}
+        self._over: Outcome | None = None
+        self.found = False
         self._wanted = state.Wanted(
             command.task,
             job.pods_of(command, resources),
@@ -68,10 +73,28 @@ class JobLaunch:
         self._tail, self._stopped, self._abandoned = Tail(), "", ""
         self._use, self._kubelets = Use(resources.memory_gb), Kubelets(cluster)
         self._refusal: admission.Refusal | None = None
-        self._newest = -1
-        found = self._found()
-        self._next_look = time.monotonic() + (0 if found else LOOK_SECONDS / 2)
-        self._job, self.found = found or self._start(), found is not None
+        self._next_look = 0.0
+
+    def begin(self, *, waited: bool = False) -> None:
+        """Take up the Job of this task that runs already, or start one.
+
+        Args:
+            waited: An earlier process of this very try has begun it: where its Job is gone and has
+                left a good result, somebody has read that, and nothing runs again.
+
+        Raises:
+            ConfigError: The cluster refused it.
+            BackendError: The cluster does not answer, or the task was stopped meanwhile.
+        """
+        found = self._jobs.found()
+        self.found = found is not None
+        if found is not None:
+            self._job = found
+        elif waited and (left := Outcome(0, result_at(self._command.result))).succeeded:
+            self.found, self._over = True, left
+        else:
+            self._start()
+            self._next_look = time.monotonic() + LOOK_SECONDS / 2
 
     @property
     def name(self) -> str:
@@ -86,6 +109,8 @@ class JobLaunch:
     @property
     def result(self) -> str:
         """Address of the result: that of the attempt which began what runs."""
+        if not self._job:
+            return self._command.result
         began = self._job["metadata"]["labels"][job.ATTEMPT]
         return self._command.result_of(int(began))
 
@@ -97,6 +122,10 @@ class JobLaunch:
 
     def once(self, on_line: Callable[[str], None]) -> Outcome | None:
         """Follow its pods to their ends; `None` where they were begun again."""
+        if self._over is not None:
+            return self._over
+        if not self._job:
+            return Outcome(int(ExitCode.RETRY), None, stopped=self._stopped or "it was not begun")
 
         def show(line: str) -> None:
             self._tail.add(line)
@@ -106,7 +135,7 @@ class JobLaunch:
         how = self._awaited(logs, on_line)
         logs.drain()
         self._use.write(self.result)
-        if how.again and not self._stopped and _restart(self._job) < RESTARTS:
+        if how.again and not self._stopped and job.restart(self._job) < RESTARTS:
             on_line(f"{how.message}: starting again, which does not count as a try")
             self._begin_again()
             return None
@@ -128,6 +157,8 @@ class JobLaunch:
 
     def trigger(self, until: float) -> JobTrigger | None:
         """Give what waits for it in Airflow's triggerer; none where it has ended by now."""
+        if self._over is not None:
+            return None
         if self.found and self._how(self._cluster.pods(job.pods_with(self.name))):
             return None
         from ml_launch.cluster.trigger import JobTrigger
@@ -146,74 +177,35 @@ class JobLaunch:
     def stop(self, why: str = "the task was stopped from outside") -> None:
         """End it: its pods are given their grace, then they are gone."""
         self._stopped = why
-        self._cluster.delete_job(self.name)
+        if self._job:
+            self._cluster.delete_job(self.name)
 
     def abandon(self, why: str) -> None:
         """Leave it alone: the next attempt finds it."""
         self._abandoned = why
 
-    def _found(self) -> Manifest | None:
-        """Give the Job that works on this task, or did and was not read yet."""
-        known = self._cluster.jobs(job.owned(job.KEY, job.key(self._command)))
-        # Pods of one that is gone may still be listed: none is given its name again.
-        self._newest = max([self._newest, *map(_restart, known)])
-        jobs = [one for one in known if not state.is_leaving(one)]
-        own = str(self._command.attempt)
-        live = [
-            one
-            for one in jobs
-            # What it needs may have been made again since: other inputs are other work.
-            if self._command.is_in(job.argv(one))
-            and (not state.has(one, "Failed") or one["metadata"]["labels"][job.ATTEMPT] == own)
-        ]
-        if live:
-            found = max(live, key=_restart)
-            log.info("the task runs already as Job %s: following it", state.name(found))
-            return found
-        for one in jobs:
-            self._cluster.delete_job(state.name(one))
-        return None
-
-    def _start(self, restart: int | None = None) -> Manifest:
-        """Create the Job, once no process of an earlier one can still run."""
-        selector = job.owned(job.KEY, job.key(self._command))
-        number = self._newest + 1 if restart is None else restart
-        self._settle(selector)
-        wanted = job.manifest(
-            self._command, self._resources, self._environment, self._template, number
-        )
-        made = self._cluster.create(wanted)
-        if made is not None:
-            return made
-        # Another launcher of this very task was quicker.
-        return self._found() or self._start(number + 1)
+    def _start(self, queued: float = 0.0) -> None:
+        self.found = False
+        self._job = self._jobs.start(queued)
+        if self._stopped:  # while it was being created
+            self._cluster.delete_job(self.name)
+            self._go_on()
 
     def _begin_again(self) -> None:
+        queued = waiting.queued(self._seen() or self._job, datetime.now(UTC))
         self._cluster.delete_job(self.name)
         # What the lost try wrote of its end is not the word on the task.
         objects.delete(self.result)
-        self.found = False
-        self._job = self._start(_restart(self._job) + 1)
+        self._start(queued)
 
-    def _settle(self, selector: str) -> None:
-        """Wait for the ends of earlier pods; those of nodes that do not answer are forgotten.
+    def _go_on(self) -> None:
+        """Begin nothing more where somebody has stopped it, or goes on with it.
 
         Raises:
-            BackendError: They do not end.
+            BackendError: Why that is so.
         """
-        limit = time.monotonic() + SETTLE_SECONDS
-        while time.monotonic() < limit:
-            now = datetime.now(UTC)
-            pods = self._cluster.pods(selector)
-            self._forget_lost(pods, now)
-            alive = [state.name(pod) for pod in pods if state.alive(pod, now)]
-            if not alive:
-                return
-            log.info("waiting for the end of %s", ", ".join(alive))
-            time.sleep(POLL_SECONDS)
-        raise BackendError(
-            f"pods of an earlier try do not end: {', '.join(alive)}; see kubectl describe pod"
-        )
+        if said := self._stopped or self._abandoned:
+            raise BackendError(said)
 
     def _awaited(self, logs: Logs, on_line: Callable[[str], None]) -> Ended:
         """Follow the pods until the task has ended."""
@@ -235,14 +227,10 @@ class JobLaunch:
 
     def _how(self, pods: list[Pod]) -> Ended | None:
         now = datetime.now(UTC)
-        self._forget_lost(pods, now)
+        self._jobs.forget_lost(pods, now)
         return waiting.verdict(
             pods, self._wanted, now, self._seen, lambda: self._refused(pods, now)
         )
-
-    def _forget_lost(self, pods: list[Pod], now: datetime) -> None:
-        for name in waiting.lost(pods, now):
-            self._cluster.forget_pod(name)
 
     def _refused(self, pods: list[Pod], now: datetime) -> admission.Refusal | None:
         """Tell why there are fewer pods than there should be."""
@@ -275,8 +263,8 @@ class JobLaunch:
 _OWN_END = (state.Cause.COMPLETED, state.Cause.EXIT)
 
 
-def start(command: Command, resources: TaskResources, environment: Environment) -> JobLaunch:
-    """Start a task, or take up the Job that works on it."""
+def prepare(command: Command, resources: TaskResources, environment: Environment) -> JobLaunch:
+    """Describe a task that is to be a Job."""
     return JobLaunch(
         Cluster(environment.namespace),
         command,
@@ -291,7 +279,3 @@ def end_others(command: Command, tasks: Collection[str], environment: Environmen
     cluster = Cluster(environment.namespace)
     for left in cluster.jobs(job.owned(job.KEY, *(job.key(command, task) for task in tasks))):
         cluster.delete_job(state.name(left))
-
-
-def _restart(found: Manifest) -> int:
-    return int(found["metadata"]["labels"][job.RESTART])

@@ -101,8 +101,7 @@ class JobTrigger(BaseTrigger):
             self._look(hub, pods)
             now = datetime.now(UTC)
             job = hub.job(self._job, mark)
-            # Its turn in a queue is nobody's time.
-            if now.timestamp() > self._until + (waiting.queued(job, now) if job else 0):
+            if waiting.is_late(job, self._until, now):
                 return True
             if await self._how(hub, pods, mark) is not None:
                 return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ml_launch.cluster import admission, state
-from ml_launch.cluster.job import QUEUE
+from ml_launch.cluster.job import QUEUE, QUEUED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -103,12 +103,25 @@ def queue(job: Job) -> str:
 
 
 def queued(job: Job, now: datetime) -> float:
-    """Give the seconds that a Job waited in a queue before its pods could begin."""
-    made = job["metadata"].get("creationTimestamp")
-    if made is None:
-        return 0.0
+    """Give the seconds that a task waited in queues: its Job, and those before that."""
+    made = state.moment(job["metadata"]["creationTimestamp"])
     began = job.get("status", {}).get("startTime")
-    return ((state.moment(began) if began else now) - state.moment(made)).total_seconds()
+    until = state.moment(began) if began else now if state.is_suspended(job) else made
+    before = float(job["metadata"].get("annotations", {}).get(QUEUED, 0))
+    return before + (until - made).total_seconds()
+
+
+def is_late(job: Job | None, until: float, now: datetime) -> bool:
+    """Tell whether a task's time is over; its turn in a queue is nobody's.
+
+    Args:
+        job: Its Job: `None` where that is gone, an empty one where it is not known yet.
+        until: When the time is over, seconds since the epoch.
+        now: The present moment.
+    """
+    if job is not None and "creationTimestamp" not in job["metadata"]:
+        return False
+    return now.timestamp() > until + (queued(job, now) if job else 0)
 
 
 def turn(cluster: Cluster, job: Job) -> str:

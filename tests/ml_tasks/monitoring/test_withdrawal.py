@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ml_tasks import config
+from ml_tasks import config, record
 from ml_tasks.config import ROOT, Environment, Rollback
 from ml_tasks.errors import PromotionLostError
 from ml_tasks.gates.verdict import Verdict
@@ -123,6 +123,10 @@ def test_it_goes_back_once_and_says_why(product: Product) -> None:
     (trigger,) = (t for t in product.control.triggers(NAME) if t.run == "run2")
     assert trigger.outcome is not None
     assert trigger.outcome.startswith("promoted version 2, rolled back: roc_auc of version 2 is")
+    record.tell(product.control, trigger.id, "promoted version 2")  # cleared, and run again
+    assert product.control.trigger(trigger.id).outcome == trigger.outcome
+    record.tell(product.control, trigger.id, "failed at train")
+    assert product.control.trigger(trigger.id).outcome == "failed at train"
 
 
 def test_it_never_goes_to_and_fro(product: Product) -> None:

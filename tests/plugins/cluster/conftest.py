@@ -43,6 +43,7 @@ class Field:
     environment: Environment
     core: CoreV1Api
     started: list[launch.JobLaunch]
+    small: TaskResources = SMALL
 
     @property
     def namespace(self) -> str:
@@ -67,9 +68,14 @@ class Field:
         )  # fmt: skip
 
     def start(self, made: Command, given: TaskResources = SMALL) -> launch.JobLaunch:
-        started = launch.start(made, given, self.environment)
-        self.started.append(started)
+        started = self.prepare(made, given)
+        started.begin()
         return started
+
+    def prepare(self, made: Command, given: TaskResources = SMALL) -> launch.JobLaunch:
+        prepared = launch.prepare(made, given, self.environment)
+        self.started.append(prepared)
+        return prepared
 
     def run(
         self, made: Command, given: TaskResources = SMALL, lines: list[str] | None = None

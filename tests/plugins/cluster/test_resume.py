@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferred
+from kubernetes.client import BatchV1Api
 from ml_launch import operators
+from ml_launch.cluster import job
 from ml_launch.operators import LaunchOperator
 
 from ml_tasks import config, flow
@@ -45,6 +47,15 @@ def test_what_ended_in_time_counts_though_nobody_looked(
     started = field.start(script)
     until(lambda: [pod for pod in field.pods(started) if pod.status.phase == "Succeeded"])
     assert resume(script, late=True) == script.result
+
+
+def test_what_another_process_of_the_try_has_read_does_not_run_again(
+    field: Field, resume: Callable[..., str]
+) -> None:
+    script = field.command("raise SystemExit(1)")  # its good result lies there
+    assert resume(script, late=False) == script.result
+    selector = job.owned(job.KEY, job.key(script))
+    assert BatchV1Api().list_namespaced_job(field.namespace, label_selector=selector).items == []
 
 
 def test_what_runs_on_when_its_time_is_over_is_ended(

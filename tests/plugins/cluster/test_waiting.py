@@ -7,6 +7,7 @@ from typing import Any
 
 from ml_launch.cluster import waiting
 from ml_launch.cluster.admission import Refusal
+from ml_launch.cluster.job import QUEUED
 from ml_launch.cluster.state import Cause, Wanted
 
 from ml_tasks.config import TaskResources
@@ -98,7 +99,20 @@ def test_pods_of_nodes_that_do_not_answer_are_named() -> None:
 def test_a_turn_in_a_queue_is_told_from_work() -> None:
     made = (NOW - timedelta(seconds=90)).isoformat()
     job: dict[str, Any] = {"metadata": {"creationTimestamp": made}, "status": {}}
-    assert waiting.queued(job, NOW) == 90
+    assert waiting.queued(job, NOW) == 0  # nobody holds it back: it only has not begun yet
+    held = {**job, "spec": {"suspend": True}}
+    assert waiting.queued(held, NOW) == 90
     began = {"startTime": (NOW - timedelta(seconds=30)).isoformat()}
     assert waiting.queued({**job, "status": began}, NOW) == 60
-    assert waiting.queued({"metadata": {"name": "not known yet"}}, NOW) == 0
+    again = {**job["metadata"], "annotations": {QUEUED: "7200"}}
+    assert waiting.queued({**job, "metadata": again, "status": began}, NOW) == 7260
+
+
+def test_a_turn_in_a_queue_makes_nothing_late() -> None:
+    until = NOW.timestamp() - 60
+    assert waiting.is_late(None, until, NOW)
+    assert not waiting.is_late({"metadata": {"name": "not known yet"}}, until, NOW)
+    made = {"creationTimestamp": (NOW - timedelta(seconds=90)).isoformat()}
+    job: dict[str, Any] = {"metadata": made, "status": {}}
+    assert waiting.is_late(job, until, NOW)
+    assert not waiting.is_late({**job, "spec": {"suspend": True}}, until, NOW)
