@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import pytest
 import yaml
 from kubernetes_asyncio.config import kube_config
 from ml_launch.cluster import hub
@@ -18,18 +19,19 @@ from ml_launch.cluster.trigger import JobTrigger
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    import pytest
-
     from tests.plugins.cluster.conftest import Field
 
 
 class Between:
     """Passes on what both sides say, but for connections that were open at a silence."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], file: Path) -> None:
+        self.config, self.file = config, file
         (self.cluster,) = (one["cluster"] for one in config["clusters"])
         self.address = urlsplit(self.cluster["server"])
         self.silences = 0
+        self.deaf = False
+        """Whether nothing is passed on at all."""
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -39,6 +41,7 @@ class Between:
         self.cluster["insecure-skip-tls-verify"] = True
         for known in ("certificate-authority", "certificate-authority-data"):
             self.cluster.pop(known, None)
+        self.file.write_text(yaml.safe_dump(self.config))
         yield
         server.close()
 
@@ -52,30 +55,54 @@ class Between:
     ) -> None:
         with suppress(ConnectionError):
             while piece := await read.read(1 << 16):
-                if self.silences == born:
+                if self.silences == born and not self.deaf:
                     write.write(piece)
                     await write.drain()
         if self.silences == born:
             write.close()
 
 
+@pytest.fixture
+def between(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Between:
+    """What the cluster's client is led through once it is open."""
+    config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())  # noqa: TID251
+    own = tmp_path / "kubeconfig"
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(own))
+    return Between(config, own)
+
+
+def test_what_a_person_ends_is_ended_when_the_api_is_back(
+    field: Field, between: Between, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "DELETE_SECONDS", 1)
+    started = field.start(field.command("import time; time.sleep(600)"))
+    _path, told = started.trigger(time.time() + 120).serialize()
+
+    async def ended() -> None:
+        async with between.open():
+            between.deaf = True
+            ending = asyncio.create_task(JobTrigger(**told).on_kill())
+            await asyncio.sleep(3)
+            assert field.pods(started)
+            between.deaf = False
+            await ending
+
+    asyncio.run(ended())
+    assert started._seen() is None
+
+
 def test_a_watch_that_falls_silent_is_begun_anew(
-    field: Field, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    field: Field, between: Between, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "WATCH_SECONDS", 2)
     monkeypatch.setattr(hub, "SILENT_SECONDS", 1)
     monkeypatch.setattr(hub, "LIST_SECONDS", 3)
-    config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())  # noqa: TID251
-    own = tmp_path / "kubeconfig"
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(own))
-    between = Between(config)
     started = field.start(field.command("import time; time.sleep(600)"))
     path, told = started.trigger(time.time() + 120).serialize()
     assert path.endswith("JobTrigger")
 
     async def fired() -> Any:
         async with between.open():
-            own.write_text(yaml.safe_dump(config))
             waiting = asyncio.create_task(anext(JobTrigger(**told).run()))
             while not any(
                 seen.pods for one in hub.Hub._open.values() for seen in one._seen.values()
