@@ -62,6 +62,7 @@ class JobLaunch:
 
         self._jobs = Jobs(cluster, command, make, self._go_on)
         self._job: Manifest = {}
+        self._waited = False
         self._over: Outcome | None = None
         self.found = False
         self._wanted = state.Wanted(
@@ -86,13 +87,12 @@ class JobLaunch:
             ConfigError: The cluster refused it.
             BackendError: The cluster does not answer, or the task was stopped meanwhile.
         """
-        found = self._jobs.found()
-        self.found = found is not None
-        if found is not None:
-            self._job = found
-        elif waited and (left := Outcome(0, result_at(self._command.result))).succeeded:
-            self.found, self._over = True, left
-        else:
+        self._waited = waited
+        self._job = self._jobs.found() or {}
+        if not self._job:
+            self._over = self._read_elsewhere()
+        self.found = bool(self._job) or self._over is not None
+        if not self.found:
             self._start()
             self._next_look = time.monotonic() + LOOK_SECONDS / 2
 
@@ -136,8 +136,11 @@ class JobLaunch:
         logs.drain()
         self._use.write(self.result)
         if how.again and not self._stopped and job.restart(self._job) < RESTARTS:
+            present = self._seen()
+            if present is None and (left := self._read_elsewhere()) is not None:
+                return left
             on_line(f"{how.message}: starting again, which does not count as a try")
-            self._begin_again()
+            self._begin_again(present or self._job)
             return None
         told = [*self._tail.lines, *self._told()] if how.cause is not state.Cause.COMPLETED else []
         self._cluster.delete_job(self.name)
@@ -191,8 +194,13 @@ class JobLaunch:
             self._cluster.delete_job(self.name)
             self._go_on()
 
-    def _begin_again(self) -> None:
-        queued = waiting.queued(self._seen() or self._job, datetime.now(UTC))
+    def _read_elsewhere(self) -> Outcome | None:
+        """Give the good end that another process of this try has read, the Job being gone."""
+        left = Outcome(int(ExitCode.OK), result_at(self.result))
+        return left if self._waited and left.succeeded else None
+
+    def _begin_again(self, before: Manifest) -> None:
+        queued = waiting.queued(before, datetime.now(UTC))
         self._cluster.delete_job(self.name)
         # What the lost try wrote of its end is not the word on the task.
         objects.delete(self.result)

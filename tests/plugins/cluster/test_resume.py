@@ -58,6 +58,23 @@ def test_what_another_process_of_the_try_has_read_does_not_run_again(
     assert BatchV1Api().list_namespaced_job(field.namespace, label_selector=selector).items == []
 
 
+def test_a_job_that_another_process_of_the_try_has_read_meanwhile_does_not_run_again(
+    field: Field, until: Until
+) -> None:
+    script = field.command(LONG)
+    started = field.start(script)
+    until(lambda: [pod for pod in field.pods(started) if pod.status.phase == "Running"])
+    second = field.prepare(script)
+    second.begin(waited=True)
+    assert second.name == started.name
+    started.stop()
+    outcome = second.once(print)
+    assert outcome is not None
+    assert outcome.succeeded
+    selector = job.owned(job.KEY, job.key(script))
+    assert BatchV1Api().list_namespaced_job(field.namespace, label_selector=selector).items == []
+
+
 def test_what_runs_on_when_its_time_is_over_is_ended(
     field: Field, resume: Callable[..., str], until: Until
 ) -> None:
