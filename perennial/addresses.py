@@ -52,6 +52,8 @@ def recall(profile: str | None = None) -> Environment:
         known = Processes(probe.home).known()
         own = resolve(before, {name: one.port for name, one in known.items() if one.port})
         told = {field: value for field, value in told.items() if value != getattr(own, field)}
+    if "host" in said:
+        told["host"] = probe.host  # the usual one, too, goes before what is remembered
     return _only({**kept, **told, "home": probe.home, "profile": made or wanted or "embedded"})
 
 

@@ -52,7 +52,7 @@ ALWAYS = {
     # Who misses the end of its task looks again only then, and takes up a place meanwhile.
     "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     # An answer that comes late is waited for: what is told twice may count for who goes on since.
-    "WORKERS__EXECUTION_API_TIMEOUT": "15",
+    "WORKERS__EXECUTION_API_TIMEOUT": "8",
     "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
     "USAGE_DATA_COLLECTION__ENABLED": "False",
     # `argv` starts no log servers; whoever asks for one must not find another Airflow's.

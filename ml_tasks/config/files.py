@@ -57,7 +57,10 @@ def names(folder: Path) -> list[str]:
         ConfigError: There is no such folder.
     """
     if not folder.is_dir():
-        raise ConfigError(f"PERENNIAL_PIPELINES: came {folder}, wanted a folder with <name>.yaml")
+        raise ConfigError(
+            f"there is no folder {folder}, wanted one with <name>.yaml: PERENNIAL_PIPELINES says "
+            "where pipelines lie"
+        )
     return sorted(path.stem for path in folder.glob("*.yaml") if path.is_file())
 
 
@@ -89,7 +92,7 @@ def load_good(folder: Path | None = None) -> tuple[tuple[Pipeline, ...], dict[st
     """
     folder = folder or Environment().pipelines
     good, faults = [], {}
-    for name in names(folder):
+    for name in names(folder) if folder.is_dir() else ():
         try:
             good.append(load(name, folder))
         except ConfigError as fault:

@@ -27,11 +27,8 @@ class Launch(Protocol):
         """Address of its result: of an earlier attempt, where that one's process was found."""
         ...
 
-    def begin(self, *, waited: bool = False) -> None:
+    def begin(self) -> None:
         """Start it, or take up what works on it already.
-
-        Args:
-            waited: An earlier process of this very try has begun it: what that left counts.
 
         Raises:
             ConfigError: Whoever is to run it refused it.
@@ -53,7 +50,7 @@ class Launch(Protocol):
         ...
 
     def recall(self, seen: Mapping[str, Any]) -> None:
-        """Take up what its trigger has seen of it."""
+        """Take up what its trigger has seen of it, before it is begun."""
         ...
 
     def trigger(self, until: float) -> BaseTrigger | None:

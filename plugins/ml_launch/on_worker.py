@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ml_launch import measured, ranks, tree, warm_client
 from ml_launch.outcome import Outcome, Tail, result_at
 from ml_launch.variables import for_tasks
+from ml_tasks.errors import BackendError, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -66,24 +67,33 @@ class LocalLaunch:
         self._command, self._resources, self._environment = command, resources, environment
         self._process: _Process | None = None
         self._tail, self._stopped = Tail(), ""
+        self._started, self._clock = datetime.now(UTC), time.monotonic()
 
-    def begin(self, *, waited: bool = False) -> None:  # noqa: ARG002 - a process is never left
-        """Start it: warm where there is a warm launcher, and its ranks, if any, may be forks."""
+    def begin(self) -> None:
+        """Start it: warm where there is a warm launcher, and its ranks, if any, may be forks.
+
+        Raises:
+            BackendError: It was stopped meanwhile.
+        """
         command, socket = self._command, self._environment.warm_socket
         environ = task_environment(self._resources, self._environment)
         if socket is not None and (command.processes is None or ranks.may_fork()):
             self._process = warm_client.connect(
                 socket, command.arguments, environ, command.processes
             )
-        self._process = self._process or _Fresh(command.argv, environ)
-        self._started, self._clock = datetime.now(UTC), time.monotonic()
-        self._watch = tree.Watch(self._process.pid, self._resources.memory_gb)
+        if self._process is None and not self._stopped:
+            self._process = _Fresh(command.argv, environ)
+        if self._stopped:
+            self.stop(self._stopped)
+            raise BackendError(self._stopped)
 
     def follow(self, on_line: Callable[[str], None]) -> Outcome:
         """Hand each line of its log on, and give what became of it; after a break it goes on."""
         process = self._process
-        assert process is not None  # noqa: S101 - it was begun
-        with self._watch:
+        if process is None:
+            return Outcome(int(ExitCode.RETRY), None, stopped=self._stopped or "it was not begun")
+        watch = tree.Watch(process.pid, self._resources.memory_gb)
+        with watch:
             for line in process.lines:
                 text = line.rstrip("\n")
                 self._tail.add(text)
@@ -92,15 +102,15 @@ class LocalLaunch:
         result = result_at(self._command.result)
         if result is None or self._command.processes is not None:
             # Of a killed task nobody else tells, of several processes the result tells one.
-            use = measured.tree(time.monotonic() - self._clock, self._watch.curve)
+            use = measured.tree(time.monotonic() - self._clock, watch.curve)
             measured.write(self._command.result, self._started, {str(process.pid): use})
         return Outcome(
             exit_code=code,
             result=result,
             tail=tuple(self._tail.lines),
-            curve=tuple(self._watch.curve),
-            stopped=self._watch.stopped or self._stopped or None,
-            final=self._watch.stopped is not None,
+            curve=tuple(watch.curve),
+            stopped=watch.stopped or self._stopped or None,
+            final=watch.stopped is not None,
         )
 
     def once(self, on_line: Callable[[str], None]) -> Outcome:

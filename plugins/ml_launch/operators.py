@@ -112,8 +112,8 @@ class LaunchOperator(BaseOperator):
         """
         launch = self._prepared(context)
         with let_go_with_parent(launch.abandon):
-            self._begin(launch, waited=True)
             launch.recall(event.get("seen") or {})
+            self._begin(launch)
             # While nobody looked it may have ended in time.
             if event["late"] and not (launch.found and launch.trigger(until) is None):
                 self._stop(launch)
@@ -140,10 +140,10 @@ class LaunchOperator(BaseOperator):
             self._launch = launcher(environment).prepare(made, resources, environment)
         return self._launch
 
-    def _begin(self, launch: Launch, *, waited: bool = False) -> None:
+    def _begin(self, launch: Launch) -> None:
         """Start the task, or find it where it runs already."""
         with _faults():
-            launch.begin(waited=waited)
+            launch.begin()
 
     def _end_others(self, context: Context) -> None:
         """End what goes on of tasks that Airflow has ended."""

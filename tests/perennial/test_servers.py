@@ -123,6 +123,10 @@ def test_a_home_of_files_remembers_its_host(home: Path, monkeypatch: pytest.Monk
     monkeypatch.delenv("PERENNIAL_HOST")
     assert addresses.recall().host == "10.0.0.1"
     assert not addresses.remember(addresses.recall())
+    monkeypatch.setenv("PERENNIAL_HOST", "127.0.0.1")
+    assert addresses.remember(addresses.recall())
+    monkeypatch.delenv("PERENNIAL_HOST")
+    assert addresses.recall().host == "127.0.0.1"
 
 
 def test_variables_that_repeat_what_the_home_made_are_nobodys_word(

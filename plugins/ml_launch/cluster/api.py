@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError
 
 from ml_launch.cluster import admission
 from ml_launch.cluster.lines import Pieces
-from ml_launch.cluster.refusal import FORBIDDEN, NOT_FOUND, RefusedError, said
+from ml_launch.cluster.refusal import CONFLICT, FORBIDDEN, NOT_FOUND, RefusedError, said
 from ml_launch.cluster.state import CONTAINER
 from ml_tasks.errors import BackendError, ConfigError
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 AWAY_SECONDS = 600
 """How long the API may be away before a task is given up; its pods go on meanwhile."""
-FULL_SECONDS = 60
+FULL_SECONDS = 300
 """How long a quota of Jobs may have no room: others need this worker to remove those that ended."""
 PAUSE_SECONDS = 1.0
 WATCH_SECONDS = 5
 TIMEOUT = 10
 QUICK = 5
-CONFLICT, BUSY = 409, 429
+BUSY = 429
 SERVER_FAULT = 500
 
 
@@ -250,7 +250,7 @@ class Cluster:
             BackendError: There was none for ten minutes, or for one no room in a quota.
             ConfigError: The answer is no.
         """
-        began = time.monotonic()
+        limits: dict[int, float] = {}
         while True:
             try:
                 return ask()
@@ -265,7 +265,7 @@ class Cluster:
             except HTTPError as fault:
                 full, why = "", f"the Kubernetes API does not answer: {_short(fault)}"
             patience = FULL_SECONDS if full else AWAY_SECONDS
-            if time.monotonic() > began + patience:
+            if time.monotonic() > limits.setdefault(patience, time.monotonic() + patience):
                 raise BackendError(f"{why}; it was asked for {patience} s")
             log.info("%s; asking again", why)
             time.sleep(PAUSE_SECONDS)

@@ -19,7 +19,7 @@ from ml_launch.cluster import answers, usage
 from ml_launch.cluster.answers import FAULTS
 from ml_launch.cluster.job import OWNER
 from ml_launch.cluster.reasons import Reasons
-from ml_launch.cluster.refusal import NOT_FOUND, RefusedError
+from ml_launch.cluster.refusal import CONFLICT, NOT_FOUND, RefusedError
 from ml_launch.cluster.state import CONTAINER, is_suspended, name
 
 if TYPE_CHECKING:
@@ -143,11 +143,12 @@ class Hub:
             client.CoreV1Api(self._api).delete_namespaced_pod, pod, grace_period_seconds=0
         )
 
-    async def delete_job(self, job: str) -> None:
+    async def delete_job(self, job: str, uid: str) -> None:
         """Remove a Job with its pods; where the API does not answer it is asked again."""
         ask = client.BatchV1Api(self._api).delete_namespaced_job
+        how = {"propagationPolicy": "Background", "preconditions": {"uid": uid} if uid else None}
         limit = time.monotonic() + INSIST_SECONDS
-        while not await self._delete(ask, job, propagation_policy="Background"):
+        while not await self._delete(ask, job, body=how):
             if time.monotonic() > limit:
                 return
             await asyncio.sleep(PAUSE_SECONDS)
@@ -157,7 +158,7 @@ class Hub:
         try:
             await answers.asked(call, what, self._namespace, _request_timeout=DELETE_SECONDS, **how)
         except FAULTS as fault:
-            if getattr(fault, "status", None) != NOT_FOUND:
+            if getattr(fault, "status", None) not in (NOT_FOUND, CONFLICT):
                 log.warning("%s was not deleted: %s", what, fault)
                 return False
         return True

@@ -70,6 +70,8 @@ class Jobs:
     def start(self, queued: float = 0.0) -> Manifest:
         """Create one, once no process of an earlier one can still run.
 
+        Where another launcher of this very task was quicker, it is the one that is given.
+
         Args:
             queued: How many seconds the earlier ones waited in a queue.
 
@@ -77,21 +79,27 @@ class Jobs:
             ConfigError: The cluster refused it.
             BackendError: It does not answer, earlier pods do not end, or nothing is to be started.
         """
-        self._settle()
+        if (found := self._settled()) is not None:
+            return found
         self._newest += 1
         made = self._cluster.create(self._make(self._newest, queued))
-        if made is not None:
-            return made
-        # Another launcher of this very task was quicker.
-        return self.found() or self.start(queued)
+        return self.start(queued) if made is None else made
+
+    def end(self) -> None:
+        """Remove all of them."""
+        for one in self._cluster.jobs(self._selector):
+            self._cluster.delete_job(state.name(one))
 
     def forget_lost(self, pods: list[state.Pod], now: datetime) -> None:
         """Remove the pods whose nodes do not answer from the books."""
         for name in waiting.lost(pods, now):
             self._cluster.forget_pod(name)
 
-    def _settle(self) -> None:
+    def _settled(self) -> Manifest | None:
         """Wait for the ends of earlier pods; those of nodes that do not answer are forgotten.
+
+        Returns:
+            The Job that another launcher has started meanwhile.
 
         Raises:
             BackendError: They do not end.
@@ -99,6 +107,8 @@ class Jobs:
         limit = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < limit:
             self._go_on()
+            if (found := self.found()) is not None:
+                return found
             now = datetime.now(UTC)
             pods = self._cluster.pods(self._selector)
             # Those of a Job that is gone stay for a while: none is given its name again.
@@ -106,7 +116,7 @@ class Jobs:
             self.forget_lost(pods, now)
             alive = [state.name(pod) for pod in pods if state.alive(pod, now)]
             if not alive:
-                return
+                return None
             log.info("waiting for the end of %s", ", ".join(alive))
             time.sleep(POLL_SECONDS)
         raise BackendError(

@@ -62,8 +62,9 @@ class JobLaunch:
 
         self._jobs = Jobs(cluster, command, make, self._go_on)
         self._job: Manifest = {}
-        self._waited = False
         self._over: Outcome | None = None
+        self._begun = False
+        self._seen_queued, self._seen_attempt = 0.0, 0
         self.found = False
         self._wanted = state.Wanted(
             command.task,
@@ -76,24 +77,23 @@ class JobLaunch:
         self._refusal: admission.Refusal | None = None
         self._next_look = 0.0
 
-    def begin(self, *, waited: bool = False) -> None:
+    def begin(self) -> None:
         """Take up the Job of this task that runs already, or start one.
 
-        Args:
-            waited: An earlier process of this very try has begun it: where its Job is gone and has
-                left a good result, somebody has read that, and nothing runs again.
+        Where its trigger has seen pods of a Job that is gone by now and has left a good result,
+        another process of this try has read that, and nothing runs again.
 
         Raises:
             ConfigError: The cluster refused it.
             BackendError: The cluster does not answer, or the task was stopped meanwhile.
         """
-        self._waited = waited
-        self._job = self._jobs.found() or {}
+        self._begun = True
+        self._take(self._jobs.found() or {})
         if not self._job:
             self._over = self._read_elsewhere()
         self.found = bool(self._job) or self._over is not None
         if not self.found:
-            self._start()
+            self._take(self._jobs.start(self._seen_queued))
             self._next_look = time.monotonic() + LOOK_SECONDS / 2
 
     @property
@@ -109,9 +109,8 @@ class JobLaunch:
     @property
     def result(self) -> str:
         """Address of the result: that of the attempt which began what runs."""
-        if not self._job:
-            return self._command.result
-        began = self._job["metadata"]["labels"][job.ATTEMPT]
+        labels = self._job["metadata"]["labels"] if self._job else {}
+        began = labels.get(job.ATTEMPT, self._seen_attempt or self._command.attempt)
         return self._command.result_of(int(began))
 
     def follow(self, on_line: Callable[[str], None]) -> Outcome:
@@ -155,8 +154,9 @@ class JobLaunch:
         )
 
     def recall(self, seen: Mapping[str, Any]) -> None:
-        """Take up what its trigger has seen of its pods."""
+        """Take up what its trigger has seen of its Job and pods, before it is begun."""
         self._use.recall(seen)
+        self._seen_queued, self._seen_attempt = seen.get("queued", 0.0), seen.get("attempt", 0)
 
     def trigger(self, until: float) -> JobTrigger | None:
         """Give what waits for it in Airflow's triggerer; none where it has ended by now."""
@@ -174,37 +174,39 @@ class JobLaunch:
             resources=self._resources.model_dump(mode="json"),
             pending_seconds=self._wanted.pending_seconds,
             until=until,
+            uid=self._job["metadata"].get("uid", ""),
             settled=time.time() + SETTLED_SECONDS,
         )
 
     def stop(self, why: str = "the task was stopped from outside") -> None:
         """End it: its pods are given their grace, then they are gone."""
         self._stopped = why
-        if self._job:
-            self._cluster.delete_job(self.name)
+        if self._begun:  # what is being created has no name here yet
+            self._jobs.end()
 
     def abandon(self, why: str) -> None:
         """Leave it alone: the next attempt finds it."""
         self._abandoned = why
 
-    def _start(self, queued: float = 0.0) -> None:
-        self.found = False
-        self._job = self._jobs.start(queued)
-        if self._stopped:  # while it was being created
+    def _take(self, found: Manifest) -> None:
+        """Work with a Job, unless the task was stopped while that was found or created."""
+        self._job = found
+        if found and self._stopped:
             self._cluster.delete_job(self.name)
-            self._go_on()
+        self._go_on()
 
     def _read_elsewhere(self) -> Outcome | None:
         """Give the good end that another process of this try has read, the Job being gone."""
-        left = Outcome(int(ExitCode.OK), result_at(self.result))
-        return left if self._waited and left.succeeded else None
+        left = Outcome(int(ExitCode.OK), result_at(self.result) if self._seen_attempt else None)
+        return left if left.succeeded else None
 
     def _begin_again(self, before: Manifest) -> None:
         queued = waiting.queued(before, datetime.now(UTC))
         self._cluster.delete_job(self.name)
         # What the lost try wrote of its end is not the word on the task.
         objects.delete(self.result)
-        self._start(queued)
+        self.found = False
+        self._take(self._jobs.start(queued))
 
     def _go_on(self) -> None:
         """Begin nothing more where somebody has stopped it, or goes on with it.

@@ -6,7 +6,7 @@ import json
 
 from ml_tasks.errors import ConfigError
 
-NOT_FOUND, FORBIDDEN = 404, 403
+NOT_FOUND, FORBIDDEN, CONFLICT = 404, 403, 409
 ROLES = "k8s/base/tasks/launcher.yaml"
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from ml_launch.cluster import admission, state, waiting
+from ml_launch.cluster.job import ATTEMPT
 from ml_launch.cluster.lines import DRAIN_SECONDS, PAUSE_SECONDS, TRIES, PodLog
 from ml_launch.cluster.usage import Use
 from ml_tasks.config import TaskResources
@@ -40,6 +41,7 @@ class JobTrigger(BaseTrigger):
         resources: dict[str, Any],
         pending_seconds: float,
         until: float,
+        uid: str = "",
         settled: float = 0.0,
     ) -> None:
         """Describe the wait.
@@ -52,6 +54,7 @@ class JobTrigger(BaseTrigger):
             resources: What each is given, as in the pipeline's YAML.
             pending_seconds: How long a pod may wait for a node.
             until: When the task's time is over, seconds since the epoch.
+            uid: The Job's own id: another one of its name is somebody else's to end.
             settled: Before when it does not fire, seconds since the epoch.
         """
         super().__init__()  # type: ignore[no-untyped-call]
@@ -63,13 +66,15 @@ class JobTrigger(BaseTrigger):
             "resources": resources,
             "pending_seconds": pending_seconds,
             "until": until,
+            "uid": uid,
             "settled": settled,
         }
-        self._namespace, self._job = namespace, job
+        self._namespace, self._job, self._uid = namespace, job, uid
         self._until, self._settled = until, settled
         self._wanted = state.Wanted(
             task, pods, TaskResources.model_validate(resources), pending_seconds
         )
+        self._queued, self._attempt = 0.0, 0
         self._logs: dict[str, asyncio.Task[None]] = {}
         self._use, self._samples = Use(self._wanted.resources.memory_gb), 0
 
@@ -90,7 +95,8 @@ class JobTrigger(BaseTrigger):
                 for one in self._logs.values():
                     one.cancel()
         await asyncio.sleep(self._settled - time.time())
-        event = {"late": late, "seen": self._use.told()}
+        seen = self._use.told() | {"queued": self._queued, "attempt": self._attempt}
+        event = {"late": late, "seen": seen}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def _wait(self, hub: Hub) -> bool:
@@ -101,7 +107,11 @@ class JobTrigger(BaseTrigger):
             self._look(hub, pods)
             now = datetime.now(UTC)
             job = hub.job(self._job, mark)
-            if waiting.is_late(job, self._until, now):
+            if waiting.is_known(job):
+                self._queued = waiting.queued(job, now)
+                self._attempt = int(job["metadata"]["labels"][ATTEMPT])
+            # Its turn in a queue is nobody's time; of what is not known yet nothing is said.
+            if (job is None or self._attempt) and now.timestamp() > self._until + self._queued:
                 return True
             if await self._how(hub, pods, mark) is not None:
                 return False
@@ -116,7 +126,7 @@ class JobTrigger(BaseTrigger):
         from ml_launch.cluster.hub import Hub
 
         async with Hub.of(self._namespace) as hub:
-            await hub.delete_job(self._job)
+            await hub.delete_job(self._job, self._uid)
 
     async def _how(self, hub: Hub, pods: list[Pod], mark: int) -> Ended | None:
         now = datetime.now(UTC)

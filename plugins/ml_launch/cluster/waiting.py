@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from ml_launch.cluster import admission, state
 from ml_launch.cluster.job import QUEUE, QUEUED
@@ -111,17 +111,9 @@ def queued(job: Job, now: datetime) -> float:
     return before + (until - made).total_seconds()
 
 
-def is_late(job: Job | None, until: float, now: datetime) -> bool:
-    """Tell whether a task's time is over; its turn in a queue is nobody's.
-
-    Args:
-        job: Its Job: `None` where that is gone, an empty one where it is not known yet.
-        until: When the time is over, seconds since the epoch.
-        now: The present moment.
-    """
-    if job is not None and "creationTimestamp" not in job["metadata"]:
-        return False
-    return now.timestamp() > until + (queued(job, now) if job else 0)
+def is_known(job: Job | None) -> TypeGuard[Job]:
+    """Tell whether it is known how a Job is: one that was not listed yet has a name alone."""
+    return job is not None and "creationTimestamp" in job["metadata"]
 
 
 def turn(cluster: Cluster, job: Job) -> str:

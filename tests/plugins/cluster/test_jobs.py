@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from kubernetes.client import BatchV1Api
-from ml_launch.cluster import job, state
+from ml_launch.cluster import job
 
 from ml_tasks.errors import BackendError
 
@@ -103,6 +103,45 @@ def test_a_pod_whose_job_is_gone_gives_its_name_to_no_other(field: Field, until:
 
 
 def test_time_in_a_queue_is_remembered_by_the_job_that_is_begun_again(field: Field) -> None:
-    made = job.manifest(field.command("pass"), field.small, field.environment, {}, 3, 7200.4)
-    assert made["metadata"]["annotations"] == {job.QUEUED: "7200"}
-    assert state.name(made).endswith("-3")
+    def told(name: str) -> str:
+        found = BatchV1Api().read_namespaced_job(name, field.namespace)
+        return str(found.metadata.annotations[job.QUEUED])
+
+    script = field.command(LONG)
+    began = field.start(script)
+    assert told(began.name) == "0"
+    began._job["metadata"]["annotations"][job.QUEUED] = "7200"
+    began._begin_again(began._job)
+    assert told(began.name) == "7200"
+    began.stop()
+    later = field.prepare(script)
+    later.recall({"queued": 90.4, "attempt": 0})
+    later.begin()
+    assert told(later.name) == "90"
+
+
+def test_what_is_stopped_while_its_job_is_found_ends_that(field: Field) -> None:
+    script = field.command(LONG)
+    field.start(script)
+    second = field.prepare(script)
+    second.stop("cleared")
+    with pytest.raises(BackendError, match="cleared"):
+        second.begin()
+    assert left(field, script) == []
+
+
+def test_who_waited_for_earlier_pods_follows_the_job_that_another_has_started(
+    field: Field, until: Until
+) -> None:
+    first = field.start(field.command(STUBBORN, run="race"))
+    until(lambda: [pod for pod in field.pods(first) if pod.status.phase == "Running"])
+    (pod,) = field.pods(first)
+    until(lambda: field.core.read_namespaced_pod_log(pod.metadata.name, field.namespace))
+    first.stop()
+    racers = [field.prepare(field.command("pass", run="race", attempt=n)) for n in (2, 3)]
+    threads = [threading.Thread(target=one.begin) for one in racers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert racers[0].name == racers[1].name == f"{first.name}-1"

@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import time
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -21,7 +23,7 @@ from tests.plugins.cluster.conftest import SMALL
 from tests.plugins.cluster.test_usage import HOLD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from ml_launch.cluster.launch import JobLaunch
 
@@ -51,6 +53,67 @@ async def event_of(trigger: JobTrigger) -> dict[str, Any]:
 async def fired(trigger: JobTrigger) -> dict[str, Any]:
     """Give what a trigger says, but for what it saw of pods."""
     return {name: said for name, said in (await event_of(trigger)).items() if name != "seen"}
+
+
+class Listed:
+    """A hub that knows of a Job what a test says, look by look."""
+
+    def __init__(self, *jobs: dict[str, Any] | None) -> None:
+        self.jobs = list(jobs)
+        self.samples = 0
+        self.reasons = SimpleNamespace(refusals=lambda _job: [], turn=lambda _job: "")
+
+    def mark(self) -> int:
+        return 0
+
+    def job(self, _job: str, _mark: int) -> dict[str, Any] | None:
+        return self.jobs[0]
+
+    async def changes(self, _job: str, _every: float) -> AsyncIterator[list[Any]]:
+        while self.jobs:
+            yield []
+            self.jobs.pop(0)
+
+
+def listed(made: float, began: float | None) -> dict[str, Any]:
+    """Give a Job that was made and began so many seconds ago; one that did not waits its turn."""
+    now = datetime.now(UTC)
+    status = {} if began is None else {"startTime": str(now - timedelta(seconds=began))}
+    metadata = {
+        "name": "j",
+        "creationTimestamp": str(now - timedelta(seconds=made)),
+        "labels": {job.ATTEMPT: "2"},
+    }
+    return {"metadata": metadata, "spec": {"suspend": began is None}, "status": status}
+
+
+UNKNOWN = {"metadata": {"name": "j"}}
+
+
+@pytest.mark.parametrize(
+    ("looks", "late"),
+    [
+        ((UNKNOWN, listed(7200, 60), None), False),
+        ((listed(7200, None), listed(7300, 100), None), False),
+        ((UNKNOWN, listed(7200, 7200)), True),
+        ((None,), True),
+    ],
+    ids=[
+        "its turn took long",
+        "and is remembered when the Job is gone",
+        "it took too long",
+        "gone",
+    ],
+)
+def test_late_is_who_worked_too_long_and_not_who_waited_his_turn(
+    looks: tuple[dict[str, Any] | None, ...], late: bool
+) -> None:
+    waiting = JobTrigger(
+        namespace="n", job="j", task="derive", pods=1, resources={}, pending_seconds=600,
+        until=time.time() - 60,
+    )  # fmt: skip
+    assert asyncio.run(waiting._wait(Listed(*looks))) is late  # type: ignore[arg-type]
+    assert waiting._attempt == (2 if looks != (None,) else 0)
 
 
 def test_it_fires_at_the_end_and_hands_the_log_on(

@@ -108,11 +108,7 @@ def test_a_turn_in_a_queue_is_told_from_work() -> None:
     assert waiting.queued({**job, "metadata": again, "status": began}, NOW) == 7260
 
 
-def test_a_turn_in_a_queue_makes_nothing_late() -> None:
-    until = NOW.timestamp() - 60
-    assert waiting.is_late(None, until, NOW)
-    assert not waiting.is_late({"metadata": {"name": "not known yet"}}, until, NOW)
-    made = {"creationTimestamp": (NOW - timedelta(seconds=90)).isoformat()}
-    job: dict[str, Any] = {"metadata": made, "status": {}}
-    assert waiting.is_late(job, until, NOW)
-    assert not waiting.is_late({**job, "spec": {"suspend": True}}, until, NOW)
+def test_what_was_not_listed_yet_is_not_known() -> None:
+    assert not waiting.is_known(None)
+    assert not waiting.is_known({"metadata": {"name": "not listed yet"}})
+    assert waiting.is_known({"metadata": {"creationTimestamp": "2024-01-01T00:00:00Z"}})
