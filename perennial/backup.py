@@ -41,7 +41,10 @@ def command(
     """Copy all state into a folder, with the hash of each file; services may go on meanwhile."""
     from perennial.services import Services
 
-    services = Services(environment())
+    given = environment()
+    if given.profile == "embedded" and not given.home.is_dir():
+        raise ConfigError(f"{given.home}: there is no such home; PERENNIAL_HOME names it")
+    services = Services(given)
     with console.waiting("copying") as show:
         made = run(services, address(target), show)
     console.say(

@@ -110,5 +110,9 @@ def start(command: Command, resources: TaskResources, environment: Environment) 
         BackendError: Nobody answered.
     """
     launch = launcher(environment).prepare(command, resources, environment)
-    launch.begin()
+    try:
+        launch.begin()
+    except KeyboardInterrupt:
+        launch.stop()
+        raise
     return launch

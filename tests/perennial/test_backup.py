@@ -30,6 +30,7 @@ from ml_tasks.io.lake import Lake
 from ml_tasks.result import Result, Window
 from ml_tasks.sources import nycflights13
 from perennial import archive, backup, lineage, new_product, restore, state
+from perennial.__main__ import main
 from perennial.services import Services
 
 if TYPE_CHECKING:
@@ -337,6 +338,15 @@ def test_where_a_backup_may_lie(made: Rain, taken: str) -> None:
         backup.run(services, taken, silent)
     with pytest.raises(ConfigError, match=f"it lies within {home}, which is copied"):
         backup.run(services, (home / "backups").as_uri(), silent)
+
+
+def test_a_home_that_is_not_there_is_no_empty_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path / "mistyped"))
+    assert main(["backup", str(tmp_path / "backup")]) == 78
+    assert "mistyped: there is no such home" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folders_that_are_links_are_copied_too(tmp_path: Path) -> None:
