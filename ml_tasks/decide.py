@@ -68,8 +68,7 @@ def decide(
     if not wishes or (retraining.when == "all" and len(wishes) < len(found)):
         silent = [p.name for p, one in zip(retraining.policies, found, strict=True) if one is None]
         return Decision(False, f"not wanted by {', '.join(silent) or 'any policy'}", wishes)
-    before = [at for at in taken if at <= now]
-    against = limits.against(retraining, now, before, rolled_back) or _little(wishes, retraining)
+    against = limits.against(retraining, now, taken, rolled_back) or _little(wishes, retraining)
     if against is not None:
         return Decision(False, against, wishes)
     return Decision(True, "; ".join(f"{w.policy}: {w.why}" for w in wishes), wishes)

@@ -121,8 +121,8 @@ def _seen(
 ) -> Seen:
     """Read what was predicted in the windows whose labels may still come, up to this one."""
     window, lake = context.required_window(), Lake(context.environment)
-    learned = champion.learned(context.environment, head).end
-    reach = Window(start=max(learned, window.start - waited), end=window.end)
+    # Whoever was champion before has its labels still to come, too.
+    reach = Window(start=window.start - waited, end=window.end)
     made = predictions.read(lake, pipeline.name, reach)
     labels = labels_in(lake, pipeline, reach)
     known = (Window.parse(f"{w.start}/{w.end}") for w in control.windows(pipeline.name))

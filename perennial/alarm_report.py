@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from perennial.alarm_trials import Found
 
 QUARTER = 91
-POWER = 0.8
+POWER, COSTLY = 0.8, 0.01
 OURS, WEEKS = "this budget", ", days in weeks"
 BEGIN = "<!-- measured: perennial alarms prove --write -->"
 PICTURE = "images/alarms.png"
@@ -76,6 +76,18 @@ class Proof:
         """Whether nothing speaks against it that the budget was kept."""
         ours = [one for one in self.quiet if one.rule.startswith(OURS)]
         return all(one.interval[0] <= self.allowed for one in ours)
+
+    @property
+    def blind(self) -> bool:
+        """Whether shifts of features that cost `COSTLY` are surely paged too seldom.
+
+        Never to alarm would keep any budget.
+        """
+        from scipy.stats import binomtest
+
+        some = _features(of_size(self.harmful, COSTLY))
+        paged, trials = sum(one.paged for one in some), sum(one.trials for one in some)
+        return trials > 0 and bool(binomtest(paged, trials).proportion_ci().high < POWER)
 
 
 QUIET_COLUMNS = ("rule", "alarms a quarter", "95 %", "of 91 looks", "at 0.01 of AUC")

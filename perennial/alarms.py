@@ -50,4 +50,9 @@ def prove(
         alarm_report.draw(proof, Path(picture).resolve())
     if not proof.kept:
         console.fail(f"more than {proof.allowed:g} false pages a quarter: the budget does not hold")
-    return ExitCode.OK if proof.kept else ExitCode.REJECTED
+    if proof.blind:
+        console.fail(
+            f"fewer than {alarm_report.POWER:.0%} of the shifts that cost {alarm_report.COSTLY:g} "
+            "of AUC are paged in two weeks: it sees too little"
+        )
+    return ExitCode.REJECTED if proof.blind or not proof.kept else ExitCode.OK

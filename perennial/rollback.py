@@ -11,7 +11,7 @@ import httpx
 import typer
 
 from ml_tasks.errors import ConfigError, ExitCode
-from ml_tasks.io.audit import MOVES, ROLLBACK
+from ml_tasks.io.audit import COVERED, MOVES, ROLLBACK
 from ml_tasks.io.registry import ALIAS, Registry
 from perennial import console
 from perennial.airflow_api import Airflow
@@ -55,7 +55,8 @@ def command(
     if (finished := others.finish(to, seen)) is not None:
         return finished
     found = predecessor.find(services.present, control, others.registry, seen, to)
-    entry = control.rollback(found, seen=seen, who=person(), why=why)
+    evidence = {COVERED: control.covered(pipeline)}
+    entry = control.rollback(found, seen=seen, who=person(), why=why, evidence=evidence)
     console.plain(f"{pipeline}: version {found.version} is champion in the place of {seen.version}")
     return others.follow(entry)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -15,11 +16,12 @@ from ml_tasks.result import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
 GENESIS = "0" * 64
 PROMOTE, ROLLBACK = MOVES = ("promote", "rollback")
 """Actions that make a version champion; `detail` then names version, run and verdict."""
+COVERED = "covered"
+"""In the detail of a person's rollback: up to when windows were in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +108,10 @@ class Audit(Database):
 
 
 def rolled_back(entries: Sequence[AuditEntry]) -> datetime | None:
-    """Give the end of the window that brought the last rollback; a person's has none."""
-    windows = [entry.window for entry in entries]
-    return max((Window.parse(one).end for one in windows if one), default=None)
+    """Give up to when windows were in at the last rollback: a monitor's own, or all of them."""
+    ends = [Window.parse(entry.window).end for entry in entries if entry.window]
+    known = [str(entry.detail[COVERED]) for entry in entries if entry.detail.get(COVERED)]
+    return max([*ends, *map(datetime.fromisoformat, known)], default=None)
 
 
 def audited(tx: sa.Connection, pipeline: str | None = None) -> list[AuditEntry]:

@@ -99,7 +99,7 @@ class Triggers(Database):
                 identity = heeded
             elif row is None:
                 if within is not None:
-                    _hold(tx, pipeline, cause, window, within)
+                    _hold(tx, pipeline, window, within)
                 told_by = {"who": who, "evidence": finite(evidence), "created": now()}
                 tx.execute(triggers.insert().values(id=identity, state=ASKED, **told_by, **names))
         return self.trigger(identity), row is None and heeded is None
@@ -207,7 +207,7 @@ def by_policies(found: Iterable[Trigger]) -> dict[str, list[datetime]]:
     return ends
 
 
-def _hold(tx: sa.Connection, pipeline: str, cause: str, window: str, within: Retraining) -> None:
+def _hold(tx: sa.Connection, pipeline: str, window: str, within: Retraining) -> None:
     """Hold a training that policies want against its limits, as a transaction sees them.
 
     Raises:
@@ -216,10 +216,6 @@ def _hold(tx: sa.Connection, pipeline: str, cause: str, window: str, within: Ret
     end = Window.parse(window).end
     rows = tx.execute(sa.select(triggers).where(triggers.c.pipeline == pipeline))
     asked = by_policies(_trigger(row) for row in rows)
-    if cause == limits.MONITOR:
-        # A window that is watched once more is decided on as it was; what others asked for up to a
-        # later day has its rows, too, and holds it back.
-        asked[cause] = [at for at in asked[cause] if at <= end]
     taken = [at for ends in asked.values() for at in ends]
     against = limits.against(within, end, taken, rolled_back(audited(tx, pipeline)))
     if against is not None:

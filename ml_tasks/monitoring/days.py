@@ -75,14 +75,16 @@ class Days:
     ) -> tuple[list[Look], list[Alarm]]:
         """Give what this run has looked at, in whichever attempt, and what it comes to.
 
+        A window may be watched after later ones, for which it is then taken anew what they come to.
+
         Args:
             of: Which signals.
             looks: All of the version, of any signals.
             floor: Estimated cost below which an alarm wakes nobody.
 
         Returns:
-            The run's looks, each with how far its signal is on the way to an alarm, and the alarms
-            of their days.
+            The run's looks and those of days after them, each with how far its signal is on the way
+            to an alarm, and the alarms of their days.
         """
         signals = watching.Signals.of(self.reference)
         names = signals.inputs if of == "inputs" else signals.truth
@@ -96,20 +98,22 @@ class Days:
             for day in days
         ]
         updates = watching.follow(self.reference, names, signals.weights, taken, floor=floor)
-        ours = [
-            (day, update)
-            for day, update in zip(days, updates, strict=True)
-            if by_day[day][0].run == self.run
-        ]
+        first = next((day for day in days if by_day[day][0].run == self.run), "9999")
+        ours = [(day, u) for day, u in zip(days, updates, strict=True) if day >= first]
         shared = [
             replace(look, share=shares[look.signal])
             for day, update in ours
             for shares in [{signal.name: signal.share for signal in update.signals}]
             for look in by_day[day]
         ]
-        return shared, [self._alarm(d, of, u) for d, u in ours if u.pages or u.listed]
+        alarms = [
+            self._alarm(day, of, update, by_day[day][0].run)
+            for day, update in ours
+            if update.pages or update.listed
+        ]
+        return shared, alarms
 
-    def _alarm(self, day: str, of: Of, update: Update) -> Alarm:
+    def _alarm(self, day: str, of: Of, update: Update, run: str) -> Alarm:
         moved = [*update.pages, *update.listed]
         known = [s.cost for s in moved if math.isfinite(s.cost)]
         return Alarm(
@@ -124,7 +128,7 @@ class Days:
                 {"name": s.name, "share": s.share, "cost": s.cost if s.cost in known else None}
                 for s in moved
             ],
-            run=self.run,
+            run=run,
         )
 
     def _looks(self, day: date, found: dict[str, Found]) -> list[Look]:

@@ -10,6 +10,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_da
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
+from ml_pages import access
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from ml_alerts.wiring import listens
@@ -97,7 +98,7 @@ def _kept(group: Group, request: Request, user: Any) -> JSONResponse:
     good: list[Alert] = []
     refused: list[str] = []
     for number, alert in enumerate(group.alerts):
-        fault = _fault(alert, pipelines)
+        fault = _fault(alert, pipelines, user)
         if fault is None:
             good.append(alert)
         else:
@@ -119,11 +120,12 @@ def _kept(group: Group, request: Request, user: Any) -> JSONResponse:
     return JSONResponse(answer)
 
 
-def _fault(alert: Alert, pipelines: Collection[str]) -> str | None:
+def _fault(alert: Alert, pipelines: Collection[str], user: Any) -> str | None:
     """Say why an alert cannot be kept; `None` where it can."""
     if alert.labels.get(LABEL) not in pipelines:
         came = repr(alert.labels.get(LABEL, "nothing"))[:100]
-        return f"labels.{LABEL}: came {came}, wanted one of {sorted(pipelines)}"
+        seen = sorted(access.readable(pipelines, user))
+        return f"labels.{LABEL}: came {came}, wanted a product, of which you may see {seen}"
     try:
         alert.starts_at.astimezone(UTC)
     except OverflowError:

@@ -155,4 +155,4 @@ def _find(address: str, pipeline: str, run: str, task: str) -> tuple[str, str] |
 
 def _say(status: int, text: str) -> HTMLResponse:
     body = f"<!doctype html><title>Perennial</title><p>{html.escape(text)}</p>"
-    return HTMLResponse(body, status_code=status)
+    return HTMLResponse(body, status_code=status, headers=SHUT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -91,6 +91,13 @@ def at(day: str) -> datetime:
         ),
         pytest.param(
             {"policies": (DRIFT,)}, (WEEK.end,), True, "", id="asked in this very window: a retry"
+        ),
+        pytest.param(
+            {"policies": (DRIFT,)},
+            (WEEK.end + timedelta(weeks=1),),
+            False,
+            "was asked for already",
+            id="a later window has asked",
         ),
     ],
 )

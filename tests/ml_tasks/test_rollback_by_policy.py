@@ -5,6 +5,7 @@ Two models of real orders: one knows the price, on which most depends; the other
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_tasks import decide
+from ml_tasks import decide, monitor
 from ml_tasks.config import Environment, Monitoring, Pipeline
 from ml_tasks.context import Context
 from ml_tasks.io import objects, predictions
 from ml_tasks.io.control import Control
 from ml_tasks.io.lake import Lake
 from ml_tasks.io.ledger import Paid
-from ml_tasks.result import Result, Window
+from ml_tasks.result import RESULT, Result, Window
+from ml_tasks.training import champion
 from tests.shop import returns
 
 if TYPE_CHECKING:
@@ -288,6 +290,27 @@ def test_late_rows_are_predicted_by_both_and_nothing_is_said_twice(
     assert before.filter(~pl.col("shadow"))["id"].is_duplicated().sum() == 0
 
 
+def test_whoever_was_champion_before_is_measured_while_labels_come(
+    shop: Shop, bad: list[dict[str, Result]]
+) -> None:
+    """Also where the new one learned up to yesterday, from those very windows."""
+    head = shop.control.champion(shop.name)
+    assert head is not None
+    root = shop.environment.run_folder(shop.name, head.run)
+    (made,) = [o.uri for o in objects.find(f"{root}/assemble") if o.uri.endswith(RESULT)]
+    later = Window(start=LEARNED.start, end=WEEKS[6].end)
+    told = objects.read_result(made).model_copy(update={"window": later, "run": "newer"})
+    objects.write_result(made.replace(f"/{head.run}/", "/newer/"), told)
+    newer = replace(head, run="newer")
+    assert champion.learned(shop.environment, newer) == later
+    context = Context(
+        task="monitor", pipeline=shop.name, run="w", attempt=1, environment=shop.environment,
+        window=WEEKS[7],
+    )  # fmt: skip
+    seen = monitor._seen(shop.pipeline, context, shop.control, newer, timedelta(days=14))
+    assert WEEKS[5].start <= seen.rows["event_time"].min() < WEEKS[6].start
+
+
 def test_a_shadow_that_is_gone_stops_nothing(shop: Shop, bad: list[dict[str, Result]]) -> None:
     shop.promote("4", "poor", "2")
     shop.promote("5", "good", "4")
@@ -303,7 +326,7 @@ def test_a_shadow_that_is_gone_stops_nothing(shop: Shop, bad: list[dict[str, Res
 def test_what_the_intake_asks_for_meanwhile_is_not_asked_for_again(
     shop: Shop, bad: list[dict[str, Result]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decided, window = decide.decide, f"{WEEKS[0].start:%Y-%m-%d}/{WEEKS[6].end:%Y-%m-%d}"
+    decided, window = decide.decide, f"{WEEKS[0].start:%Y-%m-%d}/{WEEKS[8].end:%Y-%m-%d}"
 
     def meanwhile(*told: Any) -> decide.Decision:
         found = decided(*told)
@@ -314,9 +337,9 @@ def test_what_the_intake_asks_for_meanwhile_is_not_asked_for_again(
     monkeypatch.setattr(decide, "decide", meanwhile)
     eager = shop.pipeline.monitoring.retraining.model_copy(update={"cool_down_days": 0})
     monitoring = shop.pipeline.monitoring.model_copy(update={"retraining": eager})
-    values = shop.decide(WEEKS[6], "late", monitoring=monitoring).values
+    values = shop.decide(WEEKS[8], "late", monitoring=monitoring).values
     assert (values["train"], values["trigger"]) == (False, None)
-    assert values["why"] == f"a training up to {WEEKS[6].end:%Y-%m-%d} was asked for already"
+    assert values["why"] == f"a training up to {WEEKS[8].end:%Y-%m-%d} was asked for already"
 
 
 def test_too_few_graded_windows_are_refused() -> None:

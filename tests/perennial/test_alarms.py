@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -124,6 +125,18 @@ def test_the_interval_covers_what_was_counted() -> None:
     some = alarm_report.Quiet("x", (1, 0, 2, 1))
     assert some.interval[0] < some.quarterly < some.interval[1]
     assert some.quarterly == pytest.approx(91 / 365)
+
+
+@pytest.mark.parametrize(("paged", "blind"), [(0, True), (70, True), (76, False), (84, False)])
+def test_a_watch_that_sees_too_little_is_no_proof(paged: int, blind: bool) -> None:
+    found = alarm_trials.Found("noisy hour", 1.0, 0.01, 100, paged, 0, (), "ks hour")
+    cheap = replace(found, cost=0.005, paged=0)
+    proof = alarm_report.Proof(
+        seed=1, reference=60, days=243, rows=1, auc=0.7, allowed=1.0, quiet=(),
+        harmful=(found, cheap, replace(found, shift="more labels", paged=0)), in_weeks=(),
+        harmless=(),
+    )  # fmt: skip
+    assert proof.blind is blind
 
 
 def test_the_command_shows_draws_and_writes(

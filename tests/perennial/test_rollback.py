@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from ml_tasks import config
 from ml_tasks.config import ROOT, Environment
 from ml_tasks.gates.verdict import Judgement, Verdict
 from ml_tasks.io import objects
+from ml_tasks.io.audit import rolled_back
 from ml_tasks.io.champions import Head
 from ml_tasks.io.control import Control
 from ml_tasks.io.registry import COMPLETE, RUN, Registry
@@ -126,6 +128,16 @@ def test_back_and_further_back_and_forth_again(
     assert [e.action for e in entries] == ["promote"] * 3 + ["rollback"] * 4
     assert (entries[-1].who, entries[-1].why) == (person(), "it errs")
     assert product.control.verify_audit() is None
+
+
+def test_monitoring_waits_for_other_rows_after_a_persons_rollback(product: Product) -> None:
+    assert product.back() == 0
+    assert rolled_back(product.control.audit(product.name)) is None  # no window is in
+    start, end = "2013-01-01T00:00:00+00:00", "2013-01-08T00:00:00+00:00"
+    with product.control.lease("a week", holder="r", attempt=1) as lease:
+        product.control.complete(product.name, start, end, "r", lease)
+    assert product.back() == 0
+    assert rolled_back(product.control.audit(product.name)) == datetime(2013, 1, 8, tzinfo=UTC)
 
 
 def test_a_version_that_passed_and_lost_its_race_may_be_gone_back_to(product: Product) -> None:

@@ -56,14 +56,15 @@ def test_what_a_person_asks_for_once_more_takes_nothing_of_the_budget(control: C
     assert wanted(control, APRIL)
 
 
-def test_a_window_that_is_watched_once_more_is_held_by_what_was_asked_up_to_it(
-    control: Control,
+@pytest.mark.parametrize("cause", [MONITOR, OUTSIDE])
+def test_a_window_that_is_watched_once_more_is_held_by_what_was_asked_up_to_a_later_day(
+    control: Control, cause: str
 ) -> None:
-    """It is decided on as it was: what monitoring asked for later does not count."""
+    """That training has its rows, too."""
     assert wanted(control, MAY)
-    assert wanted(control, MARCH)
     with pytest.raises(LimitError, match="a training up to 2013-05-01 was asked for already"):
-        control.ask("p", OUTSIDE, MARCH, who="r", evidence={}, within=MONTHLY)
+        control.ask("p", cause, MARCH, who="r", evidence={}, within=MONTHLY)
+    assert not wanted(control, MAY)
 
 
 def test_the_same_wish_is_one_trigger_whatever_holds_it_back(control: Control) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ml_tasks.io.watched import Alarm
+    from ml_tasks.io.watched import Alarm, Look
 
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 DAYS, ROWS = 35, 200
@@ -76,6 +76,41 @@ def watched(reference: Reference, days: list[pl.DataFrame], floor: float = 0.0) 
     rows = pl.concat(days)
     looks = [*found.inputs(rows, []), *found.truth(rows, [], BEGIN + timedelta(days=999))]
     return [a for of in ("inputs", "truth") for a in found.followed(of, looks, floor)[1]]
+
+
+def in_order(
+    reference: Reference, weeks: dict[str, list[pl.DataFrame]], order: tuple[str, ...]
+) -> tuple[dict[tuple[str, str], Look], dict[tuple[str, str], Alarm]]:
+    """Watch weeks, each by its own run; give what control then has."""
+    looks: dict[tuple[str, str], Look] = {}
+    alarms: dict[tuple[str, str], Alarm] = {}
+    for run in order:
+        found, rows = Days("orders", "1", run, reference), pl.concat(weeks[run])
+        before = list(looks.values())
+        new = [*found.inputs(rows, before), *found.truth(rows, before, BEGIN + timedelta(days=999))]
+        for of in ("inputs", "truth"):
+            shared, came = found.followed(of, [*before, *new], 0.0)
+            looks |= {(one.day, one.signal): one for one in shared}
+            alarms |= {(one.day, one.of): one for one in came}
+    return looks, alarms
+
+
+@pytest.mark.parametrize("seed", [5, 6, 7])
+def test_weeks_that_are_watched_out_of_their_order_come_to_the_same(
+    reference: Reference, seed: int
+) -> None:
+    """A shift over the boundary of two weeks pages, whichever of them was watched first."""
+    dice = np.random.default_rng(seed)
+    days = [day(DAYS + n, dice) for n in range(21)]
+    odd = [
+        one.with_columns(pl.col("price") + (3 if 5 <= n <= 8 else 0)) for n, one in enumerate(days)
+    ]
+    weeks = {"one": odd[:7], "two": odd[7:14], "three": odd[14:]}
+    looks, alarms = in_order(reference, weeks, ("one", "two", "three"))
+    late, also = in_order(reference, weeks, ("two", "one", "three"))
+    assert any(alarm.paged for alarm in alarms.values())
+    assert late == looks
+    assert {key: also.get(key) for key in alarms} == alarms
 
 
 def test_usual_days_page_nobody_and_what_is_kept_says_the_same(
