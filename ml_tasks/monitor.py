@@ -85,11 +85,16 @@ def run(pipeline: Pipeline, context: Context) -> Result:
             seen, head.version, reference, pipeline, context.run, before
         )
         grades = _grades(seen, pipeline, context, control)
+        known = control.alarms(pipeline.name, version=head.version)
+        paged = {(alarm.day, alarm.of) for alarm in known if alarm.paged}
         output = _spread(seen, head, reference, context, lease)
         control.watch(pipeline.name, [*measures, *looks, *alarms, *grades], lease)
+    own = [look for look in looks if look.run == context.run]
+    # Of days after them it says what nobody has paged for.
+    news = [a for a in alarms if a.run == context.run or (a.day, a.of) not in paged]
     return context.result(
         outputs={"distributions": output},
-        values=_said(pipeline, head, measures, looks, alarms),
+        values=_said(pipeline, head, measures, own, news),
     )
 
 
