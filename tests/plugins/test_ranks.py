@@ -127,7 +127,10 @@ def test_with_gpus_they_are_no_forks(
     monkeypatch.setattr(ranks, "DEVICES", tmp_path)
     monkeypatch.setattr(ranks, "GPUS", GPUS)
     launch = start(train(environment, "tiny", "r"), ROOMY, environment)
-    assert "torch.distributed.run" in psutil.Process(launch._process.pid).cmdline()
+    process, limit = psutil.Process(launch._process.pid), time.monotonic() + 30
+    while not process.cmdline():  # it is being loaded
+        assert time.monotonic() < limit
+    assert "torch.distributed.run" in process.cmdline()
     launch.stop()
     assert not launch.follow(lambda _line: None).succeeded
 

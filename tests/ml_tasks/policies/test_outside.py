@@ -68,7 +68,7 @@ def test_without_open_alerts_nothing_is_wanted() -> None:
         ((WEEK.end,), {"cool_down_days": 0}, "a training up to 2013-06-18 was asked for already"),
         ((WEEK.end - timedelta(days=3),), {}, "cool-down of 7 days since 2013-06-15"),
         ((WEEK.end - timedelta(days=9),), {"most_a_month": 1}, "1 trainings were asked for"),
-        ((WEEK.end + timedelta(days=7),), {}, ""),
+        ((WEEK.end + timedelta(days=7),), {}, "a training up to 2013-06-25 was asked for already"),
     ],
 )
 def test_what_the_intake_asked_for_counts_in_the_limits(
