@@ -57,7 +57,7 @@ def decide(
         retraining: Policies and their limits.
         asked: Window ends at which monitoring asked before.
         others: Window ends for which the intake asked, because of what another system reported.
-        rolled_back: End of the window after which monitoring last went back to a champion before.
+        rolled_back: Up to when windows were in at the last rollback, a monitor's or a person's.
     """
     now = evidence.window.end
     # Of its own in this very window it asked before it was tried again.

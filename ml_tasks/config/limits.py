@@ -32,7 +32,7 @@ def against(
         limits: Cool-down and budget.
         end: Up to when there is something to learn from.
         asked: Window ends of the trainings that policies asked for before.
-        rolled_back: End of the window after which monitoring last went back to a champion before.
+        rolled_back: Up to when windows were in at the last rollback, a monitor's or a person's.
     """
     days = timedelta(days=limits.cool_down_days)
     if asked:

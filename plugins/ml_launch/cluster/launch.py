@@ -64,7 +64,7 @@ class JobLaunch:
         self._job: Manifest = {}
         self._over: Outcome | None = None
         self._begun = False
-        self._seen_queued, self._seen_attempt = 0.0, 0
+        self._queued_before, self._known_attempt = 0.0, 0
         self.found = False
         self._wanted = state.Wanted(
             command.task,
@@ -93,7 +93,7 @@ class JobLaunch:
             self._over = self._read_elsewhere()
         self.found = bool(self._job) or self._over is not None
         if not self.found:
-            self._take(self._jobs.start(self._seen_queued))
+            self._take(self._jobs.start(self._queued_before))
             self._next_look = time.monotonic() + LOOK_SECONDS / 2
 
     @property
@@ -110,7 +110,7 @@ class JobLaunch:
     def result(self) -> str:
         """Address of the result: that of the attempt which began what runs."""
         labels = self._job["metadata"]["labels"] if self._job else {}
-        began = labels.get(job.ATTEMPT, self._seen_attempt or self._command.attempt)
+        began = labels.get(job.ATTEMPT, self._known_attempt or self._command.attempt)
         return self._command.result_of(int(began))
 
     def follow(self, on_line: Callable[[str], None]) -> Outcome:
@@ -156,7 +156,7 @@ class JobLaunch:
     def recall(self, seen: Mapping[str, Any]) -> None:
         """Take up what its trigger has seen of its Job and pods, before it is begun."""
         self._use.recall(seen)
-        self._seen_queued, self._seen_attempt = seen.get("queued", 0.0), seen.get("attempt", 0)
+        self._queued_before, self._known_attempt = seen.get("queued", 0.0), seen.get("attempt", 0)
 
     def trigger(self, until: float) -> JobTrigger | None:
         """Give what waits for it in Airflow's triggerer; none where it has ended by now."""
@@ -197,7 +197,7 @@ class JobLaunch:
 
     def _read_elsewhere(self) -> Outcome | None:
         """Give the good end that another process of this try has read, the Job being gone."""
-        left = Outcome(int(ExitCode.OK), result_at(self.result) if self._seen_attempt else None)
+        left = Outcome(int(ExitCode.OK), result_at(self.result) if self._known_attempt else None)
         return left if left.succeeded else None
 
     def _begin_again(self, before: Manifest) -> None:

@@ -72,6 +72,12 @@ class Field:
         started.begin()
         return started
 
+    def running(self, made: Command, until: Callable[[Callable[[], Any]], Any]) -> launch.JobLaunch:
+        """Start a task, and wait until its pod runs."""
+        started = self.start(made)
+        until(lambda: [pod for pod in self.pods(started) if pod.status.phase == "Running"])
+        return started
+
     def prepare(self, made: Command, given: TaskResources = SMALL) -> launch.JobLaunch:
         prepared = launch.prepare(made, given, self.environment)
         self.started.append(prepared)

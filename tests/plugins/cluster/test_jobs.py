@@ -58,8 +58,7 @@ def test_what_was_stopped_before_it_began_does_not_begin(field: Field) -> None:
 
 
 def test_what_is_stopped_while_earlier_pods_end_does_not_begin(field: Field, until: Until) -> None:
-    first = field.start(field.command(STUBBORN, run="settles"))
-    until(lambda: [pod for pod in field.pods(first) if pod.status.phase == "Running"])
+    first = field.running(field.command(STUBBORN, run="settles"), until)
     (pod,) = field.pods(first)
     until(lambda: field.core.read_namespaced_pod_log(pod.metadata.name, field.namespace))
     first.stop()
@@ -133,8 +132,7 @@ def test_what_is_stopped_while_its_job_is_found_ends_that(field: Field) -> None:
 def test_who_waited_for_earlier_pods_follows_the_job_that_another_has_started(
     field: Field, until: Until
 ) -> None:
-    first = field.start(field.command(STUBBORN, run="race"))
-    until(lambda: [pod for pod in field.pods(first) if pod.status.phase == "Running"])
+    first = field.running(field.command(STUBBORN, run="race"), until)
     (pod,) = field.pods(first)
     until(lambda: field.core.read_namespaced_pod_log(pod.metadata.name, field.namespace))
     first.stop()

@@ -65,8 +65,7 @@ def test_a_job_that_another_process_of_the_try_has_read_meanwhile_does_not_run_a
     field: Field, until: Until
 ) -> None:
     script = field.command(LONG)
-    started = field.start(script)
-    until(lambda: [pod for pod in field.pods(started) if pod.status.phase == "Running"])
+    started = field.running(script, until)
     second = field.prepare(script)
     second.recall({"attempt": 1})
     second.begin()
@@ -83,8 +82,7 @@ def test_what_runs_on_when_its_time_is_over_is_ended(
     field: Field, resume: Callable[..., str], until: Until
 ) -> None:
     script = field.command(LONG)
-    started = field.start(script)
-    until(lambda: [pod for pod in field.pods(started) if pod.status.phase == "Running"])
+    started = field.running(script, until)
     with pytest.raises(AirflowTaskTimeout, match="timeout_minutes in the YAML gives it more"):
         resume(script, late=True)
     until(lambda: not field.pods(started))
@@ -94,8 +92,7 @@ def test_a_wait_that_ended_too_early_goes_on_in_the_triggerer(
     field: Field, resume: Callable[..., str], until: Until
 ) -> None:
     script = field.command(LONG)
-    started = field.start(script)
-    until(lambda: [pod for pod in field.pods(started) if pod.status.phase == "Running"])
+    started = field.running(script, until)
     with pytest.raises(TaskDeferred) as deferred:
         resume(script, late=False)
     assert deferred.value.method_name == "resume"
